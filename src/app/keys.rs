@@ -1,0 +1,137 @@
+//! A key's life: create, rename, revoke, list, find, and forget its name after 90 days.
+//!
+//! Whoever calls these holds a [`KeyAdmin`], so it is a person's session or the machine's shell: keys never manage keys.
+
+use super::App;
+use crate::domain::ids::KeyId;
+use crate::domain::key::{ApiKey, KeyName, KeyState, ListedKey, NewKey};
+use crate::domain::team::{KeyAdmin, Team, TeamRef};
+use crate::domain::token::RawToken;
+use crate::store::{Inserted, NewRow, Renamed, Revoked, StoreError};
+
+/// Names cleared in one statement, so that no lock is held for long.
+const FORGET_BATCH: u32 = 500;
+
+/// A new key and its token: the one value in the program that carries a raw token out.
+#[derive(Debug)]
+pub struct Created {
+    pub key: ApiKey,
+    pub token: RawToken,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CreateKeyError {
+    #[error("the team has 10 active keys, the most there can be: revoke one that is not needed first")]
+    CapReached,
+    #[error("only an owner or admin of the team manages its keys")]
+    NotAllowed,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RenameKeyError {
+    #[error("no such key")]
+    NoSuchKey,
+    #[error("the key is revoked, and a revoked key can't be renamed")]
+    Revoked,
+    #[error("only an owner or admin of the team manages its keys")]
+    NotAllowed,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeKeyError {
+    #[error("no such key")]
+    NoSuchKey,
+    #[error("only an owner or admin of the team manages its keys")]
+    NotAllowed,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Whether a revocation changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    Now,
+    /// The key was revoked before; that stands as it was.
+    Before,
+}
+
+impl App {
+    /// Makes a key for the admin's team. Its token is in the answer and nowhere else.
+    pub async fn create_key(&self, admin: &KeyAdmin, new: NewKey) -> Result<Created, CreateKeyError> {
+        let token = RawToken::from_entropy(&self.brand, new.mode, |bytes| self.dice.fill(bytes));
+        let stamp = self.stamp_for(admin);
+        let key = ApiKey {
+            id: KeyId::new(self.ids.seed()),
+            team: admin.team(),
+            prefix: token.prefix(),
+            mode: new.mode,
+            scope: new.scope,
+            created_at: stamp.at,
+            state: KeyState::Active,
+        };
+        let row = NewRow { key: &key, hash: token.hash(), name: &new.name };
+        match self.store.insert_key_within_cap(admin, row, &stamp).await? {
+            Inserted::Done => Ok(Created { key, token }),
+            Inserted::CapReached => Err(CreateKeyError::CapReached),
+            Inserted::RoleLost => Err(CreateKeyError::NotAllowed),
+        }
+    }
+
+    pub async fn rename_key(&self, admin: &KeyAdmin, id: KeyId, name: &KeyName) -> Result<(), RenameKeyError> {
+        match self.store.rename_key(admin, id, name, &self.stamp_for(admin)).await? {
+            Renamed::Done => Ok(()),
+            Renamed::NoSuchKey => Err(RenameKeyError::NoSuchKey),
+            Renamed::Revoked => Err(RenameKeyError::Revoked),
+            Renamed::RoleLost => Err(RenameKeyError::NotAllowed),
+        }
+    }
+
+    /// Ends a key for good. Ending it again changes nothing and is no error.
+    pub async fn revoke_key(&self, admin: &KeyAdmin, id: KeyId) -> Result<Revocation, RevokeKeyError> {
+        match self.store.revoke_key(admin, id, &self.stamp_for(admin)).await? {
+            Revoked::Done => Ok(Revocation::Now),
+            Revoked::Already => Ok(Revocation::Before),
+            Revoked::NoSuchKey => Err(RevokeKeyError::NoSuchKey),
+            Revoked::RoleLost => Err(RevokeKeyError::NotAllowed),
+        }
+    }
+
+    /// Ends all active keys of the admin's team at once; says which.
+    pub async fn revoke_all_keys(&self, admin: &KeyAdmin) -> Result<Vec<ListedKey>, RevokeKeyError> {
+        self.store.revoke_all_keys(admin, &self.stamp_for(admin)).await?.ok_or(RevokeKeyError::NotAllowed)
+    }
+
+    /// A team's keys, newest first: the active ones and those revoked less than 90 days ago.
+    pub async fn keys_of(&self, team: &Team) -> Result<Vec<ListedKey>, StoreError> {
+        self.store.keys_of_team(team.id, self.clock.now()).await
+    }
+
+    /// One key, whatever its team and state.
+    pub async fn key(&self, id: KeyId) -> Result<Option<ListedKey>, StoreError> {
+        self.store.key(id).await
+    }
+
+    /// Which key a token belongs to, and whose: for a token found where it should not be. Counts as no use.
+    pub async fn find_key(&self, token: RawToken) -> Result<Option<(ListedKey, Team)>, StoreError> {
+        let Some(found) = self.store.key_by_hash(&token.hash()).await? else { return Ok(None) };
+        let key = self.store.key(found.id).await?;
+        let team = self.store.team(&TeamRef::Id(found.team)).await?;
+        Ok(key.zip(team))
+    }
+
+    /// Clears the names of keys that were revoked 90 days ago. To be called daily; says how many it cleared.
+    pub async fn forget_key_names(&self) -> Result<u64, StoreError> {
+        let mut cleared = 0;
+        loop {
+            let batch = self.store.forget_key_names(self.clock.now(), FORGET_BATCH).await?;
+            cleared += batch;
+            if batch < u64::from(FORGET_BATCH) {
+                return Ok(cleared);
+            }
+        }
+    }
+}

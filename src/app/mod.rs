@@ -1,0 +1,74 @@
+//! DEEDS. One function for one thing that a person or program can ask for.
+//!
+//! Whatever a deed needs beyond its arguments is in [`App`]: the database, the time, chance.
+
+pub mod admit;
+pub mod clock;
+pub mod dice;
+pub mod ids;
+pub mod keys;
+pub mod products;
+pub mod teams;
+pub mod usage;
+
+use std::sync::Arc;
+
+use clock::Clock;
+use dice::Dice;
+use ids::Ids;
+use usage::Usage;
+
+use crate::domain::audit::{By, Stamp};
+use crate::domain::team::KeyAdmin;
+use crate::domain::token::Brand;
+use crate::store::{Store, StoreError};
+
+/// Everything that a deed may use. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    store: Store,
+    brand: Arc<Brand>,
+    clock: Clock,
+    dice: Dice,
+    ids: Arc<Ids>,
+    usage: Arc<Usage>,
+}
+
+impl App {
+    pub fn new(store: Store, brand: Brand, clock: Clock, dice: Dice) -> Self {
+        let ids = Arc::new(Ids::new(clock.clone(), dice.clone()));
+        Self { store, brand: Arc::new(brand), clock, dice, ids, usage: Arc::default() }
+    }
+
+    pub fn brand(&self) -> &Brand {
+        &self.brand
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// Whether this node can do its work now.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+
+    /// Writes what is still in memory and closes the database.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let flushed = self.flush_usage(usage::Flush::Everything).await;
+        self.store.close().await;
+        flushed
+    }
+
+    fn stamp(&self, by: By, origin: &str) -> Stamp {
+        Stamp { seed: self.ids.seed(), at: self.clock.now(), by, origin: origin.to_owned() }
+    }
+
+    fn stamp_for(&self, admin: &KeyAdmin) -> Stamp {
+        self.stamp(admin.actor().by(), admin.origin())
+    }
+}

@@ -1,0 +1,111 @@
+//! Opens the doors: settings become an [`App`], background work starts, the port is served, and all of it stops in order.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::app::App;
+use crate::app::clock::Clock;
+use crate::app::dice::Dice;
+use crate::app::usage::{FLUSH_EVERY, Flush};
+use crate::config::Config;
+use crate::store::Store;
+use crate::web::{self, Web};
+
+/// How often names of long-revoked keys are cleared.
+const FORGET_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// From SIGTERM to the end, grace included.
+const STOP_WITHIN: Duration = Duration::from_secs(9);
+
+/// Opens the database after bringing it up to date. For `serve`, `demo` and `migrate` alone.
+pub async fn migrate_and_open(config: &Config) -> anyhow::Result<App> {
+    let (store, brand, warnings) = Store::migrate_and_open(&config.database, config.brand.as_ref()).await?;
+    for warning in warnings {
+        tracing::warn!("{}", warning.0);
+    }
+    Ok(App::new(store, brand, Clock::System, Dice::System))
+}
+
+/// Opens a database that is up to date already.
+pub async fn open(config: &Config) -> anyhow::Result<App> {
+    let (store, brand) = Store::open(&config.database, config.brand.as_ref()).await?;
+    Ok(App::new(store, brand, Clock::System, Dice::System))
+}
+
+/// A port that is taken, before anything is promised about it.
+pub async fn listen(config: &Config) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let asked = config.listen;
+    let listener = TcpListener::bind(asked).await.with_context(|| format!("can't listen on {asked}"))?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+/// Serves until SIGTERM or Ctrl-C, then stops in order: not ready, grace, finish what runs, flush, close.
+pub async fn serve(config: &Config, app: App, listener: TcpListener) -> anyhow::Result<()> {
+    let (not_ready, stopping) = watch::channel(false);
+    let (stop, stopped) = watch::channel(false);
+    let front = web::front(Web { app: app.clone(), trusted_proxies: config.trusted_proxies.clone().into(), stopping });
+    let work = [spawn_usage(app.clone()), spawn_forgetting(app.clone())];
+
+    let grace = config.shutdown_grace;
+    let signal = terminated()?;
+    let order = async {
+        signal.await;
+        tracing::info!(grace_seconds = grace.as_secs(), "asked to stop");
+        not_ready.send_replace(true);
+        tokio::time::sleep(grace).await;
+        stop.send_replace(true);
+    };
+    let ((), ()) = tokio::join!(order, web::server::serve(listener, front, stopped, STOP_WITHIN - grace));
+
+    for task in work {
+        task.abort();
+    }
+    app.close().await.context("the last uses of some keys could not be written")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Resolves at SIGTERM or SIGINT, whichever comes first.
+fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn spawn_usage(app: App) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut beat = tokio::time::interval(FLUSH_EVERY);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            beat.tick().await;
+            if let Err(error) = app.flush_usage(Flush::Due).await {
+                tracing::warn!(%error, "last uses are not written yet; they stay noted");
+            }
+        }
+    })
+}
+
+fn spawn_forgetting(app: App) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut beat = tokio::time::interval(FORGET_EVERY);
+        loop {
+            beat.tick().await;
+            match app.forget_key_names().await {
+                Ok(0) => {}
+                Ok(cleared) => tracing::info!(cleared, "cleared the names of keys revoked 90 days ago"),
+                Err(error) => tracing::warn!(%error, "the names of long-revoked keys are not cleared yet"),
+            }
+        }
+    })
+}

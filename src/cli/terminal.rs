@@ -1,0 +1,146 @@
+//! The terminal is a page too: aligned columns, colour for state alone, and none where nobody looks (`NO_COLOR`, pipes).
+
+use std::fmt::{self, Display};
+
+use anstyle::{AnsiColor, Style};
+use clap::builder::Styles;
+use unicode_width::UnicodeWidthStr;
+
+use crate::domain::key::Mode;
+use crate::domain::timestamp::Timestamp;
+
+/// clap's own pages in the same few colours.
+pub const STYLES: Styles =
+    Styles::styled().header(style::STRONG.0).usage(style::STRONG.0).literal(style::ACCENT.0).error(style::ERROR.0);
+
+/// What a piece of text is; the colour follows.
+pub mod style {
+    use super::{AnsiColor, Display, Painted, Style};
+
+    #[derive(Debug, Clone, Copy)]
+    pub struct Paint(pub(super) Style);
+
+    pub const PLAIN: Paint = Paint(Style::new());
+    pub const STRONG: Paint = Paint(Style::new().bold());
+    pub const MUTED: Paint = Paint(Style::new().dimmed());
+    pub const ACCENT: Paint = Paint(AnsiColor::Cyan.on_default());
+    pub const LIVE: Paint = Paint(AnsiColor::Green.on_default());
+    pub const ERROR: Paint = Paint(AnsiColor::Red.on_default().bold());
+
+    impl Paint {
+        pub fn paint<T: Display>(self, text: T) -> Painted<T> {
+            Painted { style: self.0, text }
+        }
+    }
+}
+
+/// Text in its colour; `anstream` takes the colour out where it has no place.
+#[derive(Debug)]
+pub struct Painted<T> {
+    style: Style,
+    text: T,
+}
+
+impl<T: Display> Display for Painted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.style.render(), self.text, self.style.render_reset())
+    }
+}
+
+/// Live is green, Test is grey, always with the word.
+pub fn mode(mode: Mode) -> Cell {
+    match mode {
+        Mode::Live => Cell::new("Live", style::LIVE),
+        Mode::Test => Cell::new("Test", style::MUTED),
+    }
+}
+
+/// One place of a table.
+#[derive(Debug)]
+pub struct Cell {
+    text: String,
+    paint: style::Paint,
+}
+
+impl Cell {
+    pub fn new(text: impl Into<String>, paint: style::Paint) -> Self {
+        Self { text: text.into(), paint }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::new(text, style::PLAIN)
+    }
+}
+
+/// Rows under a head, each column as wide as its widest text.
+#[derive(Debug)]
+pub struct Table<const N: usize> {
+    head: [&'static str; N],
+    rows: Vec<[Cell; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    pub fn new(head: [&'static str; N]) -> Self {
+        Self { head, rows: Vec::new() }
+    }
+
+    pub fn row(&mut self, cells: [Cell; N]) {
+        self.rows.push(cells);
+    }
+
+    pub fn print(&self) {
+        let widths: [usize; N] = std::array::from_fn(|column| {
+            let cells = self.rows.iter().map(|row| row[column].text.width());
+            cells.chain([self.head[column].width()]).max().unwrap_or(0)
+        });
+        let line = |cells: &[(&str, style::Paint); N]| {
+            let mut out = String::new();
+            for ((text, paint), width) in cells.iter().zip(widths) {
+                let pad = width - text.width();
+                out.push_str(&format!("{}{:pad$}  ", paint.paint(text), ""));
+            }
+            anstream::println!("{}", out.trim_end());
+        };
+        if self.head.iter().any(|head| !head.is_empty()) {
+            line(&self.head.map(|head| (head, style::MUTED)));
+        }
+        for row in &self.rows {
+            line(&std::array::from_fn(|column| (&*row[column].text, row[column].paint)));
+        }
+    }
+}
+
+/// `just now`, `5 minutes ago`, `3 days ago`.
+pub fn ago(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.ms().saturating_sub(then.ms()) / 1000;
+    let (count, unit) = match seconds {
+        ..60 => return "just now".to_owned(),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+}
+
+/// One line of JSON on stdout.
+pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(value)?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_their_largest_unit() {
+        let now = Timestamp::from_ms(1_000_000_000);
+        for (seconds, says) in
+            [(-5, "just now"), (59, "just now"), (60, "1 minute ago"), (7199, "1 hour ago"), (200_000, "2 days ago")]
+        {
+            assert_eq!(ago(Timestamp::from_ms(now.ms() - seconds * 1000), now), says);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Who did what, when, to what. One event per change, written in the change's own transaction.
+
+use super::ids::{AuditId, IdSeed, PersonId, TeamId};
+use super::timestamp::Timestamp;
+
+/// Who did something, as it is written down for good: the name stays when the person goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// `None` for the shell and for Keyhouse itself.
+    pub person: Option<PersonId>,
+    pub name: String,
+}
+
+macro_rules! actions {
+    ($($variant:ident = $word:literal),* $(,)?) => {
+        /// What was done. The word is fixed: it is stored, and people filter by it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Action {
+            $($variant),*
+        }
+
+        impl Action {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    TeamCreated = "team.created",
+    MemberAdded = "member.added",
+    KeyCreated = "key.created",
+    KeyRenamed = "key.renamed",
+    KeyRevoked = "key.revoked",
+}
+
+/// One line of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEvent {
+    pub id: AuditId,
+    pub team: TeamId,
+    pub at: Timestamp,
+    pub by: By,
+    pub action: Action,
+    /// The id of what it was done to.
+    pub target: String,
+    /// What changed, in words: names, prefixes, roles. Never a secret.
+    pub detail: String,
+    /// Where from: the client's address, or `shell`.
+    pub origin: String,
+}
+
+/// When, by whom and from where one deed is done; it may leave several events.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    pub seed: IdSeed,
+    pub at: Timestamp,
+    pub by: By,
+    pub origin: String,
+}
+
+impl Stamp {
+    /// The deed's `nth` event. Seeds lie far enough apart that neighbours never meet.
+    pub fn event(&self, nth: u16, team: TeamId, action: Action, target: impl ToString, detail: String) -> AuditEvent {
+        AuditEvent {
+            id: AuditId::new(IdSeed { random: self.seed.random + u128::from(nth), ..self.seed }),
+            team,
+            at: self.at,
+            by: self.by.clone(),
+            action,
+            target: target.to_string(),
+            detail,
+            origin: self.origin.clone(),
+        }
+    }
+}

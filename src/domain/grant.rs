@@ -1,0 +1,77 @@
+//! What a good token entitles to, and why a bad one does not.
+
+use super::ids::{KeyId, TeamId};
+use super::key::{ApiKey, Mode, Scope};
+use super::token::TokenError;
+
+/// What a route does with a team's data. Every route declares one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+/// The key is good, but its scope does not permit the deed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the key's scope does not permit this")]
+pub struct ScopeInsufficient;
+
+/// An entitled caller. Made by [`ApiKey::grant`] alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    key: KeyId,
+    scope: Scope,
+    tenant: Tenant,
+}
+
+impl Grant {
+    pub(super) fn of(key: &ApiKey) -> Self {
+        Self { key: key.id, scope: key.scope, tenant: Tenant { team: key.team, mode: key.mode } }
+    }
+
+    pub fn key(&self) -> KeyId {
+        self.key
+    }
+
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+}
+
+/// A team *and* a mode: whose data a query may touch. No query of products can be asked without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tenant {
+    team: TeamId,
+    mode: Mode,
+}
+
+impl Tenant {
+    pub fn team(&self) -> TeamId {
+        self.team
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+}
+
+/// Why a request has no good key. Its caller hears the same 401 for each; only the log knows which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("no credential sent")]
+    Missing,
+    #[error("more than one Authorization header")]
+    Repeated,
+    #[error("not a Bearer credential")]
+    Scheme,
+    #[error("malformed token: {0}")]
+    Malformed(#[from] TokenError),
+    #[error("unknown token")]
+    Unknown,
+    #[error("revoked key")]
+    Revoked,
+}

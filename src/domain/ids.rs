@@ -1,0 +1,162 @@
+//! Names of things: one type per noun, so that no id is ever taken for another's.
+//!
+//! All are time-ordered. Ours are `prefix_` and a lower-case ULID; a product's is a plain UUID (version 7), as the
+//! public API promises. Inside the database an id is the same text as in a log line.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ulid::Ulid;
+use uuid::Uuid;
+
+/// A text that is no id of the kind asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of this kind")]
+pub struct NotAnId;
+
+/// The raw material of an id: milliseconds since 1970 and 80 random bits, from `app::ids`.
+#[derive(Debug, Clone, Copy)]
+pub struct IdSeed {
+    pub ms: u64,
+    pub random: u128,
+}
+
+macro_rules! ulid_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Ulid);
+
+        impl $name {
+            pub fn new(seed: IdSeed) -> Self {
+                Self(Ulid::from_parts(seed.ms, seed.random))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}", $prefix, self.0.to_string().to_ascii_lowercase())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                let body = text.strip_prefix($prefix).ok_or(NotAnId)?;
+                let id = Self(Ulid::from_string(body).map_err(|_| NotAnId)?);
+                // One spelling per id: Crockford's look-alikes (`o` for `0`) and capitals are not it.
+                if id.to_string() == text { Ok(id) } else { Err(NotAnId) }
+            }
+        }
+    };
+}
+
+ulid_id!(
+    /// A team.
+    TeamId,
+    "team_"
+);
+ulid_id!(
+    /// A person, whatever teams they are in.
+    PersonId,
+    "per_"
+);
+ulid_id!(
+    /// An API key. Not a secret.
+    KeyId,
+    "key_"
+);
+ulid_id!(
+    /// An entry of the audit log.
+    AuditId,
+    "aud_"
+);
+ulid_id!(
+    /// One HTTP request, as answers, pages and logs quote it.
+    RequestId,
+    "req_"
+);
+
+/// A product: a version 7 UUID in lower case with hyphens.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProductId(Uuid);
+
+impl ProductId {
+    pub fn new(seed: IdSeed) -> Self {
+        // 74 random bits fit a version 7 UUID; the seed's low 6 are left out, which keeps the order.
+        let bits = seed.random >> 6;
+        let mut bytes = [0; 10];
+        bytes[..2].copy_from_slice(&(((bits >> 62) & 0xfff) as u16).to_be_bytes());
+        bytes[2..].copy_from_slice(&((bits & ((1 << 62) - 1)) as u64).to_be_bytes());
+        Self(uuid::Builder::from_unix_timestamp_millis(seed.ms, &bytes).into_uuid())
+    }
+}
+
+impl fmt::Display for ProductId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.0.as_hyphenated(), f)
+    }
+}
+
+impl fmt::Debug for ProductId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for ProductId {
+    type Err = NotAnId;
+
+    /// Takes capitals, as UUIDs are often copied so; refuses braces, `urn:uuid:` and missing hyphens.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
+        if text.len() == 36 { Ok(Self(id)) } else { Err(NotAnId) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: IdSeed = IdSeed { ms: 1_764_000_000_000, random: 0x1234_5678_9abc_def0_1234 };
+
+    #[test]
+    fn an_id_reads_back_what_it_wrote() {
+        let key = KeyId::new(SEED);
+        assert_eq!(key.to_string(), "key_01kav9ft0028t5cy4tqkff04hm");
+        assert_eq!(key.to_string().parse(), Ok(key));
+        let product = ProductId::new(SEED);
+        assert_eq!(product.to_string(), "019ab697-e800-7123-9159-e26af37bc048");
+        assert_eq!(product.to_string().parse(), Ok(product));
+    }
+
+    #[test]
+    fn other_spellings_are_no_ids() {
+        for text in [
+            "",
+            "key_",
+            "team_01kasnjn004hmasy4tqvr14d1m",
+            "key_01KASNJN004HMASY4TQVR14D1M",
+            "key_o1kasnjn004hmasy4tqvr14d1m",
+        ] {
+            assert_eq!(text.parse::<KeyId>(), Err(NotAnId), "{text}");
+        }
+        for text in ["", "x", "{019ab359-5400-7234-99e2-6af37bc048d0}", "019ab3595400723499e26af37bc048d0"] {
+            assert_eq!(text.parse::<ProductId>(), Err(NotAnId), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_later_seed_makes_a_greater_product_id() {
+        let later = IdSeed { random: SEED.random + 64, ..SEED };
+        assert!(ProductId::new(later) > ProductId::new(SEED));
+        assert!(ProductId::new(later).to_string() > ProductId::new(SEED).to_string());
+    }
+}

@@ -1,0 +1,66 @@
+//! Places in a list: how many rows, and after which.
+
+use super::ids::ProductId;
+
+/// Rows of one page: 1 to 100, 20 where the caller says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(u8);
+
+impl Limit {
+    pub const MAX: u8 = 100;
+    pub const DEFAULT: u8 = 20;
+
+    /// Digits only: no sign, no space.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let value = plain.then(|| text.parse().ok()).flatten()?;
+        (1..=Self::MAX).contains(&value).then_some(Self(value))
+    }
+
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(Self::DEFAULT)
+    }
+}
+
+/// The last row a caller has seen: the next page begins below it. Whether it is theirs, the query judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor(ProductId);
+
+impl Cursor {
+    /// `None` for anything but a product id.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+
+    pub fn product(self) -> ProductId {
+        self.0
+    }
+}
+
+/// Part of a list, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub has_more: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_run_from_1_to_100() {
+        for (text, value) in [("1", Some(1)), ("020", Some(20)), ("100", Some(100))] {
+            assert_eq!(Limit::parse(text).map(Limit::get), value);
+        }
+        for text in ["", "0", "101", "256", "-1", "+5", " 5", "5.0", "1e1", "٣"] {
+            assert_eq!(Limit::parse(text), None, "{text}");
+        }
+    }
+}

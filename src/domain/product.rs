@@ -1,0 +1,118 @@
+//! A product of a team's catalog, and what each of its fields may hold.
+
+use iso_currency::Currency as Iso;
+
+use super::ids::ProductId;
+use super::price::{Price, TaxRate};
+use super::text::Text;
+use super::timestamp::Timestamp;
+
+pub type ProductName = Text<1, 255>;
+/// The only text that may be empty.
+pub type Description = Text<0, 2000>;
+/// Unique within team and mode, archived products included, in exact case.
+pub type Sku = Text<1, 100>;
+/// What kind of product, in the caller's own words.
+pub type Kind = Text<1, 50>;
+pub type UnitOfMeasure = Text<1, 50>;
+
+/// An alphabetic code of ISO 4217 in capitals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Currency(Iso);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be an ISO 4217 currency code")]
+pub struct CurrencyError;
+
+impl Currency {
+    /// Takes either case.
+    pub fn parse(text: &str) -> Result<Self, CurrencyError> {
+        Iso::from_code(&text.to_ascii_uppercase()).map(Self).ok_or(CurrencyError)
+    }
+
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Active,
+    Archived,
+}
+
+impl Status {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Archived => "archived",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Active, Self::Archived].into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+/// What a caller says of a product: everything but its id, its status and its times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProductFields {
+    pub name: ProductName,
+    pub unit_price: Price,
+    pub currency: Currency,
+    pub description: Option<Description>,
+    pub sku: Option<Sku>,
+    pub tax_rate: Option<TaxRate>,
+    pub kind: Kind,
+    pub unit_of_measure: UnitOfMeasure,
+}
+
+impl ProductFields {
+    /// `type` where a caller names none.
+    pub const DEFAULT_KIND: &'static str = "SERVICES";
+    /// `unitOfMeasure` where a caller names none.
+    pub const DEFAULT_UNIT: &'static str = "unit";
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    pub id: ProductId,
+    pub fields: ProductFields,
+    pub status: Status,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// Which products a list holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StatusFilter {
+    #[default]
+    Active,
+    Archived,
+    All,
+}
+
+impl StatusFilter {
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "active" => Some(Self::Active),
+            "archived" => Some(Self::Archived),
+            "all" => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn currencies_are_iso_4217_in_either_case() {
+        assert_eq!(Currency::parse("eur").unwrap().code(), "EUR");
+        assert_eq!(Currency::parse("Jpy").unwrap().code(), "JPY");
+        for text in ["", "EU", "EURO", "XYZ", " EUR", "978", "\u{212a}RW"] {
+            assert_eq!(Currency::parse(text), Err(CurrencyError), "{text}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Short texts with a length: counted in Unicode scalars, stored as sent, never with NUL.
+
+/// A text of `MIN` to `MAX` Unicode scalars without NUL (which PostgreSQL could not store).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text<const MIN: usize, const MAX: usize>(String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    #[error("must not be empty")]
+    Empty,
+    #[error("must have at most {0} characters")]
+    TooLong(usize),
+    #[error("must not contain NUL")]
+    Nul,
+}
+
+impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
+    pub const MIN: usize = MIN;
+    pub const MAX: usize = MAX;
+
+    pub fn parse(text: String) -> Result<Self, TextError> {
+        if text.contains('\0') {
+            return Err(TextError::Nul);
+        }
+        match text.chars().count() {
+            n if n < MIN => Err(TextError::Empty),
+            n if n > MAX => Err(TextError::TooLong(MAX)),
+            _ => Ok(Self(text)),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a person's, team's or key's name must be: 1 to `max` characters after trimming, no control characters.
+pub(super) fn name(text: &str, max: usize) -> Result<String, NameError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.chars().count() > max {
+        return Err(NameError::TooLong(max));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(NameError::Control);
+    }
+    Ok(text.to_owned())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("a name must not be empty")]
+    Empty,
+    #[error("a name has at most {0} characters")]
+    TooLong(usize),
+    #[error("a name must not contain control characters")]
+    Control,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_counted_in_scalars() {
+        assert!(Text::<1, 3>::parse("äöü".into()).is_ok());
+        assert_eq!(Text::<1, 3>::parse("äöüß".into()), Err(TextError::TooLong(3)));
+        assert_eq!(Text::<1, 3>::parse(String::new()), Err(TextError::Empty));
+        assert!(Text::<0, 3>::parse(String::new()).is_ok());
+        assert_eq!(Text::<0, 3>::parse("a\0".into()), Err(TextError::Nul));
+    }
+}

@@ -1,0 +1,56 @@
+//! A moment: milliseconds since 1970, UTC. Only `app::clock` makes new ones.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Whole milliseconds since 1970-01-01T00:00:00Z. The same number is in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    pub const fn from_ms(ms: i64) -> Self {
+        Self(ms)
+    }
+
+    pub const fn ms(self) -> i64 {
+        self.0
+    }
+
+    /// Stays at the ends of the range instead of wrapping.
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// Stays at the ends of the range instead of wrapping.
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// RFC 3339 with milliseconds and `Z`, the form of the public API.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(time) => write!(f, "{time:.3}"),
+            // Beyond the year 9999 there is no RFC 3339 form; a clock that says so is shown as it is.
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_milliseconds_and_z() {
+        assert_eq!(Timestamp::from_ms(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_ms(1_764_000_000_120).to_string(), "2025-11-24T16:00:00.120Z");
+    }
+
+    #[test]
+    fn stays_within_its_range() {
+        assert_eq!(Timestamp::from_ms(i64::MAX).plus(Duration::from_secs(1)).ms(), i64::MAX);
+        assert_eq!(Timestamp::from_ms(5).minus(Duration::from_millis(2)).ms(), 3);
+    }
+}

@@ -1,0 +1,281 @@
+//! Keys ⇄ rows. Every function that changes a key's record goes through the team's lock and the change counter.
+
+use super::{Result, Store, Tx, corrupt, on, record};
+use crate::domain::audit::{Action, By, Stamp};
+use crate::domain::ids::{KeyId, TeamId};
+use crate::domain::key::{
+    ACTIVE_KEYS_MAX, ApiKey, KeyName, KeyState, LastUse, ListedKey, Mode, REVOKED_SHOWN_FOR, Scope,
+};
+use crate::domain::team::KeyAdmin;
+use crate::domain::timestamp::Timestamp;
+use crate::domain::token::{TokenHash, TokenPrefix};
+
+/// What a new key's row holds. The token is not among it.
+#[derive(Debug)]
+pub struct NewRow<'a> {
+    pub key: &'a ApiKey,
+    pub hash: TokenHash,
+    pub name: &'a KeyName,
+}
+
+/// What became of a creation.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Inserted {
+    Done,
+    /// The team has its ten active keys.
+    CapReached,
+    /// The actor may not manage this team's keys, or no longer.
+    RoleLost,
+}
+
+/// What became of a renaming.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Renamed {
+    Done,
+    NoSuchKey,
+    /// A revoked key can't be renamed.
+    Revoked,
+    RoleLost,
+}
+
+/// What became of a revocation.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Revoked {
+    Done,
+    /// It was before; nothing changed.
+    Already,
+    NoSuchKey,
+    RoleLost,
+}
+
+record!(KeyRow {
+    id: String,
+    team_id: String,
+    prefix: String,
+    mode: String,
+    scope: String,
+    created_at: i64,
+    revoked_at: Option<i64>,
+    revoked_by: Option<String>,
+    revoked_by_name: Option<String>,
+});
+
+record!(ListedRow {
+    id: String,
+    team_id: String,
+    prefix: String,
+    name: Option<String>,
+    mode: String,
+    scope: String,
+    created_at: i64,
+    created_by: Option<String>,
+    created_by_name: String,
+    revoked_at: Option<i64>,
+    revoked_by: Option<String>,
+    revoked_by_name: Option<String>,
+    last_used_at: Option<i64>,
+    last_used_from: Option<String>,
+});
+
+impl Store {
+    /// The key with this token, revoked ones too. One look-up on a unique index.
+    pub async fn key_by_hash(&self, hash: &TokenHash) -> Result<Option<ApiKey>> {
+        let row: Option<KeyRow> = on!(&self.admit, db => sqlx::query_as(
+            "SELECT id, team_id, prefix, mode, scope, created_at, revoked_at, revoked_by, revoked_by_name \
+             FROM keys WHERE token_hash = $1")
+            .bind(hash.as_bytes()).fetch_optional(db).await?);
+        row.map(ApiKey::try_from).transpose()
+    }
+
+    /// One key, whatever its team and state.
+    pub async fn key(&self, id: KeyId) -> Result<Option<ListedKey>> {
+        let row: Option<ListedRow> = on!(&self.reads, db => sqlx::query_as(
+            "SELECT id, team_id, prefix, name, mode, scope, created_at, created_by, created_by_name, \
+                    revoked_at, revoked_by, revoked_by_name, last_used_at, last_used_from \
+             FROM keys LEFT JOIN key_usage ON key_id = id WHERE id = $1")
+            .bind(id.to_string()).fetch_optional(db).await?);
+        row.map(ListedKey::try_from).transpose()
+    }
+
+    /// A team's keys, newest first: the active ones, and those revoked less than 90 days before `now`.
+    pub async fn keys_of_team(&self, team: TeamId, now: Timestamp) -> Result<Vec<ListedKey>> {
+        let rows: Vec<ListedRow> = on!(&self.reads, db => sqlx::query_as(
+            "SELECT id, team_id, prefix, name, mode, scope, created_at, created_by, created_by_name, \
+                    revoked_at, revoked_by, revoked_by_name, last_used_at, last_used_from \
+             FROM keys LEFT JOIN key_usage ON key_id = id \
+             WHERE team_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) ORDER BY id DESC")
+            .bind(team.to_string()).bind(now.minus(REVOKED_SHOWN_FOR).ms()).fetch_all(db).await?);
+        rows.into_iter().map(ListedKey::try_from).collect()
+    }
+
+    /// Writes a new key if the team has fewer than ten active ones: exact, however many ask at once.
+    pub async fn insert_key_within_cap(&self, admin: &KeyAdmin, new: NewRow<'_>, stamp: &Stamp) -> Result<Inserted> {
+        let mut tx = self.begin().await?;
+        if !tx.lock_for_keys(admin, stamp.at).await? {
+            return Ok(Inserted::RoleLost);
+        }
+        let taken: Vec<i64> = on!(&mut tx.0, db =>
+            sqlx::query_scalar("SELECT slot FROM keys WHERE team_id = $1 AND revoked_at IS NULL")
+                .bind(admin.team().to_string()).fetch_all(&mut **db).await?);
+        let Some(slot) = (1..=i64::from(ACTIVE_KEYS_MAX)).find(|slot| !taken.contains(slot)) else {
+            return Ok(Inserted::CapReached);
+        };
+        let seq = tx.advance().await?;
+        let key = new.key;
+        on!(&mut tx.0, db => sqlx::query(
+            "INSERT INTO keys (id, team_id, token_hash, prefix, name, mode, scope, slot, created_at, \
+                               created_by, created_by_name, seq) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
+            .bind(key.id.to_string()).bind(key.team.to_string()).bind(new.hash.as_bytes())
+            .bind(key.prefix.as_str()).bind(new.name.as_str()).bind(key.mode.as_str()).bind(key.scope.as_str())
+            .bind(slot).bind(key.created_at.ms())
+            .bind(stamp.by.person.map(|p| p.to_string())).bind(&stamp.by.name).bind(seq)
+            .execute(&mut **db).await?.rows_affected());
+        let detail = format!("{} \"{}\", {}", key.prefix, new.name, key.scope.label());
+        tx.audit(&stamp.event(0, key.team, Action::KeyCreated, key.id, detail)).await?;
+        tx.commit().await?;
+        Ok(Inserted::Done)
+    }
+
+    pub async fn rename_key(&self, admin: &KeyAdmin, id: KeyId, name: &KeyName, stamp: &Stamp) -> Result<Renamed> {
+        let mut tx = self.begin().await?;
+        if !tx.lock_for_keys(admin, stamp.at).await? {
+            return Ok(Renamed::RoleLost);
+        }
+        let Some(old) = tx.key_of_team(admin.team(), id).await? else { return Ok(Renamed::NoSuchKey) };
+        if !old.key.is_active() {
+            return Ok(Renamed::Revoked);
+        }
+        let seq = tx.advance().await?;
+        on!(&mut tx.0, db => sqlx::query("UPDATE keys SET name = $2, seq = $3 WHERE id = $1 AND revoked_at IS NULL")
+            .bind(id.to_string()).bind(name.as_str()).bind(seq).execute(&mut **db).await?.rows_affected());
+        let old_name = old.name.as_ref().map_or("", KeyName::as_str);
+        let detail = format!("{} \"{old_name}\" to \"{name}\"", old.key.prefix);
+        tx.audit(&stamp.event(0, admin.team(), Action::KeyRenamed, id, detail)).await?;
+        tx.commit().await?;
+        Ok(Renamed::Done)
+    }
+
+    pub async fn revoke_key(&self, admin: &KeyAdmin, id: KeyId, stamp: &Stamp) -> Result<Revoked> {
+        let mut tx = self.begin().await?;
+        if !tx.lock_for_keys(admin, stamp.at).await? {
+            return Ok(Revoked::RoleLost);
+        }
+        let Some(old) = tx.key_of_team(admin.team(), id).await? else { return Ok(Revoked::NoSuchKey) };
+        if !old.key.is_active() {
+            return Ok(Revoked::Already);
+        }
+        let seq = tx.advance().await?;
+        tx.revoke(&old, seq, stamp, 0).await?;
+        tx.commit().await?;
+        Ok(Revoked::Done)
+    }
+
+    /// Revokes all that are active, in one transaction. `None`: the actor may not.
+    pub async fn revoke_all_keys(&self, admin: &KeyAdmin, stamp: &Stamp) -> Result<Option<Vec<ListedKey>>> {
+        let mut tx = self.begin().await?;
+        if !tx.lock_for_keys(admin, stamp.at).await? {
+            return Ok(None);
+        }
+        let rows: Vec<ListedRow> = on!(&mut tx.0, db => sqlx::query_as(
+            "SELECT id, team_id, prefix, name, mode, scope, created_at, created_by, created_by_name, \
+                    revoked_at, revoked_by, revoked_by_name, last_used_at, last_used_from \
+             FROM keys LEFT JOIN key_usage ON key_id = id WHERE team_id = $1 AND revoked_at IS NULL ORDER BY id DESC")
+            .bind(admin.team().to_string()).fetch_all(&mut **db).await?);
+        let active = rows.into_iter().map(ListedKey::try_from).collect::<Result<Vec<_>>>()?;
+        if !active.is_empty() {
+            let seq = tx.advance().await?;
+            for (nth, key) in (0..).zip(&active) {
+                tx.revoke(key, seq, stamp, nth).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(Some(active))
+    }
+
+    /// Clears the names of up to `batch` keys that were revoked 90 days before `now`; says how many it cleared.
+    ///
+    /// Harmless if several nodes do it at once. The id, the hash and the audit log stay: the token is refused for good.
+    pub async fn forget_key_names(&self, now: Timestamp, batch: u32) -> Result<u64> {
+        Ok(on!(&self.writes, db => sqlx::query(
+            "UPDATE keys SET name = NULL WHERE id IN (SELECT id FROM keys \
+             WHERE revoked_at IS NOT NULL AND name IS NOT NULL AND revoked_at <= $1 LIMIT $2)")
+            .bind(now.minus(REVOKED_SHOWN_FOR).ms()).bind(i64::from(batch)).execute(db).await?.rows_affected()))
+    }
+}
+
+impl Tx {
+    async fn key_of_team(&mut self, team: TeamId, id: KeyId) -> Result<Option<ListedKey>> {
+        let row: Option<ListedRow> = on!(&mut self.0, db => sqlx::query_as(
+            "SELECT id, team_id, prefix, name, mode, scope, created_at, created_by, created_by_name, \
+                    revoked_at, revoked_by, revoked_by_name, last_used_at, last_used_from \
+             FROM keys LEFT JOIN key_usage ON key_id = id WHERE id = $1 AND team_id = $2")
+            .bind(id.to_string()).bind(team.to_string()).fetch_optional(&mut **db).await?);
+        row.map(ListedKey::try_from).transpose()
+    }
+
+    /// Only the columns of the revocation are touched, and only where there is none yet.
+    async fn revoke(&mut self, key: &ListedKey, seq: i64, stamp: &Stamp, nth: u16) -> Result<()> {
+        on!(&mut self.0, db => sqlx::query(
+            "UPDATE keys SET revoked_at = $2, revoked_by = $3, revoked_by_name = $4, seq = $5 \
+             WHERE id = $1 AND revoked_at IS NULL")
+            .bind(key.key.id.to_string()).bind(stamp.at.ms()).bind(stamp.by.person.map(|p| p.to_string()))
+            .bind(&stamp.by.name).bind(seq).execute(&mut **db).await?.rows_affected());
+        let name = key.name.as_ref().map_or("", KeyName::as_str);
+        let detail = format!("{} \"{name}\"", key.key.prefix);
+        self.audit(&stamp.event(nth, key.key.team, Action::KeyRevoked, key.key.id, detail)).await
+    }
+}
+
+impl TryFrom<KeyRow> for ApiKey {
+    type Error = super::StoreError;
+
+    fn try_from(row: KeyRow) -> Result<Self> {
+        let bad = || corrupt("keys", &row.id);
+        let state = match (row.revoked_at, &row.revoked_by_name) {
+            (None, None) => KeyState::Active,
+            (Some(at), Some(name)) => {
+                let person = row.revoked_by.as_deref().map(str::parse).transpose().map_err(|_| bad())?;
+                KeyState::Revoked { at: Timestamp::from_ms(at), by: By { person, name: name.clone() } }
+            }
+            _ => return Err(bad()),
+        };
+        Ok(Self {
+            id: row.id.parse().map_err(|_| bad())?,
+            team: row.team_id.parse().map_err(|_| bad())?,
+            prefix: TokenPrefix::from_stored(&row.prefix).ok_or_else(bad)?,
+            mode: Mode::parse(&row.mode).ok_or_else(bad)?,
+            scope: Scope::parse(&row.scope).ok_or_else(bad)?,
+            created_at: Timestamp::from_ms(row.created_at),
+            state,
+        })
+    }
+}
+
+impl TryFrom<ListedRow> for ListedKey {
+    type Error = super::StoreError;
+
+    fn try_from(row: ListedRow) -> Result<Self> {
+        let bad = || corrupt("keys", &row.id);
+        let name = row.name.as_deref().map(KeyName::parse).transpose().map_err(|_| bad())?;
+        let person = row.created_by.as_deref().map(str::parse).transpose().map_err(|_| bad())?;
+        let last_use = row.last_used_at.map(Timestamp::from_ms).zip(row.last_used_from);
+        let key = ApiKey::try_from(KeyRow {
+            id: row.id,
+            team_id: row.team_id,
+            prefix: row.prefix,
+            mode: row.mode,
+            scope: row.scope,
+            created_at: row.created_at,
+            revoked_at: row.revoked_at,
+            revoked_by: row.revoked_by,
+            revoked_by_name: row.revoked_by_name,
+        })?;
+        Ok(Self {
+            key,
+            name,
+            creator: By { person, name: row.created_by_name },
+            last_use: last_use.map(|(at, from)| LastUse { at, from }),
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! MEMORY. The only room that knows SQL.
+//!
+//! Two engines, one text: a statement is written once and runs on whichever database is open; each engine type-checks
+//! it for itself. Where they differ is `open.rs` and `migrations/`, nowhere else. A transaction begins and ends inside
+//! one function, and locks in one order: the teams by id, then `changes`, then the rows.
+
+mod audit;
+mod changes;
+mod keys;
+mod migrations;
+mod open;
+mod products;
+mod teams;
+mod usage;
+
+pub use keys::{Inserted, NewRow, Renamed, Revoked};
+pub use open::{Location, OpenError, Warning};
+pub use products::ProductInserted;
+pub use teams::{NewMember, NewTeam};
+
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+
+/// The same thing for either database: a pool, or a transaction.
+#[derive(Debug, Clone)]
+enum Engine<S, P> {
+    Sqlite(S),
+    Postgres(P),
+}
+
+type Pool = Engine<SqlitePool, PgPool>;
+
+/// Runs the same tokens on whichever engine is open.
+macro_rules! on {
+    ($engine:expr, $db:ident => $body:expr) => {
+        match $engine {
+            $crate::store::Engine::Sqlite($db) => $body,
+            $crate::store::Engine::Postgres($db) => $body,
+        }
+    };
+}
+
+/// A row by its columns' names, readable from both engines.
+macro_rules! record {
+    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        struct $name {
+            $($field: $type),*
+        }
+
+        impl sqlx::FromRow<'_, sqlx::sqlite::SqliteRow> for $name {
+            fn from_row(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Self> {
+                use sqlx::Row;
+                Ok(Self { $($field: row.try_get(stringify!($field))?),* })
+            }
+        }
+
+        impl sqlx::FromRow<'_, sqlx::postgres::PgRow> for $name {
+            fn from_row(row: &sqlx::postgres::PgRow) -> sqlx::Result<Self> {
+                use sqlx::Row;
+                Ok(Self { $($field: row.try_get(stringify!($field))?),* })
+            }
+        }
+    };
+}
+
+use {on, record};
+
+/// An open database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// SQLite: the one writing connection.
+    writes: Pool,
+    /// Lists and single rows.
+    reads: Pool,
+    /// Whose token is this? Apart from the rest, so that slow pages never keep the API from judging keys.
+    admit: Pool,
+}
+
+/// Why the database did not do it. Absence is no error: it is `Option`.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Away, too slow, full, or not the primary: true for now, and worth another try.
+    #[error("the database can't be reached or can't answer now: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// A unique index refused the row.
+    #[error("the row collides with another: {0}")]
+    Conflict(#[source] sqlx::Error),
+    /// A row that no code of ours could have written.
+    #[error("the database holds a value that can't be read: {table} {id}")]
+    Corrupt { table: &'static str, id: String },
+    /// A statement that the database does not accept: a fault in Keyhouse, or a database changed by hand.
+    #[error("the database refused a statement: {0}")]
+    Broken(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(db) if db.is_unique_violation() => Self::Conflict(error),
+            sqlx::Error::Database(db) if open::is_passing(db.as_ref()) => Self::Unavailable(error),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
+            _ => Self::Broken(error),
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// A writing transaction. Dropped before its commit, it leaves nothing.
+struct Tx(Engine<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>);
+
+impl Store {
+    async fn begin(&self) -> Result<Tx> {
+        Ok(Tx(match &self.writes {
+            // The write lock at once: a reading transaction that turns to writing can fail past every time-out.
+            Engine::Sqlite(pool) => Engine::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            // Pinned: at REPEATABLE READ the snapshot is older than the team's lock, and the lock protects nothing.
+            Engine::Postgres(pool) => Engine::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?),
+        }))
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        on!(&self.admit, db => sqlx::query("SELECT 1").execute(db).await?.rows_affected());
+        Ok(())
+    }
+
+    /// Closes every connection; SQLite folds its write-ahead log into the file.
+    pub async fn close(&self) {
+        for pool in [&self.admit, &self.reads, &self.writes] {
+            on!(pool, db => db.close().await);
+        }
+    }
+}
+
+impl Tx {
+    async fn commit(self) -> Result<()> {
+        on!(self.0, tx => tx.commit().await?);
+        Ok(())
+    }
+}
+
+/// A stored value that has no reading.
+fn corrupt(table: &'static str, id: &str) -> StoreError {
+    StoreError::Corrupt { table, id: id.to_owned() }
+}

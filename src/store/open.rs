@@ -1,0 +1,251 @@
+//! Opening the database: the only code where the two engines differ.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+
+use super::{Engine, Store, migrations, on};
+use crate::domain::token::Brand;
+
+/// The SQLite file inside the data folder.
+const FILE: &str = "keyhouse.db";
+/// How long a call waits for a free connection, and SQLite for another process's write, before it is `Unavailable`.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// PostgreSQL, per node: pages and writes, and apart from them the judging of keys.
+const POSTGRES_CONNECTIONS: u32 = 12;
+const POSTGRES_ADMIT_CONNECTIONS: u32 = 8;
+const SQLITE_READERS: u32 = 4;
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// A folder that holds one SQLite file.
+    Folder(PathBuf),
+    /// A PostgreSQL server. Boxed: its options are large.
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl Location {
+    /// Reads `postgres://…`. The error never repeats the URL: it may hold a password.
+    pub fn postgres(url: &str) -> Result<Self, String> {
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err("a database URL starts with postgres:// (for SQLite name a folder with `data`)".to_owned());
+        }
+        let options = PgConnectOptions::from_str(url).map_err(|e| format!("not a PostgreSQL URL: {e}"))?;
+        Ok(Self::Postgres(Box::new(options.application_name("keyhouse"))))
+    }
+}
+
+/// Something an operator should know, in words, that does not keep Keyhouse from starting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning(pub String);
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("can't use the data folder {}: {error}", folder.display())]
+    Folder { folder: PathBuf, error: io::Error },
+    #[error("can't open the database: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("can't bring the database's schema up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error(
+        "{0} holds no Keyhouse database yet: run `keyhouse migrate` or `keyhouse serve` with the same setting first"
+    )]
+    NotSetUp(String),
+    #[error(
+        "the database's schema is version {found}, this program's is {known}: run `keyhouse migrate`, or a newer keyhouse"
+    )]
+    Version { found: i64, known: i64 },
+    #[error(
+        "this database's tokens begin with \"{stored}\", but token.brand is \"{asked}\": the brand is fixed when a database is set up"
+    )]
+    Brand { stored: String, asked: String },
+    #[error(
+        "SQLite would not promise to keep what it acknowledged (journal_mode {journal}, synchronous {synchronous}): put the data folder on a local file system"
+    )]
+    NotDurable { journal: String, synchronous: i64 },
+}
+
+impl Store {
+    /// Opens the database, sets it up or brings it up to date, and proves that what it acknowledges it keeps.
+    ///
+    /// `brand` is what the settings ask for; it only counts for a new database, and must not differ later.
+    pub async fn migrate_and_open(
+        location: &Location,
+        brand: Option<&Brand>,
+    ) -> Result<(Self, Brand, Vec<Warning>), OpenError> {
+        match location {
+            Location::Folder(folder) => {
+                let failed = |error| OpenError::Folder { folder: folder.clone(), error };
+                make_private(folder).map_err(failed)?;
+                // Two processes that set up one file at once would trip over each other.
+                let path = folder.join("keyhouse.lock");
+                let locked = move || std::fs::File::create(path).and_then(|file| file.lock().map(|()| file));
+                let _lock =
+                    tokio::task::spawn_blocking(locked).await.map_err(io::Error::other).flatten().map_err(failed)?;
+                let mut writer = sqlite_options(folder).create_if_missing(true).connect().await?;
+                migrations::sqlite().run(&mut writer).await?;
+                writer.close().await?;
+            }
+            Location::Postgres(options) => {
+                // A connection of its own: no statement time-out may cut a migration. sqlx takes an advisory lock.
+                let mut connection = options.connect().await?;
+                migrations::postgres().run(&mut connection).await?;
+                connection.close().await?;
+            }
+        }
+        let store = Self::connect(location).await?;
+        on!(&store.writes, db => sqlx::query(
+            "INSERT INTO settings (name, value) VALUES ('token.brand', $1) ON CONFLICT (name) DO NOTHING"
+        ).bind(brand.map_or("pk", Brand::as_str)).execute(db).await?.rows_affected());
+        let brand = store.check_brand(brand).await?;
+        let warnings = store.prove_durable().await?;
+        Ok((store, brand, warnings))
+    }
+
+    /// Opens a database that is set up and up to date, and changes nothing in it.
+    pub async fn open(location: &Location, brand: Option<&Brand>) -> Result<(Self, Brand), OpenError> {
+        if let Location::Folder(folder) = location
+            && !folder.join(FILE).exists()
+        {
+            return Err(OpenError::NotSetUp(folder.display().to_string()));
+        }
+        let store = Self::connect(location).await?;
+        let found: Result<Option<i64>, _> = on!(&store.reads, db =>
+            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(db).await);
+        match found {
+            Ok(Some(found)) if found == migrations::NEWEST => {}
+            Ok(Some(found)) => return Err(OpenError::Version { found, known: migrations::NEWEST }),
+            Ok(None) => return Err(OpenError::NotSetUp("the database".to_owned())),
+            // The table is not there; anything else went wrong in connect already, or is told as it is.
+            Err(sqlx::Error::Database(e)) if !is_passing(e.as_ref()) => {
+                return Err(OpenError::NotSetUp("the database".to_owned()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let brand = store.check_brand(brand).await?;
+        Ok((store, brand))
+    }
+
+    async fn connect(location: &Location) -> Result<Self, OpenError> {
+        match location {
+            Location::Folder(folder) => {
+                let options = sqlite_options(folder);
+                let pool = SqlitePoolOptions::new().acquire_timeout(PATIENCE);
+                // The writer first: it makes the shared-memory file that readers need.
+                let writes = pool.clone().max_connections(1).connect_with(options.clone()).await?;
+                let reads = pool.max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await?;
+                let reads = Engine::Sqlite(reads);
+                Ok(Self { writes: Engine::Sqlite(writes), admit: reads.clone(), reads })
+            }
+            Location::Postgres(options) => {
+                let pool = |size| {
+                    PgPoolOptions::new()
+                        .acquire_timeout(PATIENCE)
+                        .max_connections(size)
+                        .after_connect(|connection, _| Box::pin(harden(connection)))
+                        .connect_with(PgConnectOptions::clone(options))
+                };
+                let general = Engine::Postgres(pool(POSTGRES_CONNECTIONS).await?);
+                let admit = Engine::Postgres(pool(POSTGRES_ADMIT_CONNECTIONS).await?);
+                Ok(Self { writes: general.clone(), reads: general, admit })
+            }
+        }
+    }
+
+    async fn check_brand(&self, asked: Option<&Brand>) -> Result<Brand, OpenError> {
+        let stored: String = on!(&self.reads, db =>
+            sqlx::query_scalar("SELECT value FROM settings WHERE name = 'token.brand'").fetch_one(db).await?);
+        match Brand::parse(&stored) {
+            Ok(brand) if asked.is_none_or(|asked| *asked == brand) => Ok(brand),
+            _ => Err(OpenError::Brand { stored, asked: asked.map_or("?", Brand::as_str).to_owned() }),
+        }
+    }
+
+    /// kill -9 can't tell a durable setting from a careless one, so the settings themselves are read back.
+    async fn prove_durable(&self) -> Result<Vec<Warning>, OpenError> {
+        match &self.writes {
+            Engine::Sqlite(pool) => {
+                let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await?;
+                let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(pool).await?;
+                // 2 is FULL: the log is flushed at each commit.
+                if journal != "wal" || synchronous < 2 {
+                    return Err(OpenError::NotDurable { journal, synchronous });
+                }
+                Ok(Vec::new())
+            }
+            Engine::Postgres(pool) => {
+                let mut warnings = Vec::new();
+                for (name, loses) in [
+                    ("fsync", "a crash of its machine can lose or damage everything"),
+                    ("full_page_writes", "a crash of its machine can damage the database"),
+                ] {
+                    let value: String =
+                        sqlx::query_scalar("SELECT current_setting($1)").bind(name).fetch_one(pool).await?;
+                    if value == "off" {
+                        warnings.push(Warning(format!("PostgreSQL runs with {name} = off: {loses}. Set it to on.")));
+                    }
+                }
+                Ok(warnings)
+            }
+        }
+    }
+}
+
+/// What every connection to PostgreSQL promises before it is used.
+async fn harden(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // One stuck client must not stop everybody. SET is per session; the numbers are milliseconds.
+    let (standby, _, _, _): (bool, String, String, String) = sqlx::query_as(
+        "SELECT pg_is_in_recovery(), \
+                set_config('idle_in_transaction_session_timeout', '1000', false), \
+                set_config('lock_timeout', '2000', false), \
+                set_config('statement_timeout', '3000', false)",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if standby {
+        // A standby may not know of a revocation yet. sqlx ignores target_session_attrs, hence here.
+        return Err(sqlx::Error::Configuration("the server is a standby, not the primary".into()));
+    }
+    // The server's default may be off; for us it is on wherever a session may say so.
+    sqlx::query(
+        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn sqlite_options(folder: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(folder.join(FILE))
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE)
+}
+
+/// Makes the folder for its owner's eyes only; leaves the rights of one that is there.
+fn make_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Whether a database's error is about now, not about the statement.
+pub(super) fn is_passing(error: &(dyn DatabaseError + 'static)) -> bool {
+    let Some(code) = error.code() else { return false };
+    if error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+        // Primary codes: busy, locked, read-only, I/O error, full, can't open. The rest of an extended code is above.
+        return code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14));
+    }
+    // Classes: connection, credentials, resources, operator's intervention, system; then serialization, deadlock,
+    // lock time-out, and a write on a standby.
+    ["08", "28", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        || matches!(code.as_ref(), "40001" | "40P01" | "55P03" | "25006")
+}

@@ -1,0 +1,177 @@
+//! The one table of errors, and the answer that says one. `code` is for the caller, `cause` for the log.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::domain::grant::Refused;
+use crate::domain::ids::RequestId;
+use crate::store::StoreError;
+
+macro_rules! codes {
+    ($($variant:ident = $code:literal, $kind:literal, $status:literal, $sentence:literal;)*) => {
+        /// What can go wrong, as callers of the public API see it: code, type, status and sentence, a line each.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum ErrorCode {
+            $($variant),*
+        }
+
+        impl ErrorCode {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code),* }
+            }
+
+            pub const fn kind(self) -> &'static str {
+                match self { $(Self::$variant => $kind),* }
+            }
+
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status),* }
+            }
+
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence),* }
+            }
+        }
+    };
+}
+
+codes! {
+    BadRequest = "bad_request", "invalid_request_error", 400, "The request is not valid HTTP for this server";
+    InvalidJson = "invalid_json", "invalid_request_error", 400, "The request body is not a JSON object";
+    ValidationFailed = "validation_failed", "invalid_request_error", 400, "Some fields are not valid; see details";
+    InvalidCursor = "invalid_cursor", "invalid_request_error", 400, "The cursor in `after` is not from this list; start again without it";
+    InvalidParameter = "invalid_parameter", "invalid_request_error", 400, "A query parameter is not valid";
+    InvalidToken = "invalid_token", "authentication_error", 401, "Invalid or missing API token";
+    ScopeInsufficient = "scope_insufficient", "permission_error", 403, "This key is read-only; use a Read & Write key for this call";
+    ProductNotFound = "product_not_found", "not_found_error", 404, "No such product";
+    RouteNotFound = "route_not_found", "not_found_error", 404, "No such path; see /docs for those there are";
+    MethodNotAllowed = "method_not_allowed", "invalid_request_error", 405, "This path does not take this method; see the Allow header";
+    SkuAlreadyExists = "sku_already_exists", "conflict_error", 409, "Another product has this SKU; SKUs are unique within a team and mode, archived products included";
+    PayloadTooLarge = "payload_too_large", "invalid_request_error", 413, "The request body is larger than 64 KiB";
+    UriTooLong = "bad_request", "invalid_request_error", 414, "The request target is longer than 8 KiB";
+    UnsupportedMediaType = "unsupported_media_type", "invalid_request_error", 415, "The request body must be uncompressed application/json in UTF-8";
+    InternalError = "internal_error", "api_error", 500, "Something went wrong on our side; it is logged under this request id";
+    ServiceUnavailable = "service_unavailable", "api_error", 503, "The service can't answer right now; try again shortly";
+}
+
+/// What is wrong with one field of a body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldFault {
+    pub field: String,
+    pub message: String,
+}
+
+/// An answer that says an error. It rides its response as an extension until [`ApiError::speak`] gives it a body.
+#[derive(Debug)]
+pub struct ApiError {
+    pub code: ErrorCode,
+    /// In place of the code's own sentence, where a caller is helped by a closer one.
+    message: Option<Cow<'static, str>>,
+    details: Vec<FieldFault>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// For the log alone.
+    pub cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    pub fn new(code: ErrorCode) -> Self {
+        Self { code, message: None, details: Vec::new(), headers: Vec::new(), cause: None }
+    }
+
+    pub fn saying(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    pub fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// All that is wrong with a body, at once.
+    pub fn fields(details: Vec<FieldFault>) -> Self {
+        Self { details, ..Self::new(ErrorCode::ValidationFailed) }
+    }
+
+    /// The body, once the request's id is at hand.
+    pub fn speak(&self, request_id: RequestId) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Envelope<'a> {
+            error: Body<'a>,
+        }
+        #[derive(Serialize)]
+        struct Body<'a> {
+            r#type: &'static str,
+            code: &'static str,
+            message: &'a str,
+            request_id: String,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            details: &'a [FieldFault],
+        }
+        let body = Body {
+            r#type: self.code.kind(),
+            code: self.code.code(),
+            message: self.message.as_deref().unwrap_or(self.code.sentence()),
+            request_id: request_id.to_string(),
+            details: &self.details,
+        };
+        serde_json::to_vec(&Envelope { error: body }).expect("strings always serialize")
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.code())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::default();
+        *response.status_mut() =
+            StatusCode::from_u16(self.code.status()).expect("the table holds statuses of HTTP alone");
+        for (name, value) in &self.headers {
+            response.headers_mut().append(name.clone(), value.clone());
+        }
+        // Extensions must be Clone, and a cause is not.
+        response.extensions_mut().insert(std::sync::Arc::new(self));
+        response
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let challenge = match refused {
+            Refused::Missing | Refused::Repeated | Refused::Scheme => r#"Bearer realm="api""#,
+            Refused::Malformed(_) | Refused::Unknown | Refused::Revoked => {
+                r#"Bearer realm="api", error="invalid_token""#
+            }
+        };
+        Self::new(ErrorCode::InvalidToken).with_header(header::WWW_AUTHENTICATE, challenge).because(refused)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => {
+                Self::new(ErrorCode::ServiceUnavailable).with_header(header::RETRY_AFTER, "1").because(error)
+            }
+            StoreError::Conflict(_) | StoreError::Corrupt { .. } | StoreError::Broken(_) => {
+                Self::new(ErrorCode::InternalError).because(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a handler asks for in its signature: who calls, what the path, the query and the body say.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::error::{ApiError, ErrorCode};
+use super::json::Object;
+use crate::domain::grant::{Access, Grant, Tenant};
+use crate::domain::key::ApiKey;
+
+/// Longest body, in bytes; a longer one is 413.
+pub const BODY_MAX: usize = 64 * 1024;
+/// How long a whole body may take to arrive: slower than 6.4 KiB a second is too slow.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// What a route does with its team's data, as a type: `Caller<Reads>`, `Caller<Writes>`.
+pub trait Declared: Send + 'static {
+    const ACCESS: Access;
+}
+
+#[derive(Debug)]
+pub struct Reads;
+
+#[derive(Debug)]
+pub struct Writes;
+
+impl Declared for Reads {
+    const ACCESS: Access = Access::Read;
+}
+
+impl Declared for Writes {
+    const ACCESS: Access = Access::Write;
+}
+
+/// An entitled caller. It can't be had without a declared access, so no handler forgets the scope.
+#[derive(Debug)]
+pub struct Caller<A> {
+    pub key: Arc<ApiKey>,
+    pub grant: Grant,
+    access: PhantomData<A>,
+}
+
+impl<A> Caller<A> {
+    pub fn tenant(&self) -> &Tenant {
+        self.grant.tenant()
+    }
+}
+
+impl<A: Declared, S: Sync> FromRequestParts<S> for Caller<A> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // The verdict's layer is over every route that can ask for a caller: its absence is a fault of ours.
+        let missing = || ApiError::new(ErrorCode::InternalError).because("a route outside the verdict's layer");
+        let key = parts.extensions.get::<Arc<ApiKey>>().cloned().ok_or_else(missing)?;
+        let grant = key.grant(A::ACCESS).map_err(|error| {
+            ApiError::new(ErrorCode::ScopeInsufficient)
+                .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="api", error="insufficient_scope""#)
+                .because(error)
+        })?;
+        Ok(Self { key, grant, access: PhantomData })
+    }
+}
+
+/// The query's known parameters, each at most once; unknown ones are ignored.
+#[derive(Debug)]
+pub struct Query(Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}
+
+impl Query {
+    /// The value of a parameter, read by `parse`; absent is the default.
+    pub fn read<T: Default>(
+        &self,
+        name: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, ApiError> {
+        Ok(self
+            .find(name)?
+            .map(|text| parse(text).ok_or_else(|| fault(name, expected)))
+            .transpose()?
+            .unwrap_or_default())
+    }
+
+    /// The text of a parameter. Twice is a fault: which one counts?
+    pub fn find(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        let mut found = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let first = found.next();
+        if found.next().is_some() { Err(fault(name, "given once")) } else { Ok(first) }
+    }
+}
+
+fn fault(name: &str, expected: &str) -> ApiError {
+    ApiError::new(ErrorCode::InvalidParameter).saying(format!("The query parameter `{name}` must be {expected}"))
+}
+
+/// A body of `application/json` that holds one object. Judged in the contract's order: 415, 413, 400.
+#[derive(Debug)]
+pub struct JsonBody {
+    pub object: Object,
+    /// The body's own bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl<S: Sync> FromRequest<S> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        check_media_type(request.headers())?;
+        let bytes = read(request.into_body()).await?;
+        let object = Object::parse(&bytes).map_err(|error| ApiError::new(ErrorCode::InvalidJson).because(error))?;
+        Ok(Self { object, bytes })
+    }
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let single = |name| {
+        let mut values = headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
+    };
+    let is_json = single(header::CONTENT_TYPE).and_then(|text| text.parse::<mime::Mime>().ok()).is_some_and(|media| {
+        media.essence_str() == mime::APPLICATION_JSON.essence_str()
+            && media.get_param(mime::CHARSET).is_none_or(|charset| charset == mime::UTF_8)
+    });
+    let is_plain = !headers.contains_key(header::CONTENT_ENCODING)
+        || single(header::CONTENT_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("identity"));
+    let error = || ApiError::new(ErrorCode::UnsupportedMediaType);
+    match (is_json, is_plain) {
+        (true, true) => Ok(()),
+        (false, _) => Err(error().with_header(header::ACCEPT, "application/json")),
+        (true, false) => Err(error()
+            .with_header(header::ACCEPT, "application/json")
+            .with_header(header::ACCEPT_ENCODING, "identity")),
+    }
+}
+
+async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
+    // A body that says it is too long is not read at all.
+    if axum::body::HttpBody::size_hint(&body).lower() > BODY_MAX as u64 {
+        return Err(ApiError::new(ErrorCode::PayloadTooLarge));
+    }
+    let collected = tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_MAX).collect()).await;
+    match collected {
+        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(ApiError::new(ErrorCode::PayloadTooLarge))
+        }
+        Ok(Err(error)) => Err(ApiError::new(ErrorCode::BadRequest)
+            .saying("The request body could not be read to its end")
+            .because(error)),
+        Err(_) => Err(ApiError::new(ErrorCode::BadRequest)
+            .saying("The request body did not arrive within 10 seconds")
+            .with_header(header::CONNECTION, "close")),
+    }
+}

@@ -1,0 +1,139 @@
+//! What every request passes first and every answer last: an id, the HTTP checks, one log line, one voice for errors.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::MatchedPath;
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, Method, Request, Version, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tower::ServiceExt;
+
+use super::error::{ApiError, ErrorCode};
+use super::{Web, client};
+use crate::domain::ids::{KeyId, RequestId};
+
+/// Longest request target, in bytes; a longer one is 414.
+const TARGET_MAX: usize = 8 * 1024;
+
+/// Noted on an answer for the log: which route, and whose key.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Noted {
+    pub route: Option<MatchedPath>,
+    pub key: Option<KeyId>,
+}
+
+/// Notes the matched route where the verdict's layer does not.
+pub(super) async fn note_route(route: Option<MatchedPath>, request: axum::extract::Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(Noted { route, key: None });
+    response
+}
+
+/// The house's one entrance: the public API's tree and everything else, told apart by path alone.
+#[derive(Debug, Clone)]
+pub struct Front {
+    web: Web,
+    /// All of `/api/v1`, unknown paths included: nothing in there is open by accident.
+    api: Router,
+    site: Router,
+}
+
+impl Front {
+    pub(super) fn new(web: Web, api: Router, site: Router) -> Self {
+        Self { web, api, site }
+    }
+
+    /// Answers one request. Never fails and never panics: a fault inside is a 500.
+    pub async fn answer(&self, peer: SocketAddr, mut request: Request<Body>) -> Response {
+        let id = self.web.app.ids().request();
+        let began = self.web.app.clock().ticks();
+        let method = request.method().clone();
+        let client = client::address(peer.ip(), request.headers(), &self.web.trusted_proxies);
+        request.extensions_mut().insert(id);
+        request.extensions_mut().insert(client);
+
+        let is_api = in_tree(request.uri().path(), "/api/v1");
+        let door = if is_api { &self.api } else { &self.site };
+        let mut response = match check(&request) {
+            Err(error) => error.into_response(),
+            Ok(()) => match AssertUnwindSafe(door.clone().oneshot(request)).catch_unwind().await {
+                Ok(answer) => answer.unwrap_or_else(|never: Infallible| match never {}),
+                // The panic hook has told the log what and where.
+                Err(_) => ApiError::new(ErrorCode::InternalError).because("a panic").into_response(),
+            },
+        };
+
+        let error = response.extensions().get::<Arc<ApiError>>().cloned();
+        if let Some(error) = &error {
+            let body = error.speak(id);
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+            *response.body_mut() = if method == Method::HEAD { Body::empty() } else { Body::from(body) };
+        }
+        let headers = response.headers_mut();
+        headers.insert("x-request-id", HeaderValue::try_from(id.to_string()).expect("an id is ASCII"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+
+        let took = self.web.app.clock().ticks().saturating_sub(began);
+        log(id, &method, client.0, &response, error.as_deref(), took);
+        response
+    }
+}
+
+/// One line a request: the route's template, never the path, the query or a header.
+fn log(
+    id: RequestId,
+    method: &Method,
+    client: IpAddr,
+    response: &Response,
+    error: Option<&ApiError>,
+    took: std::time::Duration,
+) {
+    let noted = response.extensions().get::<Noted>().cloned().unwrap_or_default();
+    let route = noted.route.as_ref().map_or("-", MatchedPath::as_str);
+    let status = response.status().as_u16();
+    let key = noted.key.map(tracing::field::display);
+    let code = error.map(|error| error.code.code());
+    let cause = error.and_then(|error| error.cause.as_ref()).map(tracing::field::display);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(target: "keyhouse::request", %method, route, status, micros, request_id = %id, %client, key, code, cause)
+        };
+    }
+    if status >= 500 { line!(error) } else { line!(info) }
+}
+
+/// Whether a path is in the tree of `root`.
+fn in_tree(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What RFC 9112 asks of a request and hyper does not check.
+fn check(request: &Request<Body>) -> Result<(), ApiError> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > TARGET_MAX {
+        return Err(ApiError::new(ErrorCode::UriTooLong));
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let fault = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => "The request has more than one Host header",
+        (None, None) if request.version() == Version::HTTP_11 => "The request has no Host header",
+        (Some(host), None) if !is_host(host.as_bytes()) => "The Host header is not a host",
+        _ => return Ok(()),
+    };
+    Err(ApiError::new(ErrorCode::BadRequest).saying(fault))
+}
+
+/// A host and perhaps a port; empty is allowed, a user in front is not.
+fn is_host(bytes: &[u8]) -> bool {
+    bytes.is_empty() || (!bytes.contains(&b'@') && Authority::try_from(bytes).is_ok())
+}

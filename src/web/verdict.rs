@@ -1,0 +1,102 @@
+//! The layer over the whole `/api/v1` tree, unknown paths included: whose key is this? It runs before any route.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use tower::{Layer, Service};
+
+use super::Web;
+use super::client::ClientAddr;
+use super::error::ApiError;
+use super::front::Noted;
+use crate::app::admit::IdentifyError;
+use crate::domain::grant::Refused;
+use crate::domain::key::ApiKey;
+use crate::domain::token::{Brand, RawToken};
+
+/// A tower layer rather than a middleware function: this is the one path that every call pays for.
+#[derive(Debug, Clone)]
+pub(super) struct Verdict(pub Web);
+
+#[derive(Debug, Clone)]
+pub(super) struct Judged<S> {
+    web: Web,
+    inner: S,
+}
+
+impl<S> Layer<S> for Verdict {
+    type Service = Judged<S>;
+
+    fn layer(&self, inner: S) -> Judged<S> {
+        Judged { web: self.0.clone(), inner }
+    }
+}
+
+impl<S> Service<Request> for Judged<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        // The service that was polled ready is the one to call; its clone waits for the next request.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let web = self.web.clone();
+        Box::pin(async move {
+            let mut noted = Noted { route: request.extensions().get::<MatchedPath>().cloned(), key: None };
+            let client = request.extensions().get::<ClientAddr>().copied();
+            let token = bearer(request.headers(), web.app.brand());
+            let mut response = match judge(&web, token, client).await {
+                Ok(key) => {
+                    noted.key = Some(key.id);
+                    request.extensions_mut().insert(Arc::new(key));
+                    inner.call(request).await?
+                }
+                Err(error) => error.into_response(),
+            };
+            response.extensions_mut().insert(noted);
+            Ok(response)
+        })
+    }
+}
+
+async fn judge(web: &Web, token: Result<RawToken, Refused>, client: Option<ClientAddr>) -> Result<ApiKey, ApiError> {
+    let key = web.app.identify(token?).await.map_err(|error| match error {
+        IdentifyError::Refused(refused) => ApiError::from(refused),
+        IdentifyError::Store(error) => ApiError::from(error),
+    })?;
+    if let Some(client) = client {
+        web.app.note_use(&key, client.0);
+    }
+    Ok(key)
+}
+
+/// Takes the one Authorization header: scheme in any case, one or more spaces, one token, nothing else.
+fn bearer(headers: &HeaderMap, brand: &Brand) -> Result<RawToken, Refused> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(Refused::Missing)?;
+    if values.next().is_some() {
+        return Err(Refused::Repeated);
+    }
+    let value = value.as_bytes();
+    let end = value.iter().position(|&b| b == b' ').unwrap_or(value.len());
+    let (scheme, rest) = value.split_at(end);
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Err(Refused::Scheme);
+    }
+    let token = rest.iter().position(|&b| b != b' ').map_or(&[][..], |start| &rest[start..]);
+    Ok(RawToken::parse(token, brand)?)
+}

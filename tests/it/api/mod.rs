@@ -1,0 +1,5 @@
+//! The public API, call by call.
+
+mod credentials;
+mod manners;
+mod products;

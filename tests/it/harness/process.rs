@@ -1,0 +1,113 @@
+//! The real program in a process of its own, and bytes on a real socket.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Place;
+
+/// `keyhouse` with the given words, on the given database, in an environment without settings.
+pub fn keyhouse(place: &Place, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyhouse"));
+    command.env_clear().env("PATH", "/usr/bin:/bin").args(words).args(place.flags());
+    command
+}
+
+/// Runs it to its end, which must be a good one; returns what it printed as JSON.
+pub fn run_json(place: &Place, words: &[&str]) -> Value {
+    let output = keyhouse(place, words).arg("--json").output().expect("keyhouse runs");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON on stdout")
+}
+
+/// Runs it to its end, whatever that is.
+pub fn run(place: &Place, words: &[&str]) -> Output {
+    keyhouse(place, words).output().expect("keyhouse runs")
+}
+
+/// A serving process; killed when dropped.
+pub struct Serving {
+    child: Child,
+    pub address: SocketAddr,
+    /// What it printed when it was ready.
+    pub said: Value,
+    logs: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Serving {
+    /// `command` is `serve` or `demo`. Logs go to a file, at the level that `KEYHOUSE_LOG` would name.
+    pub fn start(place: &Place, command: &str, level: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let logs = folder.path().join("log");
+        let log = std::fs::File::create(&logs).expect("a log file");
+        let mut child = keyhouse(place, &[command, "--listen", "127.0.0.1:0", "--json"])
+            .env("KEYHOUSE_LOG", level)
+            .env("KEYHOUSE_SHUTDOWN_GRACE_SECONDS", "0")
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("keyhouse starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let said: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("not ready: {}", std::fs::read_to_string(&logs).expect("a log")));
+        let url = said["url"].as_str().expect("a URL");
+        let address = url.trim_start_matches("http://").parse().expect("an address");
+        Self { child, address, said, logs, _folder: folder }
+    }
+
+    pub fn logs(&self) -> Vec<u8> {
+        std::fs::read(&self.logs).expect("a log")
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    pub fn terminate(&mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.child.wait().expect("it ends")
+    }
+
+    /// Sends bytes, reads to the end of the connection.
+    pub fn send(&self, bytes: &[u8]) -> String {
+        let mut socket = self.connect();
+        // A server may answer and close before it has read everything.
+        let _sent = socket.write_all(bytes);
+        let mut answer = Vec::new();
+        let _read = socket.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let socket = TcpStream::connect(self.address).expect("it listens");
+        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a time-out");
+        socket
+    }
+
+    /// The status of a GET with a token.
+    pub fn get(&self, path: &str, token: &str) -> u16 {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: keyhouse.test\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        status(&self.send(request.as_bytes()))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _already_gone = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+pub fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no answer: {answer:?}"))
+}

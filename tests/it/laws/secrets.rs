@@ -1,0 +1,131 @@
+//! Law 6: after the longest story no token is found: not in the database, not in a log at trace level, not in `Debug`.
+
+use std::path::Path;
+
+use keyhouse::domain::key::{Mode, Scope};
+
+use crate::harness::process::{Serving, keyhouse, run_json};
+use crate::harness::{House, Place, Server};
+
+/// What must not be found: the token whole, and from its ninth character on, plain or turned to hex or base64.
+fn traces(token: &str) -> Vec<Vec<u8>> {
+    let tail = &token[8..];
+    let hex: String = tail.bytes().map(|b| format!("{b:02x}")).collect();
+    // Base64 depends on where the text begins in the triplet; one of three windows is in any encoding of it.
+    let base64 =
+        (0..3).map(|skip| data_encoding::BASE64.encode(&tail.as_bytes()[skip..skip + 30]).as_bytes()[..36].to_vec());
+    [tail.as_bytes().to_vec(), hex.into_bytes()].into_iter().chain(base64).collect()
+}
+
+fn assert_absent(tokens: &[String], place: &str, bytes: &[u8]) {
+    for token in tokens {
+        for (n, trace) in traces(token).iter().enumerate() {
+            assert!(!bytes.windows(trace.len()).any(|window| window == &trace[..]), "trace {n} of a token in {place}");
+        }
+    }
+}
+
+fn files_of(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    files
+        .filter(|path| path.is_file())
+        .map(|path| (path.display().to_string(), std::fs::read(&path).expect("a file")))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_is_left_anywhere() {
+    for place in [Place::folder(), Place::postgres().await] {
+        let mut serving = Serving::start(&place, "demo", "trace");
+        let mut tokens: Vec<String> = serving.said["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| key["token"].as_str().unwrap().to_owned())
+            .collect();
+        let create = [
+            "key",
+            "create",
+            "--team",
+            "skylark-instruments",
+            "--name",
+            "K",
+            "--mode",
+            "live",
+            "--scope",
+            "read_write",
+        ];
+        let made = keyhouse(&place, &create).arg("--json").env("KEYHOUSE_LOG", "trace").output().unwrap();
+        let key: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+        tokens.push(key["token"].as_str().unwrap().to_owned());
+        let shell_log = made.stderr;
+
+        for token in &tokens {
+            let body = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
+            for request in [
+                format!("GET /api/v1/products HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}"),
+                format!("GET /api/v1/{token}?token={token} HTTP/1.1\r\nHost: a\r\nCookie: t={token}"),
+                format!(
+                    "GET /api/v1/products/{token}?after={token} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}"
+                ),
+                format!(
+                    "GET /api/v1/key HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {token}\r\nAuthorization: Bearer {token}, {token}"
+                ),
+                format!("GET /api/v1/key HTTP/1.1\r\nHost: {token}\r\nHost: a\r\nAuthorization: Basic {token}"),
+                format!("GET /{token} HTTP/1.1\r\nHost: a\r\n{token}: 1"),
+                format!(
+                    "POST /api/v1/products HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {}",
+                    body.len()
+                ),
+            ] {
+                let answer = serving.send(format!("{request}\r\nConnection: close\r\n\r\n{body}").as_bytes());
+                assert_absent(&tokens, "an answer", answer.as_bytes());
+            }
+        }
+        run_json(&place, &["key", "rename", key["id"].as_str().unwrap(), "New name"]);
+        run_json(&place, &["key", "revoke", key["id"].as_str().unwrap()]);
+        assert_eq!(serving.get("/api/v1/key", &tokens[3]), 401);
+
+        // While it runs, the write-ahead log is there too; and once more after the end.
+        for stopped in [false, true] {
+            if stopped {
+                assert!(serving.terminate().success());
+            }
+            match &place {
+                Place::Folder(folder) => {
+                    let files = files_of(folder.path());
+                    assert!(files.iter().any(|(name, bytes)| name.ends_with(".db") && !bytes.is_empty()));
+                    files.iter().for_each(|(name, bytes)| assert_absent(&tokens, name, bytes));
+                }
+                Place::Postgres { url } => {
+                    let dump = Server::shared().dump(url);
+                    assert!(dump.windows(6).any(|w| w == b"key.re"), "the dump holds the audit log");
+                    assert_absent(&tokens, "pg_dump", &dump);
+                }
+            }
+            let log = serving.logs();
+            assert!(log.windows(11).any(|w| w == b"sqlx::query"), "the log says all it can");
+            assert_absent(&tokens, "the server's log", &log);
+            assert_absent(&tokens, "the shell's log", &shell_log);
+        }
+    }
+}
+
+#[tokio::test]
+async fn debug_shows_no_token() {
+    let house = House::on_sqlite().await;
+    let team = house.team("Acme").await;
+    let created = house.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let token = [created.token.expose().to_owned()];
+    let hash = format!("{:?}", created.token.hash());
+    for shown in [
+        format!("{created:?}"),
+        format!("{:#?}", created.token),
+        format!("{:?}", house.app),
+        format!("{:?}", house.front),
+        hash,
+    ] {
+        assert_absent(&token, "Debug", shown.as_bytes());
+    }
+    assert!(format!("{created:?}").contains(created.token.prefix().as_str()));
+}

@@ -1,0 +1,19 @@
+//! Law 5: every method of `Store` runs in `tests/it/store/statements.rs`, which runs on both engines.
+
+use super::{repository, sources};
+
+#[test]
+fn every_method_of_the_store_runs_on_both_engines() {
+    let run = repository("tests/it/store/statements.rs");
+    let mut count = 0;
+    for (file, text) in sources().iter().filter(|(file, _)| file.starts_with("store/")) {
+        for line in text.lines() {
+            let Some(rest) = line.trim_start().strip_prefix("pub async fn ") else { continue };
+            let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let called = run.contains(&format!(".{name}(")) || run.contains(&format!("::{name}("));
+            assert!(called, "src/{file}: {name} does not run in tests/it/store/statements.rs");
+            count += 1;
+        }
+    }
+    assert!(count > 15, "the law found its methods");
+}

@@ -1,0 +1,5 @@
+//! The database itself: what it refuses, and that both engines are alike.
+
+mod refusals;
+mod statements;
+mod twins;

@@ -1,0 +1,180 @@
+//! Law 5, the running half: every method of `Store`, on both engines. `laws/statements.rs` sees that none is left out.
+
+use keyhouse::domain::audit::{Action, By, Stamp};
+use keyhouse::domain::grant::Access;
+use keyhouse::domain::ids::{IdSeed, KeyId, PersonId, ProductId, TeamId};
+use keyhouse::domain::key::{ApiKey, KeyName, KeyState, LastUse, Mode, REVOKED_SHOWN_FOR, Scope};
+use keyhouse::domain::page::{Cursor, Limit};
+use keyhouse::domain::price::Price;
+use keyhouse::domain::product::{
+    Currency, Kind, Product, ProductFields, ProductName, Status, StatusFilter, UnitOfMeasure,
+};
+use keyhouse::domain::team::{Email, KeyAdmin, Role, TeamName, TeamRef};
+use keyhouse::domain::timestamp::Timestamp;
+use keyhouse::domain::token::{Brand, RawToken};
+use keyhouse::store::{Inserted, NewMember, NewRow, NewTeam, ProductInserted, Renamed, Revoked, Store};
+
+use crate::harness::Place;
+
+fn seed(n: u128) -> IdSeed {
+    IdSeed { ms: 1_795_512_600_000, random: n << 32 }
+}
+
+fn stamp(n: u128, at: Timestamp) -> Stamp {
+    Stamp { seed: seed(n), at, by: By { person: None, name: "tester".into() }, origin: "shell".into() }
+}
+
+async fn every_method(place: Place) {
+    let now = Timestamp::from_ms(1_795_512_600_000);
+    let location = place.location();
+    assert!(Store::open(&location, None).await.is_err(), "there is nothing to open yet");
+    let (first, brand, warnings) = Store::migrate_and_open(&location, None).await.unwrap();
+    assert_eq!((brand.as_str(), warnings.len()), ("pk", 0));
+    first.close().await;
+    assert!(Store::open(&location, Some(&Brand::parse("acme").unwrap())).await.is_err(), "another brand");
+    let (store, _) = Store::open(&location, Some(&brand)).await.unwrap();
+    store.ping().await.unwrap();
+
+    // Teams and people.
+    let name = TeamName::parse("Acme").unwrap();
+    let ada = Email::parse("Ada@example.com").unwrap();
+    let owner = |n| NewMember { person: PersonId::new(seed(n)), email: &ada, name: "Ada", role: Role::Owner };
+    let team = store
+        .insert_team(NewTeam { id: TeamId::new(seed(1)), name: &name, owner: owner(2) }, &stamp(3, now))
+        .await
+        .unwrap();
+    let twin = store
+        .insert_team(NewTeam { id: TeamId::new(seed(4)), name: &name, owner: owner(5) }, &stamp(6, now))
+        .await
+        .unwrap();
+    assert_eq!((team.slug.as_str(), twin.slug.as_str()), ("acme", "acme-2"));
+    let bob = Email::parse("bob@example.com").unwrap();
+    let manager = || NewMember { person: PersonId::new(seed(7)), email: &bob, name: "Bob", role: Role::Manager };
+    assert!(store.insert_member(team.id, manager(), &stamp(8, now)).await.unwrap());
+    assert!(store.insert_member(team.id, manager(), &stamp(9, now)).await.is_err(), "twice");
+    assert!(!store.insert_member(TeamId::new(seed(99)), manager(), &stamp(10, now)).await.unwrap(), "no such team");
+    assert_eq!(store.teams().await.unwrap(), [team.clone(), twin.clone()]);
+    assert_eq!(store.team(&TeamRef::Id(team.id)).await.unwrap(), Some(team.clone()));
+    assert_eq!(store.team(&TeamRef::Slug("acme-2".into())).await.unwrap(), Some(twin.clone()));
+    assert_eq!(store.team(&TeamRef::Slug("nobody".into())).await.unwrap(), None);
+    let members = store.members(team.id).await.unwrap();
+    assert_eq!(
+        members.iter().map(|m| (m.email.as_str(), m.role)).collect::<Vec<_>>(),
+        [("Ada@example.com", Role::Owner), ("bob@example.com", Role::Manager)]
+    );
+    let found = store.member_by_email(twin.id, &Email::parse("ADA@EXAMPLE.COM").unwrap()).await.unwrap().unwrap();
+    assert_eq!(found.person, members[0].person, "one person in two teams");
+
+    // Keys.
+    let admin = KeyAdmin::shell("tester", team.id);
+    let token = RawToken::from_entropy(&brand, Mode::Live, |bytes| bytes.fill(1));
+    let key = ApiKey {
+        id: KeyId::new(seed(11)),
+        team: team.id,
+        prefix: token.prefix(),
+        mode: Mode::Live,
+        scope: Scope::ReadWrite,
+        created_at: now,
+        state: KeyState::Active,
+    };
+    let key_name = KeyName::parse("Backend").unwrap();
+    let row = || NewRow { key: &key, hash: token.hash(), name: &key_name };
+    assert_eq!(store.insert_key_within_cap(&admin, row(), &stamp(12, now)).await.unwrap(), Inserted::Done);
+    assert!(store.insert_key_within_cap(&admin, row(), &stamp(13, now)).await.is_err(), "the same token twice");
+    let owner_admin = KeyAdmin::member(&members[0], "192.0.2.1").unwrap();
+    assert_eq!(
+        store.rename_key(&owner_admin, key.id, &KeyName::parse("New").unwrap(), &stamp(14, now)).await.unwrap(),
+        Renamed::Done
+    );
+    assert_eq!(store.key_by_hash(&token.hash()).await.unwrap(), Some(key.clone()));
+    let used = LastUse { at: now, from: "192.0.2.7".into() };
+    store.note_uses(&[(key.id, used.clone())]).await.unwrap();
+    store.note_uses(&[(key.id, LastUse { at: Timestamp::from_ms(1), from: "old".into() })]).await.unwrap();
+    let listed = store.key(key.id).await.unwrap().unwrap();
+    assert_eq!((listed.name.unwrap().as_str(), listed.last_use), ("New", Some(used)), "an older use changes nothing");
+    assert_eq!(store.active_key_counts().await.unwrap(), [(team.id, 1)]);
+    let stranger = KeyAdmin::shell("tester", twin.id);
+    assert_eq!(
+        store.revoke_key(&stranger, key.id, &stamp(15, now)).await.unwrap(),
+        Revoked::NoSuchKey,
+        "another team's"
+    );
+    assert_eq!(store.revoke_key(&admin, key.id, &stamp(16, now)).await.unwrap(), Revoked::Done);
+    assert_eq!(store.revoke_key(&admin, key.id, &stamp(17, now)).await.unwrap(), Revoked::Already);
+    assert_eq!(store.rename_key(&admin, key.id, &key_name, &stamp(18, now)).await.unwrap(), Renamed::Revoked);
+    assert_eq!(store.revoke_all_keys(&admin, &stamp(19, now)).await.unwrap(), Some(vec![]));
+    let last_day = now.plus(REVOKED_SHOWN_FOR);
+    assert_eq!(
+        store.keys_of_team(team.id, last_day.minus(std::time::Duration::from_millis(1))).await.unwrap().len(),
+        1
+    );
+    assert_eq!(store.keys_of_team(team.id, last_day).await.unwrap().len(), 0);
+    assert_eq!(store.forget_key_names(last_day, 10).await.unwrap(), 1);
+    assert_eq!(store.forget_key_names(last_day, 10).await.unwrap(), 0);
+
+    // Products.
+    let tenant = *key.grant(Access::Write).unwrap().tenant();
+    let product = Product {
+        id: ProductId::new(seed(20)),
+        fields: ProductFields {
+            name: ProductName::parse("Vane".into()).unwrap(),
+            unit_price: Price::parse("1.5").unwrap(),
+            currency: Currency::parse("EUR").unwrap(),
+            description: None,
+            sku: Some(keyhouse::domain::product::Sku::parse("V".into()).unwrap()),
+            tax_rate: None,
+            kind: Kind::parse("GOODS".into()).unwrap(),
+            unit_of_measure: UnitOfMeasure::parse("piece".into()).unwrap(),
+        },
+        status: Status::Active,
+        created_at: now,
+        updated_at: now,
+    };
+    assert_eq!(store.insert_product(&tenant, &product).await.unwrap(), ProductInserted::Done);
+    let same_sku = Product { id: ProductId::new(seed(21)), ..product.clone() };
+    assert_eq!(store.insert_product(&tenant, &same_sku).await.unwrap(), ProductInserted::SkuTaken);
+    assert_eq!(store.product(&tenant, product.id).await.unwrap(), Some(product.clone()));
+    let cursor = Cursor::parse(&product.id.to_string());
+    for (filter, after, items) in [
+        (StatusFilter::All, None, 1),
+        (StatusFilter::Active, None, 1),
+        (StatusFilter::Archived, None, 0),
+        (StatusFilter::All, cursor, 0),
+        (StatusFilter::Active, cursor, 0),
+        (StatusFilter::Archived, cursor, 0),
+    ] {
+        let page = store.products(&tenant, filter, after, Limit::default()).await.unwrap().unwrap();
+        assert_eq!((page.items.len(), page.has_more), (items, false), "{filter:?} {after:?}");
+    }
+    assert!(
+        store
+            .products(&tenant, StatusFilter::All, Cursor::parse(&same_sku.id.to_string()), Limit::default())
+            .await
+            .unwrap()
+            .is_none()
+    );
+
+    let actions: Vec<_> = store.audit_events(team.id, 10).await.unwrap().iter().map(|event| event.action).collect();
+    assert_eq!(
+        actions,
+        [
+            Action::KeyRevoked,
+            Action::KeyRenamed,
+            Action::KeyCreated,
+            Action::MemberAdded,
+            Action::MemberAdded,
+            Action::TeamCreated
+        ]
+    );
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite() {
+    every_method(Place::folder()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres() {
+    every_method(Place::postgres().await).await;
+}

@@ -1,0 +1,85 @@
+//! kill -9, and a database that goes away.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use crate::harness::process::{Serving, keyhouse, run_json};
+use crate::harness::{House, Place, Server};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_nine_in_the_middle_of_creating_keys() {
+    for place in [Place::folder(), Place::postgres().await] {
+        run_json(&place, &["migrate"]);
+        let mut acknowledged = Vec::new();
+        for round in 0..20 {
+            let mut server = Serving::start(&place, "serve", "info");
+            let team = run_json(&place, &["team", "create", &format!("Team {round}"), "--owner", "ada@example.com"]);
+            let slug = team["slug"].as_str().unwrap().to_owned();
+            let create =
+                ["key", "create", "--team", &slug, "--name", "K", "--mode", "live", "--scope", "read_only", "--json"];
+            let mut children: Vec<_> = (0..3)
+                .map(|_| keyhouse(&place, &create).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+                .collect();
+            // Which of them is where when the axe falls differs from round to round.
+            if round % 4 != 0 {
+                let mut one = [0];
+                let _first_byte = children[round % 3].stdout.as_mut().unwrap().read(&mut one).unwrap();
+                if one[0] == b'{' {
+                    let mut rest = String::new();
+                    children[round % 3].stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
+                    let key: serde_json::Value = serde_json::from_str(&format!("{{{rest}")).unwrap();
+                    acknowledged.push(key["token"].as_str().unwrap().to_owned());
+                }
+            }
+            for child in &mut children {
+                let _may_have_ended = child.kill();
+            }
+            server.kill();
+            for mut child in children {
+                let mut text = String::new();
+                child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+                child.wait().unwrap();
+                if let Ok(key) = serde_json::from_str::<serde_json::Value>(&text) {
+                    acknowledged.push(key["token"].as_str().unwrap().to_owned());
+                }
+            }
+        }
+        let server = Serving::start(&place, "serve", "info");
+        assert!(acknowledged.len() >= 15, "the axe fell too early to show anything: {}", acknowledged.len());
+        for token in &acknowledged {
+            assert_eq!(server.get("/api/v1/key", token), 200);
+        }
+        // Whole or not at all: each key has its audit event, each event its key.
+        let halves = "UPDATE teams SET touched_at = touched_at WHERE \
+            (SELECT count(*) FROM keys) <> (SELECT count(*) FROM audit WHERE action = 'key.created') \
+            OR (SELECT seq FROM changes) <> (SELECT count(*) FROM keys)";
+        assert_eq!(place.tamper(halves).await.unwrap(), 0);
+    }
+}
+
+/// On a PostgreSQL of its own, which is killed and comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_goes_and_comes_back() {
+    let server = Server::start();
+    let house = House::at(Place::Postgres { url: server.new_database().await }).await;
+    let token = house.live_token().await;
+    assert_eq!(house.get("/api/v1/products").bearer(&token).await.status, 200);
+    server.kill();
+    for _ in 0..3 {
+        let answer = house.get("/api/v1/products").bearer(&token).await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")));
+    }
+    let answer = house.post("/api/v1/products", "{}").bearer(&token).await;
+    assert_eq!(answer.status, 503);
+    server.resume();
+    // Connections of before are found dead one by one; then all is as it was.
+    let mut status = 0;
+    for _ in 0..20 {
+        status = house.get("/api/v1/products").bearer(&token).await.status.as_u16();
+        if status == 200 {
+            break;
+        }
+        assert_eq!(status, 503);
+    }
+    assert_eq!(status, 200);
+}

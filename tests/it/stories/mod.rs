@@ -1,0 +1,6 @@
+//! Promises, told from beginning to end.
+
+mod crash;
+mod lifecycle;
+mod race;
+mod shell_and_server;
