@@ -16,8 +16,9 @@ use crate::config::Config;
 use crate::store::Store;
 use crate::web::{self, Web};
 
-/// How often names of long-revoked keys are cleared.
-const FORGET_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often what has had its time is cleared: names of keys revoked 90 days ago, answers kept for 24 hours. Hourly, so
+/// that a process that is restarted each night gets there too.
+const CLEAR_EVERY: Duration = Duration::from_secs(60 * 60);
 /// From SIGTERM to the end, grace included.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
 
@@ -27,13 +28,13 @@ pub async fn migrate_and_open(config: &Config) -> anyhow::Result<App> {
     for warning in warnings {
         tracing::warn!("{}", warning.0);
     }
-    Ok(App::new(store, brand, Clock::System, Dice::System))
+    Ok(App::new(store, brand, Clock::System, Dice::System, config.limits))
 }
 
 /// Opens a database that is up to date already.
 pub async fn open(config: &Config) -> anyhow::Result<App> {
     let (store, brand) = Store::open(&config.database, config.brand.as_ref()).await?;
-    Ok(App::new(store, brand, Clock::System, Dice::System))
+    Ok(App::new(store, brand, Clock::System, Dice::System, config.limits))
 }
 
 /// A port that is taken, before anything is promised about it.
@@ -49,7 +50,7 @@ pub async fn serve(config: &Config, app: App, listener: TcpListener) -> anyhow::
     let (not_ready, stopping) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let front = web::front(Web { app: app.clone(), trusted_proxies: config.trusted_proxies.clone().into(), stopping });
-    let work = [spawn_usage(app.clone()), spawn_forgetting(app.clone())];
+    let work = [spawn_usage(app.clone()), spawn_clearing(app.clone())];
 
     let grace = config.shutdown_grace;
     let signal = terminated()?;
@@ -96,15 +97,20 @@ fn spawn_usage(app: App) -> JoinHandle<()> {
     })
 }
 
-fn spawn_forgetting(app: App) -> JoinHandle<()> {
+fn spawn_clearing(app: App) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let mut beat = tokio::time::interval(FORGET_EVERY);
+        let mut beat = tokio::time::interval(CLEAR_EVERY);
         loop {
             beat.tick().await;
             match app.forget_key_names().await {
                 Ok(0) => {}
                 Ok(cleared) => tracing::info!(cleared, "cleared the names of keys revoked 90 days ago"),
                 Err(error) => tracing::warn!(%error, "the names of long-revoked keys are not cleared yet"),
+            }
+            match app.purge_answers().await {
+                Ok(0) => {}
+                Ok(purged) => tracing::info!(purged, "deleted answers of idempotent calls after their 24 hours"),
+                Err(error) => tracing::warn!(%error, "answers older than 24 hours are not deleted yet"),
             }
         }
     })

@@ -16,5 +16,6 @@ pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod settings;
 pub mod store;
 pub mod web;

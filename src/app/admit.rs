@@ -3,8 +3,6 @@
 //! Asks the database each time: always right. A cache of records will change this file alone; the change counter and
 //! the lock order that keep such a cache honest are in every transaction already (`store/changes.rs`).
 
-use std::net::IpAddr;
-
 use super::App;
 use crate::domain::grant::Refused;
 use crate::domain::key::ApiKey;
@@ -28,10 +26,5 @@ impl App {
         drop(token);
         let key = self.store.key_by_hash(&hash).await?.ok_or(Refused::Unknown)?;
         if key.is_active() { Ok(key) } else { Err(Refused::Revoked.into()) }
-    }
-
-    /// Remembers that an admitted call used this key. Costs no write on the call's own path.
-    pub fn note_use(&self, key: &ApiKey, from: IpAddr) {
-        self.usage.note(key.id, self.clock.now(), from);
     }
 }

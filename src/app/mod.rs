@@ -7,6 +7,7 @@ pub mod clock;
 pub mod dice;
 pub mod ids;
 pub mod keys;
+pub mod limits;
 pub mod products;
 pub mod teams;
 pub mod usage;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use clock::Clock;
 use dice::Dice;
 use ids::Ids;
+use limits::{Guesses, Limits};
 use usage::Usage;
 
 use crate::domain::audit::{By, Stamp};
@@ -32,12 +34,14 @@ pub struct App {
     dice: Dice,
     ids: Arc<Ids>,
     usage: Arc<Usage>,
+    guesses: Arc<Guesses>,
+    limits: Limits,
 }
 
 impl App {
-    pub fn new(store: Store, brand: Brand, clock: Clock, dice: Dice) -> Self {
+    pub fn new(store: Store, brand: Brand, clock: Clock, dice: Dice, limits: Limits) -> Self {
         let ids = Arc::new(Ids::new(clock.clone(), dice.clone()));
-        Self { store, brand: Arc::new(brand), clock, dice, ids, usage: Arc::default() }
+        Self { store, brand: Arc::new(brand), clock, dice, ids, usage: Arc::default(), guesses: Arc::default(), limits }
     }
 
     pub fn brand(&self) -> &Brand {

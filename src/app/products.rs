@@ -2,10 +2,17 @@
 
 use super::App;
 use crate::domain::grant::Tenant;
+use crate::domain::idempotency::StoredAnswer;
 use crate::domain::ids::ProductId;
 use crate::domain::page::{Cursor, Limit, Page};
-use crate::domain::product::{Product, ProductFields, Status, StatusFilter};
-use crate::store::{ProductInserted, StoreError};
+use crate::domain::product::{Product, ProductFields, ProductPatch, Status, StatusFilter};
+use crate::store::{ProductWritten, Repeat, StoreError};
+
+/// How a call is done once; see [`crate::domain::idempotency`].
+pub use crate::store::Once;
+
+/// Stored answers deleted in one statement, so that no lock is held for long.
+const PURGE_BATCH: u32 = 500;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListProductsError {
@@ -17,11 +24,28 @@ pub enum ListProductsError {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum CreateProductError {
+pub enum WriteProductError {
+    #[error("no such product")]
+    NoSuchProduct,
     #[error("another product has this SKU")]
     SkuTaken,
+    /// The call's idempotency key was used with another body.
+    #[error("the idempotency key was used with another body")]
+    OtherBody,
+    /// A call with the same idempotency key is still running.
+    #[error("a call with the same idempotency key is still running")]
+    StillRunning,
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What a writing call is answered with.
+#[derive(Debug)]
+pub enum Written {
+    /// It was done now.
+    Now(Product),
+    /// It was done before; this was the answer.
+    Before(StoredAnswer),
 }
 
 impl App {
@@ -39,13 +63,69 @@ impl App {
         self.store.product(tenant, id).await
     }
 
-    pub async fn create_product(&self, tenant: &Tenant, fields: ProductFields) -> Result<Product, CreateProductError> {
+    pub async fn create_product(
+        &self,
+        tenant: &Tenant,
+        fields: ProductFields,
+        once: Once<'_>,
+    ) -> Result<Written, WriteProductError> {
         let now = self.clock.now();
         let product =
             Product { id: self.ids.product(), fields, status: Status::Active, created_at: now, updated_at: now };
-        match self.store.insert_product(tenant, &product).await? {
-            ProductInserted::Done => Ok(product),
-            ProductInserted::SkuTaken => Err(CreateProductError::SkuTaken),
+        self.store.insert_product(tenant, product, once).await?.try_into()
+    }
+
+    /// Changes the given fields, archived product or not. What leaves all as it is moves no `updatedAt`.
+    pub async fn update_product(
+        &self,
+        tenant: &Tenant,
+        id: ProductId,
+        patch: ProductPatch,
+        once: Once<'_>,
+    ) -> Result<Written, WriteProductError> {
+        let change = |old: &Product| {
+            let fields = patch.apply(old.fields.clone());
+            (fields != old.fields).then(|| Product { fields, ..old.clone() })
+        };
+        self.store.change_product(tenant, id, self.clock.now(), change, once).await?.try_into()
+    }
+
+    /// Archives a product or brings it back. Again is no change and no error.
+    pub async fn set_product_status(
+        &self,
+        tenant: &Tenant,
+        id: ProductId,
+        status: Status,
+        once: Once<'_>,
+    ) -> Result<Written, WriteProductError> {
+        let change = |old: &Product| (old.status != status).then(|| Product { status, ..old.clone() });
+        self.store.change_product(tenant, id, self.clock.now(), change, once).await?.try_into()
+    }
+
+    /// Deletes stored answers of idempotent calls after their 24 hours; says how many.
+    pub async fn purge_answers(&self) -> Result<u64, StoreError> {
+        let mut purged = 0;
+        loop {
+            let batch = self.store.purge_answers(self.clock.now(), PURGE_BATCH).await?;
+            purged += batch;
+            if batch < u64::from(PURGE_BATCH) {
+                return Ok(purged);
+            }
+        }
+    }
+}
+
+impl TryFrom<ProductWritten> for Written {
+    type Error = WriteProductError;
+
+    fn try_from(written: ProductWritten) -> Result<Self, WriteProductError> {
+        match written {
+            ProductWritten::Done(product) => Ok(Self::Now(product)),
+            ProductWritten::Repeated(Repeat::Done(answer)) => Ok(Self::Before(answer)),
+            ProductWritten::Repeated(Repeat::OtherBody) => Err(WriteProductError::OtherBody),
+            ProductWritten::Repeated(Repeat::Running) => Err(WriteProductError::StillRunning),
+            ProductWritten::NoSuchProduct => Err(WriteProductError::NoSuchProduct),
+            ProductWritten::SkuTaken => Err(WriteProductError::SkuTaken),
         }
     }
 }

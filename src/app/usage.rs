@@ -1,6 +1,8 @@
-//! Last used: noted in memory on each admitted call, written in batches in the background.
+//! The keys in use, one small entry each: the key's rate window, and its last use.
 //!
-//! At most one write per key, node and minute; at most 60 seconds behind; nothing lost on a graceful stop.
+//! Last used is noted in memory on each admitted call and written in batches in the background: at most one write per key,
+//! node and minute; at most 60 seconds behind; nothing lost on a graceful stop. The window is here and not in any cache
+//! of keys, so no refill or rename ever gives a fresh budget.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use super::App;
 use crate::domain::ids::KeyId;
 use crate::domain::key::LastUse;
+use crate::domain::rate::{Quota, RateLimit, Window};
 use crate::domain::timestamp::Timestamp;
 use crate::store::StoreError;
 
@@ -28,7 +31,7 @@ pub enum Flush {
     Everything,
 }
 
-/// The keys in use, one small entry each; an entry goes once its key has rested for a minute.
+/// An entry goes once its key has rested: its use is written, and its window is spent.
 #[derive(Debug, Default)]
 pub struct Usage {
     keys: Mutex<HashMap<KeyId, Entry>>,
@@ -41,23 +44,28 @@ struct Entry {
     /// When the last write began, in ticks; `None` before the first.
     written: Option<Duration>,
     dirty: bool,
+    window: Window,
 }
 
 impl Usage {
-    pub(super) fn note(&self, key: KeyId, at: Timestamp, from: IpAddr) {
+    /// Notes a use, and judges it against the key's budget.
+    pub(super) fn count(&self, key: KeyId, at: Timestamp, from: IpAddr, limit: Option<&RateLimit>) -> Option<Quota> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = keys.entry(key).or_insert(Entry { at, from, written: None, dirty: true });
-        *entry = Entry { at, from, written: entry.written, dirty: true };
+        let entry =
+            keys.entry(key).or_insert(Entry { at, from, written: None, dirty: true, window: Window::default() });
+        (entry.at, entry.from, entry.dirty) = (at, from, true);
+        limit.map(|limit| entry.window.judge(limit, at))
     }
 
     /// Takes what is to be written now, and lets rested entries go.
-    fn take(&self, which: Flush, ticks: Duration) -> Vec<(KeyId, LastUse)> {
+    fn take(&self, which: Flush, ticks: Duration, now: Timestamp, limit: Option<&RateLimit>) -> Vec<(KeyId, LastUse)> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let rested = |entry: &Entry| entry.written.is_none_or(|at| ticks.saturating_sub(at) >= SPACING);
-        keys.retain(|_, entry| entry.dirty || !rested(entry));
+        let due = |entry: &Entry| entry.written.is_none_or(|at| ticks.saturating_sub(at) >= SPACING);
+        let spent = |entry: &Entry| limit.is_none_or(|limit| entry.window.is_spent(limit, now));
+        keys.retain(|_, entry| entry.dirty || !due(entry) || !spent(entry));
         let mut taken = Vec::new();
         for (&key, entry) in keys.iter_mut() {
-            if entry.dirty && (which == Flush::Everything || rested(entry)) {
+            if entry.dirty && (which == Flush::Everything || due(entry)) {
                 entry.dirty = false;
                 entry.written = Some(ticks);
                 taken.push((key, LastUse { at: entry.at, from: entry.from.to_string() }));
@@ -81,7 +89,7 @@ impl Usage {
 impl App {
     /// Writes noted uses to the database. What can't be written stays noted.
     pub async fn flush_usage(&self, which: Flush) -> Result<(), StoreError> {
-        let taken = self.usage.take(which, self.clock.ticks());
+        let taken = self.usage.take(which, self.clock.ticks(), self.clock.now(), self.limits.per_key.as_ref());
         let written = self.store.note_uses(&taken).await;
         if written.is_err() {
             self.usage.put_back(taken);
@@ -100,13 +108,11 @@ mod tests {
         let usage = Usage::default();
         let key = KeyId::new(IdSeed { ms: 1, random: 1 });
         let from = IpAddr::from([192, 0, 2, 1]);
-        let note = |s: i64| usage.note(key, Timestamp::from_ms(s * 1000), from);
+        let at = |s: u64| Timestamp::from_ms(s as i64 * 1000);
+        let note = |s: u64| usage.count(key, at(s), from, None);
         let take = |s: u64| {
-            usage
-                .take(Flush::Due, Duration::from_secs(s))
-                .into_iter()
-                .map(|(_, u)| u.at.ms() / 1000)
-                .collect::<Vec<_>>()
+            let taken = usage.take(Flush::Due, Duration::from_secs(s), at(s), None);
+            taken.into_iter().map(|(_, used)| used.at.ms() / 1000).collect::<Vec<_>>()
         };
 
         note(100);
@@ -119,10 +125,28 @@ mod tests {
         assert!(usage.keys.lock().unwrap().is_empty(), "a rested key takes no memory");
 
         note(400);
-        let failed = usage.take(Flush::Due, Duration::from_secs(400));
+        let failed = usage.take(Flush::Due, Duration::from_secs(400), at(400), None);
         usage.put_back(failed);
         assert_eq!(take(401), [400], "a failed write is tried again at once");
         note(402);
-        assert_eq!(usage.take(Flush::Everything, Duration::from_secs(403)).len(), 1, "a stop writes all");
+        assert_eq!(
+            usage.take(Flush::Everything, Duration::from_secs(403), at(403), None).len(),
+            1,
+            "a stop writes all"
+        );
+    }
+    #[test]
+    fn a_window_that_still_counts_is_kept() {
+        let usage = Usage::default();
+        let key = KeyId::new(IdSeed { ms: 1, random: 1 });
+        let (from, limit) = (IpAddr::from([192, 0, 2, 1]), RateLimit::new(1, Duration::from_secs(3600)));
+        let at = |s: u64| Timestamp::from_ms(s as i64 * 1000);
+        assert_eq!(usage.count(key, at(0), from, limit.as_ref()).unwrap().retry_after, None);
+        usage.take(Flush::Due, Duration::ZERO, at(0), limit.as_ref());
+        usage.take(Flush::Due, Duration::from_secs(3599), at(3599), limit.as_ref());
+        assert!(usage.count(key, at(3599), from, limit.as_ref()).unwrap().retry_after.is_some(), "no fresh budget");
+        usage.take(Flush::Due, Duration::from_secs(7100), at(7100), limit.as_ref());
+        usage.take(Flush::Due, Duration::from_secs(7200), at(7200), limit.as_ref());
+        assert!(usage.keys.lock().unwrap().is_empty());
     }
 }

@@ -112,7 +112,7 @@ async fn fill(app: &App, key: &Created, samples: &[Sample]) -> anyhow::Result<us
     if there.items.is_empty() {
         for sample in samples {
             let fields = read(sample).with_context(|| format!("the sample {}", sample.0))?;
-            app.create_product(grant.tenant(), fields).await?;
+            app.create_product(grant.tenant(), fields, None).await?;
         }
     }
     Ok(samples.len())

@@ -15,8 +15,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
 use crate::boot;
-use crate::config::{Config, ConfigError, Flags};
+use crate::config::{Config, Flags};
 use crate::domain::team::{Team, TeamRef};
+use crate::settings::ConfigError;
 use terminal::style;
 
 /// API keys for a team product, whole.

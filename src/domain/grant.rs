@@ -75,3 +75,13 @@ pub enum Refused {
     #[error("revoked key")]
     Revoked,
 }
+
+impl Refused {
+    /// Whether a credential was sent at all. What is none gets the bare challenge, and is never counted as a guess.
+    pub fn is_guess(self) -> bool {
+        match self {
+            Self::Missing | Self::Repeated | Self::Scheme => false,
+            Self::Malformed(_) | Self::Unknown | Self::Revoked => true,
+        }
+    }
+}

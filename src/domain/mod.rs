@@ -4,11 +4,13 @@
 
 pub mod audit;
 pub mod grant;
+pub mod idempotency;
 pub mod ids;
 pub mod key;
 pub mod page;
 pub mod price;
 pub mod product;
+pub mod rate;
 pub mod team;
 pub mod text;
 pub mod timestamp;

@@ -74,6 +74,35 @@ impl ProductFields {
     pub const DEFAULT_UNIT: &'static str = "unit";
 }
 
+/// The fields that somebody wants changed; a field that is not given stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProductPatch {
+    pub name: Option<ProductName>,
+    pub unit_price: Option<Price>,
+    pub currency: Option<Currency>,
+    /// `Some(None)` is null, given.
+    pub description: Option<Option<Description>>,
+    pub sku: Option<Option<Sku>>,
+    pub tax_rate: Option<Option<TaxRate>>,
+    pub kind: Option<Kind>,
+    pub unit_of_measure: Option<UnitOfMeasure>,
+}
+
+impl ProductPatch {
+    pub fn apply(self, old: ProductFields) -> ProductFields {
+        ProductFields {
+            name: self.name.unwrap_or(old.name),
+            unit_price: self.unit_price.unwrap_or(old.unit_price),
+            currency: self.currency.unwrap_or(old.currency),
+            description: self.description.unwrap_or(old.description),
+            sku: self.sku.unwrap_or(old.sku),
+            tax_rate: self.tax_rate.unwrap_or(old.tax_rate),
+            kind: self.kind.unwrap_or(old.kind),
+            unit_of_measure: self.unit_of_measure.unwrap_or(old.unit_of_measure),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
     pub id: ProductId,

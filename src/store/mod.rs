@@ -6,6 +6,7 @@
 
 mod audit;
 mod changes;
+mod idempotency;
 mod keys;
 mod migrations;
 mod open;
@@ -13,9 +14,10 @@ mod products;
 mod teams;
 mod usage;
 
+pub use idempotency::Repeat;
 pub use keys::{Inserted, NewRow, Renamed, Revoked};
 pub use open::{Location, OpenError, Warning};
-pub use products::ProductInserted;
+pub use products::{Once, ProductWritten};
 pub use teams::{NewMember, NewTeam};
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};

@@ -1,7 +1,8 @@
 //! Products ⇄ rows. Every query demands a [`Tenant`]: a team and a mode.
 
-use super::{Result, Store, StoreError, corrupt, on, record};
+use super::{Repeat, Result, Store, StoreError, Tx, corrupt, on, record};
 use crate::domain::grant::Tenant;
+use crate::domain::idempotency::{RepeatableCall, StoredAnswer};
 use crate::domain::ids::ProductId;
 use crate::domain::page::{Cursor, Limit, Page};
 use crate::domain::price::{Price, TaxRate};
@@ -25,13 +26,20 @@ record!(Row {
     updated_at: i64,
 });
 
-/// What became of a new product.
+/// What became of a product that was to be made or changed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ProductInserted {
-    Done,
+pub enum ProductWritten {
+    /// As it is now.
+    Done(Product),
+    /// Nothing was done: the same call came before.
+    Repeated(Repeat),
+    NoSuchProduct,
     /// Another product of this team and mode has the SKU.
     SkuTaken,
 }
+
+/// A call to be done once, and how its answer is said. `None`: the caller did not ask for that.
+pub type Once<'a> = Option<(&'a RepeatableCall, &'a (dyn Fn(&Product) -> StoredAnswer + Sync))>;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -92,8 +100,11 @@ impl Store {
         Ok(Some(Page { items, has_more }))
     }
 
-    pub async fn insert_product(&self, tenant: &Tenant, product: &Product) -> Result<ProductInserted> {
+    pub async fn insert_product(&self, tenant: &Tenant, product: Product, once: Once<'_>) -> Result<ProductWritten> {
         let mut tx = self.begin().await?;
+        if let Some(repeat) = tx.claim_once(once, product.created_at).await? {
+            return Ok(ProductWritten::Repeated(repeat));
+        }
         let fields = &product.fields;
         let inserted = on!(&mut tx.0, db => sqlx::query(
             "INSERT INTO products (id, team_id, mode, status, name, unit_price, currency, description, sku, tax_rate, \
@@ -106,13 +117,69 @@ impl Store {
             .bind(fields.kind.as_str()).bind(fields.unit_of_measure.as_str())
             .bind(product.created_at.ms()).bind(product.updated_at.ms())
             .execute(&mut **db).await.map(|done| done.rows_affected()));
-        match inserted.map_err(StoreError::from) {
-            // The id is new and ours, so only the SKU can collide.
-            Err(StoreError::Conflict(_)) => return Ok(ProductInserted::SkuTaken),
+        tx.finish(inserted, product, once).await
+    }
+
+    /// Changes a product by `change`, which says `None` if there is nothing to change. Read, judged and written under
+    /// the row's lock; whatever changes moves `updatedAt` to `now`.
+    pub async fn change_product(
+        &self,
+        tenant: &Tenant,
+        id: ProductId,
+        now: Timestamp,
+        change: impl FnOnce(&Product) -> Option<Product> + Send,
+        once: Once<'_>,
+    ) -> Result<ProductWritten> {
+        let mut tx = self.begin().await?;
+        if let Some(repeat) = tx.claim_once(once, now).await? {
+            return Ok(ProductWritten::Repeated(repeat));
+        }
+        // Written first, to lock the row: both engines then show it as it is, not as it was.
+        let row: Option<Row> = on!(&mut tx.0, db => sqlx::query_as(
+            "UPDATE products SET status = status WHERE team_id = $1 AND mode = $2 AND id = $3 \
+             RETURNING id, status, name, unit_price, currency, description, sku, tax_rate, kind, unit_of_measure, \
+                       created_at, updated_at")
+            .bind(tenant.team().to_string()).bind(tenant.mode().as_str()).bind(id.to_string())
+            .fetch_optional(&mut **db).await?);
+        let Some(row) = row else { return Ok(ProductWritten::NoSuchProduct) };
+        let old = Product::try_from(row)?;
+        let Some(changed) = change(&old) else { return tx.finish(Ok(1), old, once).await };
+        let product = Product { updated_at: now, ..changed };
+        let fields = &product.fields;
+        let written = on!(&mut tx.0, db => sqlx::query(
+            "UPDATE products SET status = $4, name = $5, unit_price = $6, currency = $7, description = $8, sku = $9, \
+                    tax_rate = $10, kind = $11, unit_of_measure = $12, updated_at = $13 \
+             WHERE team_id = $1 AND mode = $2 AND id = $3")
+            .bind(tenant.team().to_string()).bind(tenant.mode().as_str()).bind(id.to_string())
+            .bind(product.status.as_str()).bind(fields.name.as_str()).bind(fields.unit_price.stored())
+            .bind(fields.currency.code()).bind(fields.description.as_ref().map(Description::as_str))
+            .bind(fields.sku.as_ref().map(Sku::as_str)).bind(fields.tax_rate.map(TaxRate::stored))
+            .bind(fields.kind.as_str()).bind(fields.unit_of_measure.as_str()).bind(product.updated_at.ms())
+            .execute(&mut **db).await.map(|done| done.rows_affected()));
+        tx.finish(written, product, once).await
+    }
+}
+
+impl Tx {
+    async fn claim_once(&mut self, once: Once<'_>, now: Timestamp) -> Result<Option<Repeat>> {
+        match once {
+            Some((call, _)) => self.claim(call, now).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps the answer if the call is to be done once, and commits. What was refused leaves nothing, no claim either.
+    async fn finish(mut self, written: sqlx::Result<u64>, product: Product, once: Once<'_>) -> Result<ProductWritten> {
+        match written.map_err(StoreError::from) {
+            // Ids are new and ours, so only the SKU can collide.
+            Err(StoreError::Conflict(_)) => return Ok(ProductWritten::SkuTaken),
             other => other?,
         };
-        tx.commit().await?;
-        Ok(ProductInserted::Done)
+        if let Some((call, say)) = once {
+            self.keep_answer(call, &say(&product)).await?;
+        }
+        self.commit().await?;
+        Ok(ProductWritten::Done(product))
     }
 }
 

@@ -48,15 +48,19 @@ codes! {
     ValidationFailed = "validation_failed", "invalid_request_error", 400, "Some fields are not valid; see details";
     InvalidCursor = "invalid_cursor", "invalid_request_error", 400, "The cursor in `after` is not from this list; start again without it";
     InvalidParameter = "invalid_parameter", "invalid_request_error", 400, "A query parameter is not valid";
+    InvalidIdempotencyKey = "invalid_idempotency_key", "invalid_request_error", 400, "Idempotency-Key must be given once, with 1 to 255 visible ASCII characters";
     InvalidToken = "invalid_token", "authentication_error", 401, "Invalid or missing API token";
     ScopeInsufficient = "scope_insufficient", "permission_error", 403, "This key is read-only; use a Read & Write key for this call";
     ProductNotFound = "product_not_found", "not_found_error", 404, "No such product";
     RouteNotFound = "route_not_found", "not_found_error", 404, "No such path; see /docs for those there are";
     MethodNotAllowed = "method_not_allowed", "invalid_request_error", 405, "This path does not take this method; see the Allow header";
     SkuAlreadyExists = "sku_already_exists", "conflict_error", 409, "Another product has this SKU; SKUs are unique within a team and mode, archived products included";
+    IdempotencyKeyInUse = "idempotency_key_in_use", "idempotency_error", 409, "A call with this Idempotency-Key is still running; try again shortly";
+    IdempotencyKeyReused = "idempotency_key_reused", "idempotency_error", 422, "This Idempotency-Key was used for a call with another body";
     PayloadTooLarge = "payload_too_large", "invalid_request_error", 413, "The request body is larger than 64 KiB";
     UriTooLong = "bad_request", "invalid_request_error", 414, "The request target is longer than 8 KiB";
     UnsupportedMediaType = "unsupported_media_type", "invalid_request_error", 415, "The request body must be uncompressed application/json in UTF-8";
+    RateLimitExceeded = "rate_limit_exceeded", "rate_limit_error", 429, "Too many requests; wait for the seconds in Retry-After";
     InternalError = "internal_error", "api_error", 500, "Something went wrong on our side; it is logged under this request id";
     ServiceUnavailable = "service_unavailable", "api_error", 503, "The service can't answer right now; try again shortly";
 }
@@ -93,6 +97,13 @@ impl ApiError {
     pub fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
         self
+    }
+
+    /// 429, with the whole seconds to wait.
+    pub fn too_many(retry_after: u64) -> Self {
+        let mut error = Self::new(ErrorCode::RateLimitExceeded);
+        error.headers.push((header::RETRY_AFTER, HeaderValue::from(retry_after)));
+        error
     }
 
     pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -153,11 +164,9 @@ impl IntoResponse for ApiError {
 
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
-        let challenge = match refused {
-            Refused::Missing | Refused::Repeated | Refused::Scheme => r#"Bearer realm="api""#,
-            Refused::Malformed(_) | Refused::Unknown | Refused::Revoked => {
-                r#"Bearer realm="api", error="invalid_token""#
-            }
+        let challenge = match refused.is_guess() {
+            false => r#"Bearer realm="api""#,
+            true => r#"Bearer realm="api", error="invalid_token""#,
         };
         Self::new(ErrorCode::InvalidToken).with_header(header::WWW_AUTHENTICATE, challenge).because(refused)
     }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::error::{ApiError, ErrorCode};
 use super::json::Object;
 use crate::domain::grant::{Access, Grant, Tenant};
+use crate::domain::idempotency::{IdempotencyKey, RepeatableCall};
 use crate::domain::key::ApiKey;
 
 /// Longest body, in bytes; a longer one is 413.
@@ -107,6 +108,36 @@ impl Query {
 
 fn fault(name: &str, expected: &str) -> ApiError {
     ApiError::new(ErrorCode::InvalidParameter).saying(format!("The query parameter `{name}` must be {expected}"))
+}
+
+/// Whether, and by which value, a call is to be done once. Judged only when the body has been: [`OnceHeader::call`].
+#[derive(Debug)]
+pub struct OnceHeader {
+    /// `None`: not sent. `Some(None)`: sent, but no value or several.
+    value: Option<Option<IdempotencyKey>>,
+    method: Method,
+    path: String,
+}
+
+impl<S: Sync> FromRequestParts<S> for OnceHeader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut values = parts.headers.get_all("idempotency-key").iter();
+        let value = values.next().map(|first| match values.next() {
+            Some(_) => None,
+            None => IdempotencyKey::parse(first.as_bytes()),
+        });
+        Ok(Self { value, method: parts.method.clone(), path: parts.uri.path().to_owned() })
+    }
+}
+
+impl OnceHeader {
+    pub fn call(self, caller: &Caller<Writes>, body: &[u8]) -> Result<Option<RepeatableCall>, ApiError> {
+        let Some(value) = self.value else { return Ok(None) };
+        let value = value.ok_or_else(|| ApiError::new(ErrorCode::InvalidIdempotencyKey))?;
+        Ok(Some(RepeatableCall::new(caller.key.id, self.method.as_str(), self.path, value, body)))
+    }
 }
 
 /// A body of `application/json` that holds one object. Judged in the contract's order: 415, 413, 400.

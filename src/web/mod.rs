@@ -13,7 +13,7 @@ mod verdict;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 pub use front::Front;
 use ipnet::IpNet;
 use tokio::sync::watch;
@@ -36,7 +36,11 @@ pub fn front(web: Web) -> Front {
     // Full paths, no nesting: what is written here is what a caller writes.
     let api = Router::new()
         .route("/api/v1/products", get(api::products::list).post(api::products::create))
-        .route("/api/v1/products/{id}", get(api::products::get))
+        .route(
+            "/api/v1/products/{id}",
+            get(api::products::get).patch(api::products::update).delete(api::products::archive),
+        )
+        .route("/api/v1/products/{id}/restore", post(api::products::restore))
         .route("/api/v1/key", get(api::key::get))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

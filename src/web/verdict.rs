@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use tower::{Layer, Service};
 
 use super::Web;
 use super::client::ClientAddr;
-use super::error::ApiError;
+use super::error::{ApiError, ErrorCode};
 use super::front::Noted;
 use crate::app::admit::IdentifyError;
 use crate::domain::grant::Refused;
 use crate::domain::key::ApiKey;
+use crate::domain::rate::Quota;
 use crate::domain::token::{Brand, RawToken};
 
 /// A tower layer rather than a middleware function: this is the one path that every call pays for.
@@ -60,10 +61,19 @@ where
             let client = request.extensions().get::<ClientAddr>().copied();
             let token = bearer(request.headers(), web.app.brand());
             let mut response = match judge(&web, token, client).await {
-                Ok(key) => {
+                Ok((key, quota)) => {
                     noted.key = Some(key.id);
-                    request.extensions_mut().insert(Arc::new(key));
-                    inner.call(request).await?
+                    let mut response = match quota.and_then(|quota| quota.retry_after) {
+                        Some(wait) => ApiError::too_many(wait).into_response(),
+                        None => {
+                            request.extensions_mut().insert(Arc::new(key));
+                            inner.call(request).await?
+                        }
+                    };
+                    if let Some(quota) = quota {
+                        tell(response.headers_mut(), &quota);
+                    }
+                    response
                 }
                 Err(error) => error.into_response(),
             };
@@ -73,15 +83,34 @@ where
     }
 }
 
-async fn judge(web: &Web, token: Result<RawToken, Refused>, client: Option<ClientAddr>) -> Result<ApiKey, ApiError> {
-    let key = web.app.identify(token?).await.map_err(|error| match error {
-        IdentifyError::Refused(refused) => ApiError::from(refused),
-        IdentifyError::Store(error) => ApiError::from(error),
-    })?;
-    if let Some(client) = client {
-        web.app.note_use(&key, client.0);
+/// Whose key it is and what is left of its budget; or 401, 429 for whoever guesses too often, 503.
+async fn judge(
+    web: &Web,
+    token: Result<RawToken, Refused>,
+    client: Option<ClientAddr>,
+) -> Result<(ApiKey, Option<Quota>), ApiError> {
+    let client = client.ok_or_else(|| ApiError::new(ErrorCode::InternalError).because("a request without a client"))?;
+    let found = match token {
+        Ok(token) => web.app.identify(token).await,
+        Err(refused) => Err(refused.into()),
+    };
+    match found {
+        Ok(key) => {
+            let quota = web.app.count_call(&key, client.0);
+            Ok((key, quota))
+        }
+        Err(IdentifyError::Store(error)) => Err(error.into()),
+        Err(IdentifyError::Refused(refused)) => {
+            let wait = if refused.is_guess() { web.app.count_bad_token(client.0) } else { None };
+            Err(wait.map_or_else(|| refused.into(), |wait| ApiError::too_many(wait).because(refused)))
+        }
     }
-    Ok(key)
+}
+
+fn tell(headers: &mut HeaderMap, quota: &Quota) {
+    headers.insert("x-ratelimit-limit", HeaderValue::from(quota.limit));
+    headers.insert("x-ratelimit-remaining", HeaderValue::from(quota.remaining));
+    headers.insert("x-ratelimit-reset", HeaderValue::from(quota.reset));
 }
 
 /// Takes the one Authorization header: scheme in any case, one or more spaces, one token, nothing else.

@@ -2,11 +2,14 @@
 
 use serde_json::value::RawValue;
 
-use super::super::error::{ApiError, FieldFault};
+use super::super::error::{ApiError, ErrorCode, FieldFault};
 use super::super::json::Object;
 use crate::domain::price::{Price, TaxRate};
-use crate::domain::product::{Currency, Kind, ProductFields, UnitOfMeasure};
+use crate::domain::product::{Currency, Kind, ProductFields, ProductPatch, UnitOfMeasure};
 use crate::domain::text::Text;
+
+/// The fields that a caller may give.
+const ORDER: [&str; 8] = ["name", "unitPrice", "currency", "description", "sku", "taxRate", "type", "unitOfMeasure"];
 
 /// What an object says of one field.
 enum Given<T> {
@@ -35,13 +38,13 @@ pub fn new_product(object: Object) -> Result<ProductFields, ApiError> {
     let description = reader.text("description").or_null();
     let sku = reader.text("sku").or_null();
     let tax_rate = reader.read("taxRate", tax_rate).or_null();
-    let kind = reader.text("type");
-    let kind = reader.or_default("type", kind, Kind::parse(ProductFields::DEFAULT_KIND.to_owned()));
-    let unit = reader.text("unitOfMeasure");
-    let unit = reader.or_default("unitOfMeasure", unit, UnitOfMeasure::parse(ProductFields::DEFAULT_UNIT.to_owned()));
+    let kind = reader.text("type").or_default(|| Kind::parse(ProductFields::DEFAULT_KIND.to_owned()));
+    let kind = reader.required("type", kind);
+    let unit = reader.text("unitOfMeasure").or_default(|| UnitOfMeasure::parse(ProductFields::DEFAULT_UNIT.to_owned()));
+    let unit = reader.required("unitOfMeasure", unit);
     reader.finish()?;
     // No fault was found, so nothing is missing.
-    let all = (|| {
+    let all = || {
         Some(ProductFields {
             name: name?,
             unit_price: unit_price?,
@@ -52,8 +55,33 @@ pub fn new_product(object: Object) -> Result<ProductFields, ApiError> {
             kind: kind?,
             unit_of_measure: unit?,
         })
-    })();
-    all.ok_or_else(|| ApiError::fields(Vec::new()))
+    };
+    all().ok_or_else(|| ApiError::new(ErrorCode::InternalError).because("a field without a value and without a fault"))
+}
+
+/// The fields of a change: only those that are given.
+pub fn product_patch(object: Object) -> Result<ProductPatch, ApiError> {
+    let mut reader = Reader { members: object.0, faults: Vec::new() };
+    let name = reader.text("name");
+    let unit_price = reader.read("unitPrice", price);
+    let currency = reader.read("currency", currency);
+    let description = reader.text("description");
+    let sku = reader.text("sku");
+    let tax_rate = reader.read("taxRate", tax_rate);
+    let kind = reader.text("type");
+    let unit = reader.text("unitOfMeasure");
+    let patch = ProductPatch {
+        name: reader.if_given("name", name),
+        unit_price: reader.if_given("unitPrice", unit_price),
+        currency: reader.if_given("currency", currency),
+        description: description.given_or_null(),
+        sku: sku.given_or_null(),
+        tax_rate: tax_rate.given_or_null(),
+        kind: reader.if_given("type", kind),
+        unit_of_measure: reader.if_given("unitOfMeasure", unit),
+    };
+    reader.finish()?;
+    Ok(patch)
 }
 
 impl<T> Given<T> {
@@ -63,6 +91,22 @@ impl<T> Given<T> {
             Self::Absent | Self::Null => Some(None),
             Self::Value(value) => Some(Some(value)),
             Self::Faulty => None,
+        }
+    }
+
+    /// For a change of a field that may be null: absent is no change.
+    fn given_or_null(self) -> Option<Option<T>> {
+        match self {
+            Self::Absent | Self::Faulty => None,
+            Self::Null => Some(None),
+            Self::Value(value) => Some(Some(value)),
+        }
+    }
+
+    fn or_default<E>(self, default: impl FnOnce() -> Result<T, E>) -> Self {
+        match self {
+            Self::Absent => default().map_or(Self::Absent, Self::Value),
+            given => given,
         }
     }
 }
@@ -107,9 +151,10 @@ impl Reader {
         None
     }
 
-    fn or_default<T, E>(&mut self, field: &str, given: Given<T>, default: Result<T, E>) -> Option<T> {
+    /// For a change of a field that may not be null: absent is no change.
+    fn if_given<T>(&mut self, field: &str, given: Given<T>) -> Option<T> {
         match given {
-            Given::Absent => default.ok(),
+            Given::Absent => None,
             given => self.required(field, given),
         }
     }
@@ -125,6 +170,8 @@ impl Reader {
         for name in unknown {
             self.fault(&name, "is not a field of a product");
         }
+        // In the order of the documentation, however they were found.
+        self.faults.sort_by_key(|fault| ORDER.iter().position(|field| *field == fault.field).unwrap_or(ORDER.len()));
         if self.faults.is_empty() { Ok(()) } else { Err(ApiError::fields(self.faults)) }
     }
 }

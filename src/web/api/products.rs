@@ -8,13 +8,14 @@ use serde_json::value::RawValue;
 
 use super::super::Web;
 use super::super::error::{ApiError, ErrorCode};
-use super::super::extract::{Caller, JsonBody, Query, Reads, Writes};
+use super::super::extract::{Caller, JsonBody, OnceHeader, Query, Reads, Writes};
 use super::super::json::{Data, answer};
 use super::fields;
-use crate::app::products::{CreateProductError, ListProductsError};
+use crate::app::products::{ListProductsError, WriteProductError, Written};
+use crate::domain::idempotency::StoredAnswer;
 use crate::domain::ids::ProductId;
 use crate::domain::page::{Cursor, Limit, Page};
-use crate::domain::product::{Description, Product, Sku, StatusFilter};
+use crate::domain::product::{Description, Product, Sku, Status, StatusFilter};
 
 /// The twelve fields of a product, in the order of the documentation.
 #[derive(Debug, Serialize)]
@@ -99,15 +100,91 @@ pub async fn get(
     Ok(Data { data: ProductBody::from(&product) })
 }
 
-pub async fn create(State(web): State<Web>, caller: Caller<Writes>, body: JsonBody) -> Result<Response, ApiError> {
+pub async fn create(
+    State(web): State<Web>,
+    caller: Caller<Writes>,
+    once: OnceHeader,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let call = once.call(&caller, &body.bytes)?;
     let fields = fields::new_product(body.object)?;
-    let product = web.app.create_product(caller.tenant(), fields).await.map_err(|error| match error {
-        CreateProductError::SkuTaken => ApiError::new(ErrorCode::SkuAlreadyExists),
-        CreateProductError::Store(error) => error.into(),
-    })?;
-    let location = format!("/api/v1/products/{}", product.id);
-    let mut response = answer(StatusCode::CREATED, Data { data: ProductBody::from(&product) }.to_bytes());
-    response.headers_mut().insert(header::LOCATION, HeaderValue::try_from(location).expect("an id is ASCII"));
+    let say = |product: &Product| StoredAnswer {
+        status: StatusCode::CREATED.as_u16(),
+        body: say(product),
+        location: Some(format!("/api/v1/products/{}", product.id)),
+    };
+    let once = call.as_ref().map(|call| (call, &say as _));
+    written(web.app.create_product(caller.tenant(), fields, once).await, say)
+}
+
+pub async fn update(
+    State(web): State<Web>,
+    caller: Caller<Writes>,
+    Path(id): Path<String>,
+    once: OnceHeader,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let call = once.call(&caller, &body.bytes)?;
+    let patch = fields::product_patch(body.object)?;
+    let once = call.as_ref().map(|call| (call, &say_changed as _));
+    written(web.app.update_product(caller.tenant(), parse_id(&id)?, patch, once).await, say_changed)
+}
+
+pub async fn archive(
+    State(web): State<Web>,
+    caller: Caller<Writes>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let done = web.app.set_product_status(caller.tenant(), parse_id(&id)?, Status::Archived, None).await;
+    written(done, say_changed)
+}
+
+/// Takes no body: whatever is sent is neither read nor judged.
+pub async fn restore(
+    State(web): State<Web>,
+    caller: Caller<Writes>,
+    Path(id): Path<String>,
+    once: OnceHeader,
+) -> Result<Response, ApiError> {
+    let call = once.call(&caller, b"")?;
+    let once = call.as_ref().map(|call| (call, &say_changed as _));
+    written(web.app.set_product_status(caller.tenant(), parse_id(&id)?, Status::Active, once).await, say_changed)
+}
+
+fn say(product: &Product) -> Vec<u8> {
+    Data { data: ProductBody::from(product) }.to_bytes()
+}
+
+fn say_changed(product: &Product) -> StoredAnswer {
+    StoredAnswer { status: StatusCode::OK.as_u16(), body: say(product), location: None }
+}
+
+/// The answer of a writing call: said now, or as it was said before.
+fn written(
+    outcome: Result<Written, WriteProductError>,
+    say: impl Fn(&Product) -> StoredAnswer,
+) -> Result<Response, ApiError> {
+    let (stored, replayed) = match outcome {
+        Ok(Written::Now(product)) => (say(&product), false),
+        Ok(Written::Before(answer)) => (answer, true),
+        Err(WriteProductError::NoSuchProduct) => return Err(not_found()),
+        Err(WriteProductError::SkuTaken) => return Err(ApiError::new(ErrorCode::SkuAlreadyExists)),
+        Err(WriteProductError::OtherBody) => return Err(ApiError::new(ErrorCode::IdempotencyKeyReused)),
+        Err(WriteProductError::StillRunning) => {
+            return Err(ApiError::new(ErrorCode::IdempotencyKeyInUse).with_header(header::RETRY_AFTER, "1"));
+        }
+        Err(WriteProductError::Store(error)) => return Err(error.into()),
+    };
+    let unreadable = |error: &'static str| ApiError::new(ErrorCode::InternalError).because(error);
+    let status = StatusCode::from_u16(stored.status).map_err(|_| unreadable("a stored status that is none"))?;
+    let mut response = answer(status, stored.body);
+    if let Some(location) = stored.location {
+        let location = HeaderValue::try_from(location).map_err(|_| unreadable("a stored location that is none"))?;
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    if replayed {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
     Ok(response)
 }
 

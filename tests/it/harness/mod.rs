@@ -13,6 +13,7 @@ use keyhouse::app::App;
 use keyhouse::app::clock::Clock;
 use keyhouse::app::dice::Dice;
 use keyhouse::app::keys::Created;
+use keyhouse::app::limits::Limits;
 use keyhouse::domain::key::{KeyName, Mode, NewKey, Scope};
 use keyhouse::domain::team::{Email, KeyAdmin, Team, TeamName};
 use keyhouse::domain::timestamp::Timestamp;
@@ -126,8 +127,13 @@ impl House {
     }
 
     pub async fn at(place: Place) -> Self {
+        Self::limited(place, Limits::default()).await
+    }
+
+    /// A house with rate limits; those of the stories have none unless that is what they tell of.
+    pub async fn limited(place: Place, limits: Limits) -> Self {
         let clock = Clock::manual(BEGINNING);
-        let app = open(&place, clock.clone(), 1).await;
+        let app = open_with(&place, clock.clone(), 1, limits).await;
         let (stop, stopping) = watch::channel(false);
         let trusted_proxies = ["192.0.2.1/32".parse().expect("a network")].into();
         let front = web::front(Web { app: app.clone(), trusted_proxies, stopping });
@@ -178,6 +184,10 @@ impl House {
 
 /// Another node on the same database, with dice of its own.
 pub async fn open(place: &Place, clock: Clock, seed: u64) -> App {
+    open_with(place, clock, seed, Limits::default()).await
+}
+
+pub async fn open_with(place: &Place, clock: Clock, seed: u64, limits: Limits) -> App {
     let (store, brand, _warnings) = Store::migrate_and_open(&place.location(), None).await.expect("the database opens");
-    App::new(store, brand, clock, Dice::seeded(seed))
+    App::new(store, brand, clock, Dice::seeded(seed), limits)
 }

@@ -11,11 +11,14 @@ use crate::harness::worlds;
 const OPEN: [&str; 2] = ["GET /healthz", "GET /readyz"];
 
 /// Route, then the status for: nobody, a revoked key, a read-only key, a test key, a live key, another team's key.
-const MATRIX: [(&str, [u16; 6]); 4] = [
+const MATRIX: [(&str, [u16; 6]); 7] = [
     ("GET /api/v1/key", [401, 401, 200, 200, 200, 200]),
     ("GET /api/v1/products", [401, 401, 200, 200, 200, 200]),
     ("POST /api/v1/products", [401, 401, 403, 415, 415, 415]),
     ("GET /api/v1/products/{id}", [401, 401, 200, 404, 200, 404]),
+    ("PATCH /api/v1/products/{id}", [401, 401, 403, 415, 415, 415]),
+    ("DELETE /api/v1/products/{id}", [401, 401, 403, 404, 200, 404]),
+    ("POST /api/v1/products/{id}/restore", [401, 401, 403, 404, 200, 404]),
 ];
 
 /// The routes as `src/web/mod.rs` writes them: `.route("path", get(…).post(…))`.
@@ -26,6 +29,7 @@ fn routes() -> BTreeSet<String> {
         let path = piece.split('"').nth(1).expect("a path");
         let handlers = piece.split(".route(").next().and_then(|piece| piece.split_once(',')).expect("handlers").1;
         let handlers = handlers.split("\n        .").next().expect("one route");
+        let handlers = format!(" {}", handlers.trim_start());
         for method in ["get", "post", "patch", "put", "delete"] {
             if handlers.contains(&format!(" {method}(")) || handlers.contains(&format!(".{method}(")) {
                 found.insert(format!("{} {path}", method.to_uppercase()));

@@ -2,6 +2,7 @@
 
 use keyhouse::domain::audit::{Action, By, Stamp};
 use keyhouse::domain::grant::Access;
+use keyhouse::domain::idempotency::{IdempotencyKey, RepeatableCall, StoredAnswer};
 use keyhouse::domain::ids::{IdSeed, KeyId, PersonId, ProductId, TeamId};
 use keyhouse::domain::key::{ApiKey, KeyName, KeyState, LastUse, Mode, REVOKED_SHOWN_FOR, Scope};
 use keyhouse::domain::page::{Cursor, Limit};
@@ -12,7 +13,7 @@ use keyhouse::domain::product::{
 use keyhouse::domain::team::{Email, KeyAdmin, Role, TeamName, TeamRef};
 use keyhouse::domain::timestamp::Timestamp;
 use keyhouse::domain::token::{Brand, RawToken};
-use keyhouse::store::{Inserted, NewMember, NewRow, NewTeam, ProductInserted, Renamed, Revoked, Store};
+use keyhouse::store::{Inserted, NewMember, NewRow, NewTeam, ProductWritten, Renamed, Repeat, Revoked, Store};
 
 use crate::harness::Place;
 
@@ -130,9 +131,40 @@ async fn every_method(place: Place) {
         created_at: now,
         updated_at: now,
     };
-    assert_eq!(store.insert_product(&tenant, &product).await.unwrap(), ProductInserted::Done);
+    let call = |value: &str, body: &[u8]| {
+        RepeatableCall::new(key.id, "POST", "/p".into(), IdempotencyKey::parse(value.as_bytes()).unwrap(), body)
+    };
+    let say = |product: &Product| StoredAnswer {
+        status: 201,
+        body: product.id.to_string().into(),
+        location: Some("/x".into()),
+    };
+    let (once, other) = (call("k", b"1"), call("k", b"2"));
+    let done = store.insert_product(&tenant, product.clone(), Some((&once, &say))).await.unwrap();
+    assert_eq!(done, ProductWritten::Done(product.clone()));
     let same_sku = Product { id: ProductId::new(seed(21)), ..product.clone() };
-    assert_eq!(store.insert_product(&tenant, &same_sku).await.unwrap(), ProductInserted::SkuTaken);
+    let again = store.insert_product(&tenant, same_sku.clone(), Some((&once, &say))).await.unwrap();
+    assert_eq!(again, ProductWritten::Repeated(Repeat::Done(say(&product))));
+    let reused = store.insert_product(&tenant, same_sku.clone(), Some((&other, &say))).await.unwrap();
+    assert_eq!(reused, ProductWritten::Repeated(Repeat::OtherBody));
+    assert_eq!(store.insert_product(&tenant, same_sku.clone(), None).await.unwrap(), ProductWritten::SkuTaken);
+    let refused = call("refused", b"");
+    store.insert_product(&tenant, same_sku.clone(), Some((&refused, &say))).await.unwrap();
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    assert_eq!(store.purge_answers(now.plus(day).minus(std::time::Duration::from_millis(1)), 10).await.unwrap(), 0);
+    assert_eq!(store.purge_answers(now.plus(day), 10).await.unwrap(), 1, "what was refused left nothing");
+    let later = now.plus(day);
+    let unchanged = store.change_product(&tenant, product.id, later, |_| None, None).await.unwrap();
+    assert_eq!(unchanged, ProductWritten::Done(product.clone()));
+    let absent = store.change_product(&tenant, same_sku.id, later, |_| None, None).await.unwrap();
+    assert_eq!(absent, ProductWritten::NoSuchProduct);
+    let archived = Product { status: Status::Archived, updated_at: later, ..product.clone() };
+    let change = |old: &Product| Some(Product { status: Status::Archived, ..old.clone() });
+    let changed = store.change_product(&tenant, product.id, later, change, None).await.unwrap();
+    assert_eq!(changed, ProductWritten::Done(archived.clone()));
+    assert_eq!(store.product(&tenant, product.id).await.unwrap(), Some(archived));
+    let back = |_: &Product| Some(product.clone());
+    store.change_product(&tenant, product.id, now, back, None).await.unwrap();
     assert_eq!(store.product(&tenant, product.id).await.unwrap(), Some(product.clone()));
     let cursor = Cursor::parse(&product.id.to_string());
     for (filter, after, items) in [

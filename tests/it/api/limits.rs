@@ -1,0 +1,167 @@
+//! Rate limits: to the definition, on every authenticated answer, and never at a good key's cost.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use keyhouse::app::limits::{BAD_TOKENS_WINDOW, Limits};
+use keyhouse::domain::key::{KeyName, Mode, Scope};
+use keyhouse::domain::rate::RateLimit;
+
+use crate::harness::{Answer, House, Place, shows};
+
+const UNKNOWN: &str = "pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB";
+
+async fn house(per_key: u64, bad_tokens: u64) -> House {
+    let limits = Limits {
+        per_key: RateLimit::new(per_key, Duration::from_secs(60)),
+        bad_tokens: RateLimit::new(bad_tokens, BAD_TOKENS_WINDOW),
+    };
+    House::limited(Place::folder(), limits).await
+}
+
+async fn from(house: &House, peer: &str, token: &str) -> Answer {
+    let request = Request::get("/api/v1/key").header("host", "a").header("authorization", format!("Bearer {token}"));
+    let peer = SocketAddr::new(peer.parse().unwrap(), 1);
+    Answer::read(house.front.answer(peer, request.body(Body::empty()).unwrap()).await).await
+}
+
+#[tokio::test]
+async fn a_key_over_its_budget_hears_429_and_when_to_come_again() {
+    let house = house(3, 0).await;
+    let token = house.live_token().await;
+    let quota = |answer: &Answer| answer.header("x-ratelimit-remaining").unwrap().to_owned();
+    // The story begins on a full minute. Whatever a good key's call comes to, it counts and says so.
+    assert_eq!(quota(&house.get("/api/v1/key").bearer(&token).await), "2");
+    assert_eq!(quota(&house.get("/api/v1/nothing").bearer(&token).await), "1");
+    let last = house.call("PUT", "/api/v1/products").bearer(&token).await;
+    shows!(last.without_request_id(), @r#"
+    405 Method Not Allowed
+    allow: GET,HEAD,POST
+    cache-control: no-store
+    content-length: 186
+    content-type: application/json
+    x-content-type-options: nosniff
+    x-ratelimit-limit: 3
+    x-ratelimit-remaining: 0
+    x-ratelimit-reset: 1795512660
+    x-request-id: req_…
+
+    {"error":{"type":"invalid_request_error","code":"method_not_allowed","message":"This path does not take this method; see the Allow header","request_id":"req_…"}}
+    "#);
+    let refused = house.get("/api/v1/key").bearer(&token).await;
+    shows!(refused.without_request_id(), @r#"
+    429 Too Many Requests
+    cache-control: no-store
+    content-length: 179
+    content-type: application/json
+    retry-after: 61
+    x-content-type-options: nosniff
+    x-ratelimit-limit: 3
+    x-ratelimit-remaining: 0
+    x-ratelimit-reset: 1795512660
+    x-request-id: req_…
+
+    {"error":{"type":"rate_limit_error","code":"rate_limit_exceeded","message":"Too many requests; wait for the seconds in Retry-After","request_id":"req_…"}}
+    "#);
+    for path in ["/api/v1/nothing", "/api/v1/products"] {
+        assert_eq!(house.post(path, "{}").bearer(&token).await.status, 429, "before all else but 401: {path}");
+    }
+    house.advance(Duration::from_secs(61));
+    assert_eq!(quota(&house.get("/api/v1/key").bearer(&token).await), "0", "refused calls were not counted");
+}
+
+#[tokio::test]
+async fn retry_after_is_the_least_that_works() {
+    let house = house(5, 0).await;
+    let token = house.live_token().await;
+    house.advance(Duration::from_secs(10));
+    for _ in 0..5 {
+        assert_eq!(house.get("/api/v1/key").bearer(&token).await.status, 200);
+    }
+    for _ in 0..4 {
+        let refused = house.get("/api/v1/key").bearer(&token).await;
+        let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        if wait > 1 {
+            house.advance(Duration::from_secs(wait - 1));
+            assert_eq!(house.get("/api/v1/key").bearer(&token).await.status, 429, "not a second before");
+            house.advance(Duration::from_secs(1));
+        } else {
+            house.advance(Duration::from_secs(wait));
+        }
+        assert_eq!(house.get("/api/v1/key").bearer(&token).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn each_key_has_its_own_budget_and_keeps_it_through_a_rename() {
+    let house = house(2, 0).await;
+    let team = house.team("Acme").await;
+    let first = house.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let second = house.key(&team, Mode::Live, Scope::ReadWrite).await;
+    for _ in 0..2 {
+        assert_eq!(house.get("/api/v1/key").bearer(first.token.expose()).await.status, 200);
+    }
+    house.app.rename_key(&house.shell(&team), first.key.id, &KeyName::parse("new").unwrap()).await.unwrap();
+    assert_eq!(house.get("/api/v1/key").bearer(first.token.expose()).await.status, 429);
+    assert_eq!(house.get("/api/v1/key").bearer(second.token.expose()).await.status, 200);
+    // Revoked, it is 401 again: the first judgement.
+    house.app.revoke_key(&house.shell(&team), first.key.id).await.unwrap();
+    let gone = house.get("/api/v1/key").bearer(first.token.expose()).await;
+    assert_eq!((gone.status.as_u16(), gone.header("x-ratelimit-limit")), (401, None));
+}
+
+#[tokio::test]
+async fn zero_is_no_limit_and_no_headers() {
+    let house = house(0, 0).await;
+    let token = house.live_token().await;
+    for _ in 0..50 {
+        let answer = house.get("/api/v1/key").bearer(&token).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-ratelimit-limit")), (200, None));
+        assert_eq!(house.get("/api/v1/key").bearer(UNKNOWN).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn whoever_guesses_is_counted_by_network_and_a_good_key_never_is() {
+    let house = house(0, 5).await;
+    let token = house.live_token().await;
+    for n in 0..5 {
+        let guess = if n % 2 == 0 { UNKNOWN } else { "malformed" };
+        assert_eq!(from(&house, &format!("203.0.113.{n}"), guess).await.status, 401);
+    }
+    let refused = from(&house, "203.0.113.200", UNKNOWN).await;
+    shows!(refused.without_request_id(), @r#"
+    429 Too Many Requests
+    cache-control: no-store
+    content-length: 179
+    content-type: application/json
+    retry-after: 61
+    x-content-type-options: nosniff
+    x-request-id: req_…
+
+    {"error":{"type":"rate_limit_error","code":"rate_limit_exceeded","message":"Too many requests; wait for the seconds in Retry-After","request_id":"req_…"}}
+    "#);
+    assert_eq!(from(&house, "203.0.114.1", UNKNOWN).await.status, 401, "another network");
+    assert_eq!(
+        from(&house, "203.0.113.200", &token).await.status,
+        200,
+        "a good token is never refused for its address"
+    );
+    let missing = house.get("/api/v1/key").await;
+    assert_eq!(missing.status, 401, "a missing header is always a plain 401");
+    house.advance(Duration::from_secs(120));
+    assert_eq!(from(&house, "203.0.113.200", UNKNOWN).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_stranger_can_not_use_up_anybodys_budget() {
+    let house = house(5, 0).await;
+    let token = house.live_token().await;
+    let cut = &token[..49];
+    for _ in 0..20 {
+        house.get("/api/v1/key").bearer(cut).await;
+    }
+    assert_eq!(house.get("/api/v1/key").bearer(&token).await.header("x-ratelimit-remaining"), Some("4"));
+}
