@@ -7,40 +7,54 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::app::App;
 use crate::app::clock::Clock;
 use crate::app::dice::Dice;
 use crate::app::usage::{FLUSH_EVERY, Flush};
 use crate::config::Config;
-use crate::store::Store;
+use crate::store::{Store, Warning};
 use crate::web::{self, Web};
 
 /// How often what has had its time is cleared: names of keys revoked 90 days ago, answers kept for 24 hours. Hourly, so
 /// that a process that is restarted each night gets there too.
 const CLEAR_EVERY: Duration = Duration::from_secs(60 * 60);
-/// From SIGTERM to the end, grace included.
-const STOP_WITHIN: Duration = Duration::from_secs(9);
+/// From SIGTERM until calls that still run are cut off, grace included. With what follows it stays under 10 seconds.
+const CALLS_END_WITHIN: Duration = Duration::from_millis(6500);
+/// For a background write that is under way when its task is to end, and for the last one.
+const WRITES_END_WITHIN: Duration = Duration::from_millis(1500);
 
 /// Opens the database after bringing it up to date. For `serve`, `demo` and `migrate` alone.
 pub async fn migrate_and_open(config: &Config) -> anyhow::Result<App> {
     let (store, brand, warnings) = Store::migrate_and_open(&config.database, config.brand.as_ref()).await?;
-    for warning in warnings {
-        tracing::warn!("{}", warning.0);
-    }
+    warn(warnings);
     Ok(App::new(store, brand, Clock::System, Dice::System, config.limits))
 }
 
 /// Opens a database that is up to date already.
 pub async fn open(config: &Config) -> anyhow::Result<App> {
-    let (store, brand) = Store::open(&config.database, config.brand.as_ref()).await?;
+    let (store, brand, warnings) = Store::open(&config.database, config.brand.as_ref()).await?;
+    warn(warnings);
     Ok(App::new(store, brand, Clock::System, Dice::System, config.limits))
+}
+
+fn warn(warnings: Vec<Warning>) {
+    for warning in warnings {
+        tracing::warn!("{}", warning.0);
+    }
+}
+
+/// The public API's description, as `/api/v1/openapi.json` serves it.
+pub fn openapi() -> serde_json::Value {
+    web::openapi::document()
 }
 
 /// A port that is taken, before anything is promised about it.
 pub async fn listen(config: &Config) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let asked = config.listen;
-    let listener = TcpListener::bind(asked).await.with_context(|| format!("can't listen on {asked}"))?;
+    let taken = || format!("can't listen on {asked}; choose another with --listen, {}:0 for any free port", asked.ip());
+    let listener = TcpListener::bind(asked).await.with_context(taken)?;
     let bound = listener.local_addr()?;
     Ok((listener, bound))
 }
@@ -50,7 +64,7 @@ pub async fn serve(config: &Config, app: App, listener: TcpListener) -> anyhow::
     let (not_ready, stopping) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let front = web::front(Web { app: app.clone(), trusted_proxies: config.trusted_proxies.clone().into(), stopping });
-    let work = [spawn_usage(app.clone()), spawn_clearing(app.clone())];
+    let work = [spawn_usage(app.clone(), stopped.clone()), spawn_clearing(app.clone(), stopped.clone())];
 
     let grace = config.shutdown_grace;
     let signal = terminated()?;
@@ -61,12 +75,16 @@ pub async fn serve(config: &Config, app: App, listener: TcpListener) -> anyhow::
         tokio::time::sleep(grace).await;
         stop.send_replace(true);
     };
-    let ((), ()) = tokio::join!(order, web::server::serve(listener, front, stopped, STOP_WITHIN - grace));
+    let finish = CALLS_END_WITHIN.saturating_sub(grace);
+    let ((), ()) = tokio::join!(order, web::server::serve(listener, front, stopped, finish));
 
+    // They end between two writes, so that what one has taken up is written or noted again.
     for task in work {
-        task.abort();
+        let _ended = tokio::time::timeout(WRITES_END_WITHIN, task).await;
     }
-    app.close().await.context("the last uses of some keys could not be written")?;
+    let lost = "the last uses of some keys could not be written";
+    let closed = tokio::time::timeout(WRITES_END_WITHIN, app.close()).await;
+    closed.with_context(|| format!("{lost}: the database does not answer"))?.context(lost)?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -84,12 +102,11 @@ fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-fn spawn_usage(app: App) -> JoinHandle<()> {
+fn spawn_usage(app: App, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut beat = tokio::time::interval(FLUSH_EVERY);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        loop {
-            beat.tick().await;
+        beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        while goes_on(&mut beat, &mut stopped).await {
             if let Err(error) = app.flush_usage(Flush::Due).await {
                 tracing::warn!(%error, "last uses are not written yet; they stay noted");
             }
@@ -97,11 +114,10 @@ fn spawn_usage(app: App) -> JoinHandle<()> {
     })
 }
 
-fn spawn_clearing(app: App) -> JoinHandle<()> {
+fn spawn_clearing(app: App, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut beat = tokio::time::interval(CLEAR_EVERY);
-        loop {
-            beat.tick().await;
+        while goes_on(&mut beat, &mut stopped).await {
             match app.forget_key_names().await {
                 Ok(0) => {}
                 Ok(cleared) => tracing::info!(cleared, "cleared the names of keys revoked 90 days ago"),
@@ -114,4 +130,13 @@ fn spawn_clearing(app: App) -> JoinHandle<()> {
             }
         }
     })
+}
+
+/// Waits for the next beat; `false` once stopped.
+async fn goes_on(beat: &mut Interval, stopped: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        biased;
+        _ = stopped.wait_for(|stopped| *stopped) => false,
+        _ = beat.tick() => true,
+    }
 }

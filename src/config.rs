@@ -37,16 +37,37 @@ pub struct Flags {
     pub listen: Option<String>,
     pub data: Option<String>,
     pub database: Option<String>,
+    /// A command's own default in place of `./keyhouse-data`; anything that is said beats it.
+    pub default_data: Option<&'static str>,
 }
 
 impl Config {
     /// Reads the process's own environment and the file that it or the flags name.
     #[expect(clippy::disallowed_methods, reason = "the one place that asks")]
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        for (name, value) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with(ENV_PREFIX) && value.to_str().is_none() {
+                return Err(ConfigError(format!("the environment variable {name} is not UTF-8")));
+            }
+        }
         Self::from_layers(
             flags,
             std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
         )
+    }
+
+    /// The flag that leads another command to the same database, to be pasted into a shell.
+    pub fn database_flag(&self) -> String {
+        match &self.database {
+            Location::Folder(folder) => {
+                let path = std::path::absolute(folder).unwrap_or_else(|_| folder.clone()).display().to_string();
+                let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+                if plain { format!("--data {path}") } else { format!("--data '{}'", path.replace('\'', r"'\''")) }
+            }
+            // A URL may hold a password, so it is not repeated.
+            Location::Postgres(_) => "--database ...".to_owned(),
+        }
     }
 
     /// # Errors
@@ -55,6 +76,9 @@ impl Config {
     pub fn from_layers(flags: &Flags, env: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let env: BTreeMap<String, String> = env.filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
         let mut settings = Settings::defaults();
+        if let Some(folder) = flags.default_data {
+            settings.0.insert("data".to_owned(), (Value::String(folder.to_owned()), Origin::Default));
+        }
         if let Some(path) = flags.config.clone().or_else(|| env.get(ENV_CONFIG).map(PathBuf::from)) {
             settings.add_file(&path)?;
         }
@@ -88,7 +112,7 @@ impl Settings {
                 ),
                 bad_tokens: RateLimit::new(self.number("rate_limit.bad_tokens", 0, 1_000_000_000)?, BAD_TOKENS_WINDOW),
             },
-            log: self.text("log", |text| text.parse::<Targets>())?,
+            log: self.text("log", levels)?,
             brand: match self.origin("token.brand") {
                 Origin::Default => None,
                 _ => Some(self.text("token.brand", Brand::parse)?),
@@ -133,6 +157,17 @@ impl Settings {
             })
             .collect()
     }
+}
+
+/// Reads what is to be logged. `Targets` alone would take a mistyped level for a target's name and fall silent.
+fn levels(text: &str) -> Result<Targets, String> {
+    for part in text.split(',') {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
+        if !["off", "error", "warn", "info", "debug", "trace"].contains(&level.to_lowercase().as_str()) {
+            return Err(format!("`{part}` is none of error, warn, info, debug, trace, off, nor target=level"));
+        }
+    }
+    text.parse().map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())
 }
 
 #[cfg(test)]
@@ -190,6 +225,11 @@ mod tests {
                 "listen = \"8080\"\n",
                 "keyhouse.toml:1: `listen`: must be an address and a port, such as 127.0.0.1:8080 or [::1]:8080",
             ),
+            ("[tokens]\n", "keyhouse.toml:1: there is no section `tokens`; did you mean `token`?"),
+            (
+                "log = \"inof\"\n",
+                "keyhouse.toml:1: `log`: `inof` is none of error, warn, info, debug, trace, off, nor target=level",
+            ),
             ("shutdown_grace_seconds = 60\n", "keyhouse.toml:1: `shutdown_grace_seconds` must be a number from 0 to 5"),
             ("[token]\nbrand = \"P\"\n", "keyhouse.toml:2: `token.brand`: a token brand is 2 to 10 of a-z and 0-9"),
             (
@@ -217,7 +257,15 @@ mod tests {
     #[test]
     fn what_kubernetes_sets_for_a_service_of_our_name_is_no_fault() {
         assert!(
-            load(&Flags::default(), &[("KEYHOUSE_PORT", "tcp://10.0.0.1:80"), ("KEYHOUSE_SERVICE_HOST", "x")]).is_ok()
+            load(
+                &Flags::default(),
+                &[
+                    ("KEYHOUSE_PORT", "tcp://10.0.0.1:80"),
+                    ("KEYHOUSE_SERVICE_HOST", "x"),
+                    ("KEYHOUSE_PORT_80_TCP", "x")
+                ]
+            )
+            .is_ok()
         );
     }
 

@@ -88,6 +88,16 @@ impl Settings {
                     .collect(),
                 _ => vec![(name.get_ref().to_string(), name.span().start, value)],
             };
+            if let toml::de::DeValue::Table(_) = value.get_ref() {
+                let sections: Vec<_> = self.0.keys().filter_map(|known| Some(known.split_once('.')?.0)).collect();
+                if !sections.contains(&&**name.get_ref()) {
+                    let nearest = nearest(name.get_ref(), sections.into_iter());
+                    let (line, name) = (line_at(name.span().start), name.get_ref());
+                    return Err(ConfigError(format!(
+                        "{shown}:{line}: there is no section `{name}`; did you mean `{nearest}`?"
+                    )));
+                }
+            }
             for (name, place, value) in members {
                 let origin = Origin::File { path: shown.clone(), line: line_at(place) };
                 self.set(&name, owned(value.get_ref()), origin)?;
@@ -104,7 +114,9 @@ impl Settings {
             .collect();
         for (variable, text) in env {
             // Kubernetes sets these for a service that is called keyhouse.
-            let from_kubernetes = variable.starts_with("KEYHOUSE_PORT") || variable.starts_with("KEYHOUSE_SERVICE_");
+            let from_kubernetes = variable.starts_with("KEYHOUSE_PORT_")
+                || variable.starts_with("KEYHOUSE_SERVICE_")
+                || (variable == "KEYHOUSE_PORT" && text.contains("://"));
             if variable == ENV_CONFIG || from_kubernetes {
                 continue;
             }
@@ -112,6 +124,10 @@ impl Settings {
             let (name, text) = match (names.get(variable), variable.strip_suffix("_FILE").and_then(|v| names.get(v))) {
                 (Some(name), _) => (name, text.clone()),
                 (None, Some(name)) => {
+                    let plain = variable.trim_end_matches("_FILE");
+                    if env.contains_key(plain) {
+                        return Err(ConfigError(format!("{origin} and {plain} say the same setting; leave one out")));
+                    }
                     let read = std::fs::read_to_string(text)
                         .map_err(|e| ConfigError(format!("{origin}: can't read the file it names: {e}")))?;
                     (name, read.trim_end_matches(['\r', '\n']).to_owned())

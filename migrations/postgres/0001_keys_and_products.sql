@@ -69,7 +69,7 @@ CREATE INDEX keys_of_team ON keys (team_id, id);
 CREATE INDEX keys_by_seq ON keys (seq);
 CREATE INDEX keys_to_forget ON keys (revoked_at) WHERE revoked_at IS NOT NULL AND name IS NOT NULL;
 
--- Whatever a later statement says: a revoked key stays revoked, and no key changes its secret, owner or mode.
+-- Whatever a later statement says: a revoked key stays revoked, and only a key's name ever changes.
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '%', TG_ARGV[0];
@@ -87,10 +87,18 @@ CREATE TRIGGER keys_stay_themselves BEFORE UPDATE ON keys FOR EACH ROW
 WHEN (NEW.id IS DISTINCT FROM OLD.id
     OR NEW.token_hash IS DISTINCT FROM OLD.token_hash
     OR NEW.team_id IS DISTINCT FROM OLD.team_id
-    OR NEW.mode IS DISTINCT FROM OLD.mode)
-EXECUTE FUNCTION refuse('a key keeps its id, token, team and mode');
+    OR NEW.mode IS DISTINCT FROM OLD.mode
+    OR NEW.prefix IS DISTINCT FROM OLD.prefix
+    OR NEW.scope IS DISTINCT FROM OLD.scope
+    OR NEW.created_at IS DISTINCT FROM OLD.created_at
+    OR NEW.created_by IS DISTINCT FROM OLD.created_by
+    OR NEW.created_by_name IS DISTINCT FROM OLD.created_by_name)
+EXECUTE FUNCTION refuse('a key keeps what it was made with');
 
 CREATE TRIGGER keys_are_never_deleted BEFORE DELETE ON keys FOR EACH ROW
+EXECUTE FUNCTION refuse('a key is never deleted');
+
+CREATE TRIGGER keys_are_never_truncated BEFORE TRUNCATE ON keys FOR EACH STATEMENT
 EXECUTE FUNCTION refuse('a key is never deleted');
 
 -- Last used, in a table of its own: it is written in the background and must never touch the key's row.
@@ -118,6 +126,9 @@ CREATE TRIGGER audit_is_final BEFORE UPDATE ON audit FOR EACH ROW
 EXECUTE FUNCTION refuse('an audit event is never changed');
 
 CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit FOR EACH ROW
+EXECUTE FUNCTION refuse('an audit event is never deleted');
+
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON audit FOR EACH STATEMENT
 EXECUTE FUNCTION refuse('an audit event is never deleted');
 
 -- Amounts are in ten-thousandths. Ids are time-ordered, so the newest product has the greatest id.

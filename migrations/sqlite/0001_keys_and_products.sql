@@ -68,7 +68,7 @@ CREATE INDEX keys_of_team ON keys (team_id, id);
 CREATE INDEX keys_by_seq ON keys (seq);
 CREATE INDEX keys_to_forget ON keys (revoked_at) WHERE revoked_at IS NOT NULL AND name IS NOT NULL;
 
--- Whatever a later statement says: a revoked key stays revoked, and no key changes its secret, owner or mode.
+-- Whatever a later statement says: a revoked key stays revoked, and only a key's name ever changes.
 CREATE TRIGGER keys_stay_revoked BEFORE UPDATE ON keys
 WHEN OLD.revoked_at IS NOT NULL
     AND (NEW.revoked_at IS NOT OLD.revoked_at
@@ -83,8 +83,20 @@ WHEN NEW.id IS NOT OLD.id
     OR NEW.token_hash IS NOT OLD.token_hash
     OR NEW.team_id IS NOT OLD.team_id
     OR NEW.mode IS NOT OLD.mode
+    OR NEW.prefix IS NOT OLD.prefix
+    OR NEW.scope IS NOT OLD.scope
+    OR NEW.created_at IS NOT OLD.created_at
+    OR NEW.created_by IS NOT OLD.created_by
+    OR NEW.created_by_name IS NOT OLD.created_by_name
 BEGIN
-    SELECT RAISE(ABORT, 'a key keeps its id, token, team and mode');
+    SELECT RAISE(ABORT, 'a key keeps what it was made with');
+END;
+
+-- INSERT OR REPLACE would delete without a word to a trigger on deletion.
+CREATE TRIGGER keys_are_never_replaced BEFORE INSERT ON keys
+WHEN EXISTS (SELECT 1 FROM keys WHERE id = NEW.id OR token_hash = NEW.token_hash)
+BEGIN
+    SELECT RAISE(ABORT, 'a key is never replaced');
 END;
 
 CREATE TRIGGER keys_are_never_deleted BEFORE DELETE ON keys
@@ -116,6 +128,12 @@ CREATE INDEX audit_of_team ON audit (team_id, id);
 CREATE TRIGGER audit_is_final BEFORE UPDATE ON audit
 BEGIN
     SELECT RAISE(ABORT, 'an audit event is never changed');
+END;
+
+CREATE TRIGGER audit_is_never_replaced BEFORE INSERT ON audit
+WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
+BEGIN
+    SELECT RAISE(ABORT, 'an audit event is never replaced');
 END;
 
 CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit

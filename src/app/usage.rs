@@ -71,6 +71,8 @@ impl Usage {
                 taken.push((key, LastUse { at: entry.at, from: entry.from.to_string() }));
             }
         }
+        // In one order on every node: two that write the same keys at once would else wait for each other.
+        taken.sort_by_key(|(key, _)| *key);
         taken
     }
 

@@ -6,14 +6,15 @@ use serde_json::json;
 
 use super::catalog::{self, Sample};
 use super::serve::url;
-use super::terminal::{Cell, Table, mode, print_json, style};
+use super::terminal::{Cell, Table, mode, print_json, say, style};
 use super::{Global, logs};
 use crate::app::App;
 use crate::app::keys::Created;
+use crate::app::products::WriteProductError;
 use crate::boot;
-use crate::config::Config;
+use crate::config::{Config, Flags};
 use crate::domain::grant::Access;
-use crate::domain::key::{KeyName, Mode, NewKey, Scope};
+use crate::domain::key::{ACTIVE_KEYS_MAX, KeyName, ListedKey, Mode, NewKey, Scope};
 use crate::domain::page::Limit;
 use crate::domain::price::{Price, TaxRate};
 use crate::domain::product::{
@@ -44,11 +45,9 @@ pub struct Demo {
 }
 
 impl Demo {
-    pub async fn run(self, mut global: Global) -> anyhow::Result<()> {
-        if global.database.is_none() {
-            global.data.get_or_insert_with(|| "./keyhouse-demo".to_owned());
-        }
-        let config = Config::load(&global.flags(self.listen))?;
+    pub async fn run(self, global: Global) -> anyhow::Result<()> {
+        let flags = Flags { default_data: Some("./keyhouse-demo"), ..global.flags(self.listen) };
+        let config = Config::load(&flags)?;
         logs::init(&config.log);
         // The port first: a demo that can't be reached should not have ended the keys of one that can.
         let (listener, address) = boot::listen(&config).await?;
@@ -65,38 +64,45 @@ impl Demo {
             let team = json!({ "id": team.id.to_string(), "slug": team.slug.as_str() });
             print_json(&json!({ "url": url(address), "team": team, "keys": keys.each_ref().map(row) }))?;
         } else {
-            let place = match (&global.database, &global.data) {
-                // A URL may hold a password, so it is not repeated.
-                (Some(_), _) => "--database ...".to_owned(),
-                (None, data) => format!("--data {}", data.as_deref().unwrap_or_default()),
-            };
-            welcome(&url(address), &team, &keys, counts, &place);
+            let place = config.database_flag();
+            welcome(&url(address), &team, &keys, counts, &place)?;
         }
         drop(keys);
         boot::serve(&config, app, listener).await
     }
 }
 
+/// Finds the team, or makes it; and whoever of its people is missing, should an earlier run have been cut off.
 async fn team(app: &App) -> anyhow::Result<Team> {
-    if let Some(team) = app.team(&TeamRef::Slug(SLUG.to_owned())).await? {
-        return Ok(team);
-    }
     let user = super::os_user();
     let [(owner, _), others @ ..] = PEOPLE;
-    let team = app.create_team(&user, &TeamName::parse(TEAM)?, &Email::parse(owner)?).await?;
+    let team = match app.team(&TeamRef::Slug(SLUG.to_owned())).await? {
+        Some(team) => team,
+        None => app.create_team(&user, &TeamName::parse(TEAM)?, &Email::parse(owner)?).await?,
+    };
     for (email, role) in others {
-        app.add_member(&user, &team, &Email::parse(email)?, role).await?;
+        let email = Email::parse(email)?;
+        if app.member_by_email(&team, &email).await?.is_none() {
+            app.add_member(&user, &team, &email, role).await?;
+        }
     }
     Ok(team)
 }
 
 async fn new_keys(app: &App, team: &Team) -> anyhow::Result<[Created; 3]> {
     let admin = KeyAdmin::shell(&super::os_user(), team.id);
-    for old in app.keys_of(team).await? {
-        let ours = old.name.as_ref().is_some_and(|name| KEYS.iter().any(|key| key.0 == name.as_str()));
-        if ours && old.key.is_active() {
-            app.revoke_key(&admin, old.key.id).await?;
-        }
+    let active: Vec<_> = app.keys_of(team).await?.into_iter().filter(|key| key.key.is_active()).collect();
+    let is_ours =
+        |key: &ListedKey| key.name.as_ref().is_some_and(|name| KEYS.iter().any(|ours| ours.0 == name.as_str()));
+    let (old, others): (Vec<_>, Vec<_>) = active.into_iter().partition(is_ours);
+    anyhow::ensure!(
+        others.len() + KEYS.len() <= ACTIVE_KEYS_MAX as usize,
+        "the demo needs room for {} keys, and its team has {} of your own: revoke some with `keyhouse key revoke`",
+        KEYS.len(),
+        others.len()
+    );
+    for old in old {
+        app.revoke_key(&admin, old.key.id).await?;
     }
     let mut made = Vec::new();
     for (name, mode, scope) in KEYS {
@@ -105,17 +111,22 @@ async fn new_keys(app: &App, team: &Team) -> anyhow::Result<[Created; 3]> {
     made.try_into().map_err(|_| anyhow::anyhow!("three keys were made, but not three are here"))
 }
 
-/// Fills the catalog of a key's mode if it is empty; says how many products it has at least.
-async fn fill(app: &App, key: &Created, samples: &[Sample]) -> anyhow::Result<usize> {
+/// Makes the samples whose SKU is missing in the catalog of a key's mode; says how many products it shows.
+async fn fill(app: &App, key: &Created, samples: &[Sample]) -> anyhow::Result<String> {
     let grant = key.key.grant(Access::Write)?;
-    let there = app.list_products(grant.tenant(), StatusFilter::All, None, Limit::default()).await?;
-    if there.items.is_empty() {
+    let all = Limit::parse("100").unwrap_or_default();
+    let there = app.list_products(grant.tenant(), StatusFilter::All, None, all).await?;
+    if there.items.len() < samples.len() {
         for sample in samples {
             let fields = read(sample).with_context(|| format!("the sample {}", sample.0))?;
-            app.create_product(grant.tenant(), fields, None).await?;
+            match app.create_product(grant.tenant(), fields, None).await {
+                Ok(_) | Err(WriteProductError::SkuTaken) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
-    Ok(samples.len())
+    let active = app.list_products(grant.tenant(), StatusFilter::Active, None, all).await?;
+    Ok(format!("{}{}", active.items.len(), if active.has_more { "+" } else { "" }))
 }
 
 fn read(&(name, price, currency, sku, tax, kind, unit, description): &Sample) -> anyhow::Result<ProductFields> {
@@ -135,36 +146,37 @@ fn welcome(
     url: &str,
     team: &Team,
     [live, reading, test]: &[Created; 3],
-    [live_count, test_count]: [usize; 2],
+    [live_count, test_count]: [String; 2],
     place: &str,
-) {
-    anstream::println!("{} on {}", style::STRONG.paint("Keyhouse demo"), style::ACCENT.paint(url));
-    anstream::println!("{} sells {live_count} products for real and {test_count} to test with.\n", team.name.as_str());
+) -> anyhow::Result<()> {
+    say!("{} on {}", style::STRONG.paint("Keyhouse demo"), style::ACCENT.paint(url));
+    say!("{} sells {live_count} products for real and {test_count} to test with.\n", team.name.as_str());
 
     let mut table = Table::new(["Keys of this run", "", ""]);
     for key in [live, reading, test] {
         table.row([mode(key.key.mode), key.key.scope.label().into(), Cell::from(key.token.expose())]);
     }
-    table.print();
+    table.print()?;
 
-    let line =
-        |says: &str, command: String| anstream::println!("\n{}\n{command}", style::MUTED.paint(format!("# {says}")));
     let auth = |key: &Created| format!("-H \"Authorization: Bearer {}\"", key.token.expose());
-    line("The live catalog", format!("curl \"{url}/api/v1/products?limit=5\" {}", auth(live)));
-    line("The test catalog: another world", format!("curl \"{url}/api/v1/products?limit=5\" {}", auth(test)));
-    line(
-        "Create a product to test with",
-        format!(
-            "curl \"{url}/api/v1/products\" {} -H \"Content-Type: application/json\" -d '{{\"name\":\"Hail pad\",\"unitPrice\":12.5,\"currency\":\"EUR\"}}'",
-            auth(test)
+    let body = r#"{"name":"Hail pad","unitPrice":12.5,"currency":"EUR"}"#;
+    for (says, command) in [
+        ("The live catalog", format!("curl \"{url}/api/v1/products?limit=5\" {}", auth(live))),
+        ("The test catalog: another world", format!("curl \"{url}/api/v1/products?limit=5\" {}", auth(test))),
+        (
+            "Create a product to test with",
+            format!("curl \"{url}/api/v1/products\" {} -H \"Content-Type: application/json\" -d '{body}'", auth(test)),
         ),
-    );
-    line("Read-only means it: 403", format!("curl -X POST \"{url}/api/v1/products\" {}", auth(reading)));
-    line(
-        "Revoke the live key, in another terminal; then try the first line again: 401",
-        format!("{} key revoke {} {place}", program(), live.key.id),
-    );
-    anstream::println!("\nCtrl-C stops it. Later runs keep the team and its products, and make new keys.");
+        ("Read-only means it: 403", format!("curl -X POST \"{url}/api/v1/products\" {}", auth(reading))),
+        (
+            "Revoke the live key, in another terminal; then try the first line again: 401",
+            format!("{} key revoke {} {place}", program(), live.key.id),
+        ),
+    ] {
+        say!("\n{}\n{command}", style::MUTED.paint(format!("# {says}")));
+    }
+    say!("\nCtrl-C stops it. Later runs keep the team and its products, and make new keys.");
+    Ok(())
 }
 
 /// How this program was started, so that the printed line works as pasted.

@@ -7,9 +7,9 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::terminal::{self, Cell, Table, ago, print_json, style};
+use super::terminal::{self, Cell, Table, ago, print_json, say, style};
 use crate::app::App;
-use crate::app::keys::Revocation;
+use crate::app::keys::{Created, Revocation};
 use crate::domain::ids::KeyId;
 use crate::domain::key::{ACTIVE_KEYS_MAX, KeyName, KeyState, ListedKey, Mode, NewKey, Scope};
 use crate::domain::team::{Email, KeyAdmin, SHELL, Team, TeamRef};
@@ -43,12 +43,15 @@ pub enum KeyCommand {
     },
     /// Give a key another name
     Rename {
+        /// The key's id, key_…
         id: KeyId,
+        /// Its new name
         #[arg(value_parser = KeyName::parse)]
         name: KeyName,
     },
     /// End a key, or all of a team's; asks nothing, can't be undone
     Revoke {
+        /// The key's id, key_…
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         id: Option<KeyId>,
         /// All active keys of the team
@@ -77,10 +80,20 @@ impl KeyCommand {
                 if json {
                     return print_json(&json!({ "id": id.to_string(), "name": name.as_str() }));
                 }
-                anstream::println!("Renamed {} to {name}.", key.key.prefix);
+                say!("Renamed {} to {name}.", key.key.prefix);
                 Ok(())
             }
-            Self::Revoke { id: Some(id), .. } => revoke(app, id, json).await,
+            Self::Revoke { id: Some(id), team, .. } => {
+                if let Some(team) = team {
+                    let (team, key) = (super::team(app, &team).await?, key(app, id).await?);
+                    anyhow::ensure!(
+                        key.key.team == team.id,
+                        "{id} is not a key of {}; nothing is revoked",
+                        team.slug.as_str()
+                    );
+                }
+                revoke(app, id, json).await
+            }
             Self::Revoke { id: None, team, .. } => {
                 let team = super::team(app, &team.context("name a team with --team")?).await?;
                 revoke_all(app, &team, json).await
@@ -108,6 +121,15 @@ async fn key(app: &App, id: KeyId) -> anyhow::Result<ListedKey> {
 async fn create(app: &App, admin: &KeyAdmin, team: &Team, new: NewKey, json: bool) -> anyhow::Result<()> {
     let (name, scope) = (new.name.clone(), new.scope);
     let created = app.create_key(admin, new).await?;
+    // A key whose token nobody has seen is of no use to anybody, but for whoever finds it.
+    if let Err(error) = show(&created, team, &name, scope, json) {
+        app.revoke_key(admin, created.key.id).await.context(error)?;
+        anyhow::bail!("the token could not be shown, so the key was revoked again");
+    }
+    Ok(())
+}
+
+fn show(created: &Created, team: &Team, name: &KeyName, scope: Scope, json: bool) -> anyhow::Result<()> {
     let key = &created.key;
     if json {
         return print_json(
@@ -115,10 +137,10 @@ async fn create(app: &App, admin: &KeyAdmin, team: &Team, new: NewKey, json: boo
             "mode": key.mode.as_str(), "scope": key.scope.as_str() }),
         );
     }
-    anstream::println!("Created {name} for {} ({}, {}).\n", team.name.as_str(), word(key.mode), scope.label());
-    anstream::println!("  {}\n", style::STRONG.paint(created.token.expose()));
-    anstream::println!("Save the token now: only its hash is kept, so it can't be shown again.");
-    anstream::println!("To end it: keyhouse key revoke {}", key.id);
+    say!("Created {name} for {} ({}, {}).\n", team.name.as_str(), word(key.mode), scope.label());
+    say!("  {}\n", style::STRONG.paint(created.token.expose()));
+    say!("Save the token now: only its hash is kept, so it can't be shown again.");
+    say!("To end it: keyhouse key revoke {}", key.id);
     Ok(())
 }
 
@@ -136,9 +158,9 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
     }
     let now = app.clock().now();
     let (active, revoked): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.key.is_active());
-    anstream::println!("{}: {} of {ACTIVE_KEYS_MAX} active", style::STRONG.paint(team.name.as_str()), active.len());
+    say!("{}: {} of {ACTIVE_KEYS_MAX} active", style::STRONG.paint(team.name.as_str()), active.len());
     if !active.is_empty() {
-        anstream::println!();
+        say!("");
         let mut table = Table::new(["Name", "Prefix", "Mode", "Scope", "Created by", "Last used", "Created", "Id"]);
         for key in active {
             let last = match &key.last_use {
@@ -156,10 +178,10 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
                 Cell::new(key.key.id.to_string(), style::MUTED),
             ]);
         }
-        table.print();
+        table.print()?;
     }
     if !revoked.is_empty() {
-        anstream::println!("\n{}", style::STRONG.paint("Revoked in the last 90 days"));
+        say!("\n{}", style::STRONG.paint("Revoked in the last 90 days"));
         let mut table = Table::new(["Name", "Prefix", "Mode", "Revoked by", "Revoked", "Id"]);
         for key in revoked {
             let KeyState::Revoked { at, by } = &key.key.state else { continue };
@@ -172,10 +194,10 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
                 Cell::new(key.key.id.to_string(), style::MUTED),
             ]);
         }
-        table.print();
+        table.print()?;
     }
     if keys.is_empty() {
-        anstream::println!(
+        say!(
             "\nNext: keyhouse key create --team {} --name \"My first key\" --mode test --scope read_write",
             team.slug.as_str()
         );
@@ -191,13 +213,9 @@ async fn revoke(app: &App, id: KeyId, json: bool) -> anyhow::Result<()> {
     }
     match outcome {
         Revocation::Now => {
-            anstream::println!(
-                "Revoked {} ({}). Calls with it get 401 within a second.",
-                name(&before),
-                before.key.prefix
-            );
+            say!("Revoked {} ({}). Calls with it get 401 within a second.", name(&before), before.key.prefix);
         }
-        Revocation::Before => anstream::println!("{} was revoked before; nothing changed.", before.key.prefix),
+        Revocation::Before => say!("{} was revoked before; nothing changed.", before.key.prefix),
     }
     Ok(())
 }
@@ -209,14 +227,10 @@ async fn revoke_all(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
         return print_json(&json!({ "revoked": ids }));
     }
     for key in &revoked {
-        anstream::println!("Revoked {} ({}).", name(key), key.key.prefix);
+        say!("Revoked {} ({}).", name(key), key.key.prefix);
     }
     let keys = if revoked.len() == 1 { "key" } else { "keys" };
-    anstream::println!(
-        "{} {keys} of {} ended. Calls with them get 401 within a second.",
-        revoked.len(),
-        team.name.as_str()
-    );
+    say!("{} {keys} of {} ended. Calls with them get 401 within a second.", revoked.len(), team.name.as_str());
     Ok(())
 }
 
@@ -252,9 +266,9 @@ async fn find(app: &App, json: bool) -> anyhow::Result<()> {
     ] {
         table.row([Cell::new(label, style::MUTED), value]);
     }
-    table.print();
+    table.print()?;
     if key.key.is_active() {
-        anstream::println!("\nTo end it: keyhouse key revoke {}", key.key.id);
+        say!("\nTo end it: keyhouse key revoke {}", key.key.id);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod serve;
 mod team;
 mod terminal;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ use crate::boot;
 use crate::config::{Config, Flags};
 use crate::domain::team::{Team, TeamRef};
 use crate::settings::ConfigError;
-use terminal::style;
+use terminal::{say, style};
 
 /// API keys for a team product, whole.
 #[derive(Debug, Parser)]
@@ -55,6 +56,8 @@ enum Command {
     Demo(demo::Demo),
     /// Set a database up, or bring it up to date
     Migrate,
+    /// Print the public API's description (OpenAPI 3.1)
+    Openapi,
     /// Create and list teams
     #[command(subcommand)]
     Team(team::TeamCommand),
@@ -80,7 +83,11 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    anstream::eprintln!("{} {error:#}", style::ERROR.paint("error:"));
+    // Whoever closed the pipe has seen enough; and where nothing can be told, the code alone tells.
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    let _told = writeln!(anstream::stderr(), "{} {error:#}", style::ERROR.paint("error:"));
     ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
 }
 
@@ -91,6 +98,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(command) => command.run(global).await,
         Command::Demo(command) => command.run(global).await,
         Command::Migrate => serve::migrate(global).await,
+        Command::Openapi => {
+            say!("{:#}", boot::openapi());
+            Ok(())
+        }
         Command::Team(command) => with_app(global, async |app| command.run(app, json).await).await,
         Command::Member(command) => with_app(global, async |app| command.run(app, json).await).await,
         Command::Key(command) => with_app(global, async |app| command.run(app, json).await).await,
@@ -109,7 +120,13 @@ async fn with_app(global: Global, deed: impl AsyncFnOnce(&App) -> anyhow::Result
 
 impl Global {
     fn flags(&self, listen: Option<String>) -> Flags {
-        Flags { config: self.config.clone(), listen, data: self.data.clone(), database: self.database.clone() }
+        Flags {
+            config: self.config.clone(),
+            listen,
+            data: self.data.clone(),
+            database: self.database.clone(),
+            default_data: None,
+        }
     }
 }
 

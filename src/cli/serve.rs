@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use serde_json::json;
 
-use super::terminal::{print_json, style};
+use super::terminal::{print_json, say, style};
 use super::{Global, logs};
 use crate::boot;
 use crate::config::Config;
@@ -26,9 +26,9 @@ impl Serve {
         if global.json {
             print_json(&json!({ "url": url(address) }))?;
         } else {
-            anstream::println!("Keyhouse listens on {}", style::ACCENT.paint(url(address)));
+            say!("Keyhouse listens on {}", style::ACCENT.paint(url(address)));
             if app.teams().await?.is_empty() {
-                anstream::println!("No team yet. Make one: keyhouse team create \"My team\" --owner me@example.com");
+                say!("No team yet. Make one: keyhouse team create \"My team\" --owner me@example.com");
             }
         }
         boot::serve(&config, app, listener).await
@@ -52,7 +52,7 @@ pub async fn migrate(global: Global) -> anyhow::Result<()> {
     if global.json {
         print_json(&json!({ "migrated": true }))
     } else {
-        anstream::println!("The database is up to date.");
+        say!("The database is up to date.");
         Ok(())
     }
 }

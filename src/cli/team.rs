@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::terminal::{Cell, Table, print_json, style};
+use super::terminal::{Cell, Table, print_json, say, style};
 use crate::app::App;
 use crate::domain::team::{Email, Team, TeamName, TeamRef};
 
@@ -11,6 +11,7 @@ use crate::domain::team::{Email, Team, TeamName, TeamRef};
 pub enum TeamCommand {
     /// Create a team and its owner
     Create {
+        /// The team's name; its slug is made from it
         #[arg(value_parser = TeamName::parse)]
         name: TeamName,
         /// The owner's e-mail address
@@ -39,12 +40,8 @@ impl TeamCommand {
                 if json {
                     return print_json(&team_json(&team));
                 }
-                anstream::println!(
-                    "Created {} ({}), owned by {owner}.",
-                    style::STRONG.paint(name.as_str()),
-                    team.slug.as_str()
-                );
-                anstream::println!(
+                say!("Created {} ({}), owned by {owner}.", style::STRONG.paint(name.as_str()), team.slug.as_str());
+                say!(
                     "\nNext: keyhouse key create --team {} --name \"My first key\" --mode test --scope read_write",
                     team.slug.as_str()
                 );
@@ -63,9 +60,7 @@ impl TeamCommand {
                     return print_json(&rows);
                 }
                 if teams.is_empty() {
-                    anstream::println!(
-                        "No teams yet.\n\nNext: keyhouse team create \"My team\" --owner me@example.com"
-                    );
+                    say!("No teams yet.\n\nNext: keyhouse team create \"My team\" --owner me@example.com");
                     return Ok(());
                 }
                 let mut table = Table::new(["Team", "Slug", "Active keys", "Id"]);
@@ -78,7 +73,7 @@ impl TeamCommand {
                         id,
                     ]);
                 }
-                table.print();
+                table.print()?;
             }
         }
         Ok(())
@@ -101,7 +96,7 @@ impl MemberCommand {
         for member in &members {
             table.row([member.name.as_str().into(), member.email.as_str().into(), member.role.as_str().into()]);
         }
-        table.print();
+        table.print()?;
         Ok(())
     }
 }

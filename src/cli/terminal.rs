@@ -1,8 +1,10 @@
 //! The terminal is a page too: aligned columns, colour for state alone, and none where nobody looks (`NO_COLOR`, pipes).
 
 use std::fmt::{self, Display};
+use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
+use anyhow::Context;
 use clap::builder::Styles;
 use unicode_width::UnicodeWidthStr;
 
@@ -90,25 +92,27 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells);
     }
 
-    pub fn print(&self) {
+    pub fn print(&self) -> anyhow::Result<()> {
         let widths: [usize; N] = std::array::from_fn(|column| {
             let cells = self.rows.iter().map(|row| row[column].text.width());
             cells.chain([self.head[column].width()]).max().unwrap_or(0)
         });
-        let line = |cells: &[(&str, style::Paint); N]| {
+        let print = |cells: &[(&str, style::Paint); N]| {
             let mut out = String::new();
             for ((text, paint), width) in cells.iter().zip(widths) {
                 let pad = width - text.width();
                 out.push_str(&format!("{}{:pad$}  ", paint.paint(text), ""));
             }
-            anstream::println!("{}", out.trim_end());
+            say!("{}", out.trim_end());
+            anyhow::Ok(())
         };
         if self.head.iter().any(|head| !head.is_empty()) {
-            line(&self.head.map(|head| (head, style::MUTED)));
+            print(&self.head.map(|head| (head, style::MUTED)))?;
         }
         for row in &self.rows {
-            line(&std::array::from_fn(|column| (&*row[column].text, row[column].paint)));
+            print(&std::array::from_fn(|column| (&*row[column].text, row[column].paint)))?;
         }
+        Ok(())
     }
 }
 
@@ -124,9 +128,20 @@ pub fn ago(then: Timestamp, now: Timestamp) -> String {
     format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
 }
 
+/// A line on stdout, or the error that keeps it from getting there.
+macro_rules! say {
+    ($($part:tt)*) => { $crate::cli::terminal::line(format_args!($($part)*))? };
+}
+pub(super) use say;
+
+pub fn line(text: fmt::Arguments<'_>) -> anyhow::Result<()> {
+    let mut out = anstream::stdout();
+    writeln!(out, "{text}").and_then(|()| out.flush()).context("can't write to standard output")
+}
+
 /// One line of JSON on stdout.
 pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string(value)?);
+    say!("{}", serde_json::to_string(value)?);
     Ok(())
 }
 

@@ -20,6 +20,9 @@ pub use open::{Location, OpenError, Warning};
 pub use products::{Once, ProductWritten};
 pub use teams::{NewMember, NewTeam};
 
+use std::io;
+use std::time::Duration;
+
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 /// The same thing for either database: a pool, or a transaction.
@@ -31,14 +34,22 @@ enum Engine<S, P> {
 
 type Pool = Engine<SqlitePool, PgPool>;
 
-/// Runs the same tokens on whichever engine is open.
+/// How long a statement may take in all, as our own clock has it: a server that is frozen keeps no time-out of its own.
+const STATEMENT_TIME: Duration = Duration::from_millis(2500);
+
+/// Runs the same tokens on whichever engine is open, and gives up on an engine that does not answer.
 macro_rules! on {
     ($engine:expr, $db:ident => $body:expr) => {
         match $engine {
-            $crate::store::Engine::Sqlite($db) => $body,
-            $crate::store::Engine::Postgres($db) => $body,
+            $crate::store::Engine::Sqlite($db) => $crate::store::in_time(async { Ok($body) }).await?,
+            $crate::store::Engine::Postgres($db) => $crate::store::in_time(async { Ok($body) }).await?,
         }
     };
+}
+
+async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer within 2.5 seconds"));
+    tokio::time::timeout(STATEMENT_TIME, statement).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// A row by its columns' names, readable from both engines.
@@ -77,21 +88,21 @@ pub struct Store {
     admit: Pool,
 }
 
-/// Why the database did not do it. Absence is no error: it is `Option`.
+/// Why the database did not do it. Absence is no error: it is `Option`. Each tells its cause itself, once.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Away, too slow, full, or not the primary: true for now, and worth another try.
     #[error("the database can't be reached or can't answer now: {0}")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(sqlx::Error),
     /// A unique index refused the row.
     #[error("the row collides with another: {0}")]
-    Conflict(#[source] sqlx::Error),
+    Conflict(sqlx::Error),
     /// A row that no code of ours could have written.
     #[error("the database holds a value that can't be read: {table} {id}")]
     Corrupt { table: &'static str, id: String },
     /// A statement that the database does not accept: a fault in Keyhouse, or a database changed by hand.
     #[error("the database refused a statement: {0}")]
-    Broken(#[source] sqlx::Error),
+    Broken(sqlx::Error),
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -119,22 +130,27 @@ impl Store {
     async fn begin(&self) -> Result<Tx> {
         Ok(Tx(match &self.writes {
             // The write lock at once: a reading transaction that turns to writing can fail past every time-out.
-            Engine::Sqlite(pool) => Engine::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Engine::Sqlite(pool) => Engine::Sqlite(in_time(pool.begin_with("BEGIN IMMEDIATE")).await?),
             // Pinned: at REPEATABLE READ the snapshot is older than the team's lock, and the lock protects nothing.
-            Engine::Postgres(pool) => Engine::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?),
+            Engine::Postgres(pool) => {
+                Engine::Postgres(in_time(pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?)
+            }
         }))
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and is one of ours.
     pub async fn ping(&self) -> Result<()> {
-        on!(&self.admit, db => sqlx::query("SELECT 1").execute(db).await?.rows_affected());
+        let _seq: i64 = on!(&self.admit, db => sqlx::query_scalar("SELECT seq FROM changes").fetch_one(db).await?);
         Ok(())
     }
 
     /// Closes every connection; SQLite folds its write-ahead log into the file.
     pub async fn close(&self) {
         for pool in [&self.admit, &self.reads, &self.writes] {
-            on!(pool, db => db.close().await);
+            match pool {
+                Engine::Sqlite(pool) => pool.close().await,
+                Engine::Postgres(pool) => pool.close().await,
+            }
         }
     }
 }

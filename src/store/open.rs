@@ -51,17 +51,17 @@ pub enum OpenError {
     #[error("can't use the data folder {}: {error}", folder.display())]
     Folder { folder: PathBuf, error: io::Error },
     #[error("can't open the database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     #[error("can't bring the database's schema up to date: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(sqlx::migrate::MigrateError),
     #[error(
         "{0} holds no Keyhouse database yet: run `keyhouse migrate` or `keyhouse serve` with the same setting first"
     )]
     NotSetUp(String),
-    #[error(
-        "the database's schema is version {found}, this program's is {known}: run `keyhouse migrate`, or a newer keyhouse"
-    )]
-    Version { found: i64, known: i64 },
+    #[error("the database's schema is version {found}, this program needs {known}: run `keyhouse migrate`")]
+    Old { found: i64, known: i64 },
+    #[error("the database's schema is version {found}, this program knows only {known}: run a newer keyhouse")]
+    New { found: i64, known: i64 },
     #[error(
         "this database's tokens begin with \"{stored}\", but token.brand is \"{asked}\": the brand is fixed when a database is set up"
     )]
@@ -70,6 +70,22 @@ pub enum OpenError {
         "SQLite would not promise to keep what it acknowledged (journal_mode {journal}, synchronous {synchronous}): put the data folder on a local file system"
     )]
     NotDurable { journal: String, synchronous: i64 },
+}
+
+impl From<sqlx::Error> for OpenError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for OpenError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            // A migration that this program does not have: somebody newer was here.
+            sqlx::migrate::MigrateError::VersionMissing(found) => Self::New { found, known: migrations::NEWEST },
+            error => Self::Migrate(error),
+        }
+    }
 }
 
 impl Store {
@@ -89,6 +105,7 @@ impl Store {
                 let locked = move || std::fs::File::create(path).and_then(|file| file.lock().map(|()| file));
                 let _lock =
                     tokio::task::spawn_blocking(locked).await.map_err(io::Error::other).flatten().map_err(failed)?;
+                create_private(&folder.join(FILE)).map_err(failed)?;
                 let mut writer = sqlite_options(folder).create_if_missing(true).connect().await?;
                 migrations::sqlite().run(&mut writer).await?;
                 writer.close().await?;
@@ -110,27 +127,31 @@ impl Store {
     }
 
     /// Opens a database that is set up and up to date, and changes nothing in it.
-    pub async fn open(location: &Location, brand: Option<&Brand>) -> Result<(Self, Brand), OpenError> {
-        if let Location::Folder(folder) = location
-            && !folder.join(FILE).exists()
-        {
-            return Err(OpenError::NotSetUp(folder.display().to_string()));
+    pub async fn open(location: &Location, brand: Option<&Brand>) -> Result<(Self, Brand, Vec<Warning>), OpenError> {
+        if let Location::Folder(folder) = location {
+            let there = folder.join(FILE).try_exists();
+            if !there.map_err(|error| OpenError::Folder { folder: folder.clone(), error })? {
+                return Err(OpenError::NotSetUp(folder.display().to_string()));
+            }
         }
         let store = Self::connect(location).await?;
         let found: Result<Option<i64>, _> = on!(&store.reads, db =>
             sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(db).await);
         match found {
             Ok(Some(found)) if found == migrations::NEWEST => {}
-            Ok(Some(found)) => return Err(OpenError::Version { found, known: migrations::NEWEST }),
+            Ok(Some(found)) if found < migrations::NEWEST => {
+                return Err(OpenError::Old { found, known: migrations::NEWEST });
+            }
+            Ok(Some(found)) => return Err(OpenError::New { found, known: migrations::NEWEST }),
             Ok(None) => return Err(OpenError::NotSetUp("the database".to_owned())),
-            // The table is not there; anything else went wrong in connect already, or is told as it is.
-            Err(sqlx::Error::Database(e)) if !is_passing(e.as_ref()) => {
+            Err(sqlx::Error::Database(error)) if is_no_such_table(error.as_ref()) => {
                 return Err(OpenError::NotSetUp("the database".to_owned()));
             }
             Err(error) => return Err(error.into()),
         }
         let brand = store.check_brand(brand).await?;
-        Ok((store, brand))
+        let warnings = store.prove_durable().await?;
+        Ok((store, brand, warnings))
     }
 
     async fn connect(location: &Location) -> Result<Self, OpenError> {
@@ -152,6 +173,10 @@ impl Store {
                         .after_connect(|connection, _| Box::pin(harden(connection)))
                         .connect_with(PgConnectOptions::clone(options))
                 };
+                // A pool tries again until its patience ends and then says no more than that; this one says why.
+                let mut first = options.connect().await?;
+                harden(&mut first).await?;
+                first.close().await?;
                 let general = Engine::Postgres(pool(POSTGRES_CONNECTIONS).await?);
                 let admit = Engine::Postgres(pool(POSTGRES_ADMIT_CONNECTIONS).await?);
                 Ok(Self { writes: general.clone(), reads: general, admit })
@@ -183,6 +208,10 @@ impl Store {
             Engine::Postgres(pool) => {
                 let mut warnings = Vec::new();
                 for (name, loses) in [
+                    (
+                        "synchronous_commit",
+                        "a crash can lose changes that Keyhouse has acknowledged, revocations among them",
+                    ),
                     ("fsync", "a crash of its machine can lose or damage everything"),
                     ("full_page_writes", "a crash of its machine can damage the database"),
                 ] {
@@ -231,10 +260,21 @@ fn sqlite_options(folder: &Path) -> SqliteConnectOptions {
         .busy_timeout(PATIENCE)
 }
 
+/// Makes the file for its owner's eyes only; leaves the rights of one that is there.
+fn create_private(file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(file).map(drop)
+}
+
 /// Makes the folder for its owner's eyes only; leaves the rights of one that is there.
 fn make_private(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn is_no_such_table(error: &(dyn DatabaseError + 'static)) -> bool {
+    // SQLite has one code for all that is wrong with a statement.
+    error.code().is_some_and(|code| code == "42P01") || error.message().starts_with("no such table")
 }
 
 /// Whether a database's error is about now, not about the statement.
@@ -244,8 +284,8 @@ pub(super) fn is_passing(error: &(dyn DatabaseError + 'static)) -> bool {
         // Primary codes: busy, locked, read-only, I/O error, full, can't open. The rest of an extended code is above.
         return code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14));
     }
-    // Classes: connection, credentials, resources, operator's intervention, system; then serialization, deadlock,
-    // lock time-out, and a write on a standby.
+    // Classes: connection, credentials, resources, operator's intervention, system; then a write on a standby, the
+    // time-outs of an idle or long transaction, a database that is not there, serialization, deadlock, lock time-out.
     ["08", "28", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-        || matches!(code.as_ref(), "40001" | "40P01" | "55P03" | "25006")
+        || matches!(code.as_ref(), "25006" | "25P03" | "25P04" | "3D000" | "40001" | "40P01" | "55P03")
 }

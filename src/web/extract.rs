@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -14,6 +14,7 @@ use super::error::{ApiError, ErrorCode};
 use super::json::Object;
 use crate::domain::grant::{Access, Grant, Tenant};
 use crate::domain::idempotency::{IdempotencyKey, RepeatableCall};
+use crate::domain::ids::ProductId;
 use crate::domain::key::ApiKey;
 
 /// Longest body, in bytes; a longer one is 413.
@@ -67,6 +68,26 @@ impl<A: Declared, S: Sync> FromRequestParts<S> for Caller<A> {
                 .because(error)
         })?;
         Ok(Self { key, grant, access: PhantomData })
+    }
+}
+
+/// The `{id}` of the path. Whether it is the id of anything is judged after the body, as the contract has it.
+#[derive(Debug)]
+pub struct PathId(Option<ProductId>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(text.ok().and_then(|Path(text)| text.parse().ok())))
+    }
+}
+
+impl PathId {
+    /// A malformed id is the id of no product: the same answer as for one that is absent or somebody else's.
+    pub fn product(self) -> Result<ProductId, ApiError> {
+        self.0.ok_or_else(|| ApiError::new(ErrorCode::ProductNotFound))
     }
 }
 

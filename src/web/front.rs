@@ -82,6 +82,10 @@ impl Front {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 
+        if *self.web.stopping.borrow() {
+            // The client's next call is better off on another connection, to another node.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let took = self.web.app.clock().ticks().saturating_sub(began);
         log(id, &method, client.0, &response, error.as_deref(), took);
         response

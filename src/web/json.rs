@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -62,7 +63,7 @@ impl<T: Serialize> IntoResponse for Data<T> {
 }
 
 /// An answer of JSON text.
-pub fn answer(status: StatusCode, body: Vec<u8>) -> Response {
+pub fn answer(status: StatusCode, body: impl Into<Body>) -> Response {
     let json = HeaderValue::from_static("application/json");
-    (status, [(header::CONTENT_TYPE, json)], body).into_response()
+    (status, [(header::CONTENT_TYPE, json)], body.into()).into_response()
 }

@@ -1,4 +1,4 @@
-//! DOORS over HTTP. All routes on this screen.
+//! DOORS over HTTP. All routes on this screen; those of the public API in `api/operations.rs`.
 
 pub mod api;
 mod client;
@@ -7,18 +7,23 @@ mod extract;
 mod front;
 mod health;
 mod json;
+pub mod openapi;
 pub mod server;
 mod verdict;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
 pub use front::Front;
 use ipnet::IpNet;
 use tokio::sync::watch;
 
 use crate::app::App;
+use api::operations::operations;
 use error::{ApiError, ErrorCode};
 
 /// What handlers share. Cheap to clone.
@@ -33,19 +38,20 @@ pub struct Web {
 
 /// Everything that has a path.
 pub fn front(web: Web) -> Front {
-    // Full paths, no nesting: what is written here is what a caller writes.
-    let api = Router::new()
-        .route("/api/v1/products", get(api::products::list).post(api::products::create))
-        .route(
-            "/api/v1/products/{id}",
-            get(api::products::get).patch(api::products::update).delete(api::products::archive),
-        )
-        .route("/api/v1/products/{id}/restore", post(api::products::restore))
-        .route("/api/v1/key", get(api::key::get))
+    // The one thing in the API's tree that is open to everybody.
+    let open = Router::new()
+        .route("/api/v1/openapi.json", get(openapi_json))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn(front::note_route));
+    // Full paths, no nesting: what is written there is what a caller writes.
+    let api = operations()
+        .into_iter()
+        .fold(Router::new(), |router, operation| router.route(operation.path, operation.handler))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // Over all of the above, the fallbacks too: without a good key there is one answer, whatever the path.
         .layer(verdict::Verdict(web.clone()))
+        .merge(open)
         .with_state(web.clone());
     let site = Router::new()
         .route("/healthz", get(health::alive))
@@ -55,6 +61,11 @@ pub fn front(web: Web) -> Front {
         .layer(axum::middleware::from_fn(front::note_route))
         .with_state(web.clone());
     Front::new(web, api, site)
+}
+
+async fn openapi_json() -> Response {
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| openapi::document().to_string().into());
+    json::answer(StatusCode::OK, TEXT.clone())
 }
 
 async fn not_found() -> ApiError {

@@ -2,4 +2,5 @@
 
 mod fields;
 pub mod key;
+pub mod operations;
 pub mod products;

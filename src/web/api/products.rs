@@ -1,6 +1,6 @@
 //! `/api/v1/products`: the catalog of the key's team, in the key's mode.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
@@ -8,12 +8,11 @@ use serde_json::value::RawValue;
 
 use super::super::Web;
 use super::super::error::{ApiError, ErrorCode};
-use super::super::extract::{Caller, JsonBody, OnceHeader, Query, Reads, Writes};
+use super::super::extract::{Caller, JsonBody, OnceHeader, PathId, Query, Reads, Writes};
 use super::super::json::{Data, answer};
 use super::fields;
 use crate::app::products::{ListProductsError, WriteProductError, Written};
 use crate::domain::idempotency::StoredAnswer;
-use crate::domain::ids::ProductId;
 use crate::domain::page::{Cursor, Limit, Page};
 use crate::domain::product::{Description, Product, Sku, Status, StatusFilter};
 
@@ -91,12 +90,8 @@ pub async fn list(State(web): State<Web>, caller: Caller<Reads>, query: Query) -
     Ok(Data { data: page.into() })
 }
 
-pub async fn get(
-    State(web): State<Web>,
-    caller: Caller<Reads>,
-    Path(id): Path<String>,
-) -> Result<Data<ProductBody>, ApiError> {
-    let product = web.app.product(caller.tenant(), parse_id(&id)?).await?.ok_or_else(not_found)?;
+pub async fn get(State(web): State<Web>, caller: Caller<Reads>, id: PathId) -> Result<Data<ProductBody>, ApiError> {
+    let product = web.app.product(caller.tenant(), id.product()?).await?.ok_or_else(not_found)?;
     Ok(Data { data: ProductBody::from(&product) })
 }
 
@@ -120,22 +115,18 @@ pub async fn create(
 pub async fn update(
     State(web): State<Web>,
     caller: Caller<Writes>,
-    Path(id): Path<String>,
+    id: PathId,
     once: OnceHeader,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let call = once.call(&caller, &body.bytes)?;
     let patch = fields::product_patch(body.object)?;
     let once = call.as_ref().map(|call| (call, &say_changed as _));
-    written(web.app.update_product(caller.tenant(), parse_id(&id)?, patch, once).await, say_changed)
+    written(web.app.update_product(caller.tenant(), id.product()?, patch, once).await, say_changed)
 }
 
-pub async fn archive(
-    State(web): State<Web>,
-    caller: Caller<Writes>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    let done = web.app.set_product_status(caller.tenant(), parse_id(&id)?, Status::Archived, None).await;
+pub async fn archive(State(web): State<Web>, caller: Caller<Writes>, id: PathId) -> Result<Response, ApiError> {
+    let done = web.app.set_product_status(caller.tenant(), id.product()?, Status::Archived, None).await;
     written(done, say_changed)
 }
 
@@ -143,12 +134,12 @@ pub async fn archive(
 pub async fn restore(
     State(web): State<Web>,
     caller: Caller<Writes>,
-    Path(id): Path<String>,
+    id: PathId,
     once: OnceHeader,
 ) -> Result<Response, ApiError> {
     let call = once.call(&caller, b"")?;
     let once = call.as_ref().map(|call| (call, &say_changed as _));
-    written(web.app.set_product_status(caller.tenant(), parse_id(&id)?, Status::Active, once).await, say_changed)
+    written(web.app.set_product_status(caller.tenant(), id.product()?, Status::Active, once).await, say_changed)
 }
 
 fn say(product: &Product) -> Vec<u8> {
@@ -186,11 +177,6 @@ fn written(
         response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
     Ok(response)
-}
-
-/// A malformed id is the id of no product: the same answer as for one that is absent or somebody else's.
-fn parse_id(text: &str) -> Result<ProductId, ApiError> {
-    text.parse().map_err(|_| not_found())
 }
 
 fn not_found() -> ApiError {

@@ -176,20 +176,26 @@ async fn a_body_that_does_not_arrive_within_ten_seconds_is_refused() {
     let house = House::on_sqlite().await;
     let token = house.live_token().await;
     // The key has been judged, in real time, when the body is first asked for; from then on time jumps.
-    let stalled = futures_util::stream::poll_fn(|_| {
-        tokio::time::pause();
+    let mut paused = false;
+    let stalled = futures_util::stream::poll_fn(move |_| {
+        if !std::mem::replace(&mut paused, true) {
+            tokio::time::pause();
+        }
         std::task::Poll::<Option<Result<Vec<u8>, std::io::Error>>>::Pending
     });
+    let began = tokio::time::Instant::now();
     let answer = house.post("/api/v1/products", "").body(Body::from_stream(stalled)).bearer(&token).await;
+    assert!(began.elapsed() >= Duration::from_secs(10));
     shows!(answer.without_request_id(), @r#"
-    500 Internal Server Error
+    400 Bad Request
     cache-control: no-store
-    content-length: 181
+    connection: close
+    content-length: 171
     content-type: application/json
     x-content-type-options: nosniff
     x-request-id: req_…
 
-    {"error":{"type":"api_error","code":"internal_error","message":"Something went wrong on our side; it is logged under this request id","request_id":"req_…"}}
+    {"error":{"type":"invalid_request_error","code":"bad_request","message":"The request body did not arrive within 10 seconds","request_id":"req_…"}}
     "#);
 }
 

@@ -182,8 +182,10 @@ worlds! {
 
         {"error":{"type":"not_found_error","code":"product_not_found","message":"No such product","request_id":"req_…"}}
         "#);
-        let malformed = house.get("/api/v1/products/nonsense").bearer(live.token.expose()).await;
-        assert_eq!(malformed.without_request_id(), absent.without_request_id());
+        for malformed in ["nonsense", "%ff", "%00", "%2F", "019ab359540072349926af37bc048d0"] {
+            let answer = house.get(&format!("/api/v1/products/{malformed}")).bearer(live.token.expose()).await;
+            assert_eq!(answer.without_request_id(), absent.without_request_id(), "{malformed}");
+        }
         for key in [&test, &other] {
             let answer = house.get(&path).bearer(key.token.expose()).await;
             assert_eq!(answer.without_request_id(), absent.without_request_id());

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::harness::process::{keyhouse, run, run_json};
+use crate::harness::process::{Serving, keyhouse, run, run_json};
 use crate::harness::{Place, shows};
 
 fn shown(output: &Output) -> String {
@@ -240,4 +240,128 @@ fn output_for_people_is_aligned_and_plain_in_a_pipe() {
     let help = shown(&run(&place, &["--help"]));
     assert!(help.starts_with("exit 0\n") && help.contains("keyhouse demo"), "{help}");
     assert!(shown(&run(&place, &["--version"])).starts_with("exit 0\nkeyhouse 0."));
+}
+
+#[test]
+fn output_that_goes_nowhere() {
+    use std::process::Stdio;
+    let place = Place::folder();
+    run_json(&place, &["migrate"]);
+    run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let create = ["key", "create", "--team", "acme", "--name", "Unseen", "--mode", "live", "--scope", "read_only"];
+    for json in [&[][..], &["--json"]] {
+        let output = keyhouse(&place, &create).args(json).stdout(full()).output().unwrap();
+        assert_eq!(shown(&output), "exit 1\nerror: the token could not be shown, so the key was revoked again\n");
+    }
+    let keys = run_json(&place, &["key", "list", "--team", "acme"]);
+    assert!(keys.as_array().unwrap().iter().all(|key| key["status"] == "revoked"), "{keys}");
+    let mut mute = keyhouse(&place, &["key", "list", "--team", "nobody"]);
+    assert_eq!(mute.stdout(full()).stderr(full()).status().unwrap().code(), Some(1));
+    // `keyhouse … | true`: the reader has seen enough.
+    let mut child = keyhouse(&place, &["openapi"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(shown(&child.wait_with_output().unwrap()), "exit 0\n");
+}
+
+#[test]
+fn a_key_is_not_revoked_for_another_team() {
+    let place = Place::folder();
+    run_json(&place, &["migrate"]);
+    for team in ["Acme", "Globex"] {
+        run_json(&place, &["team", "create", team, "--owner", "ada@example.com"]);
+    }
+    let key =
+        run_json(&place, &["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"]);
+    let id = key["id"].as_str().unwrap();
+    let refused = shown(&run(&place, &["key", "revoke", id, "--team", "globex"]));
+    assert_eq!(refused, format!("exit 1\nerror: {id} is not a key of globex; nothing is revoked\n"));
+    assert_eq!(run_json(&place, &["key", "revoke", id, "--team", "acme"])["status"], "revoked");
+}
+
+#[test]
+fn a_damaged_database_is_not_taken_for_a_missing_one() {
+    let place = Place::folder();
+    run_json(&place, &["migrate"]);
+    let Place::Folder(folder) = &place else { unreachable!("it is a folder") };
+    std::fs::write(
+        folder.path().join("keyhouse.db"),
+        b"not a database, but long enough to be read as one ".repeat(100),
+    )
+    .unwrap();
+    let told = shown(&run(&place, &["team", "list"]));
+    assert!(told.starts_with("exit 1\nerror: can't open the database: ") && told.contains("not a database"), "{told}");
+}
+
+#[test]
+fn the_demo_mends_what_an_interrupted_run_left_and_minds_its_settings() {
+    let place = Place::folder();
+    let mut first = Serving::start(&place, "demo", "warn");
+    first.kill();
+    let Place::Folder(folder) = &place else { unreachable!("it is a folder") };
+    let url = format!("sqlite://{}/keyhouse.db", folder.path().display());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        use sqlx::Connection;
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        for sql in [
+            "DELETE FROM products WHERE sku LIKE 'CAL%' OR sku LIKE 'TEST%'",
+            "DELETE FROM members WHERE role = 'member'",
+        ] {
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        }
+    });
+    // Its own default folder gives way to the environment.
+    let mut second = keyhouse_in(&folder.path().display().to_string());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(second.stdout.take().unwrap()), &mut line).unwrap();
+    assert!(line.contains("\"url\""), "{line}");
+    second.kill().unwrap();
+    second.wait().unwrap();
+    assert_eq!(run_json(&place, &["member", "list", "--team", "skylark-instruments"]).as_array().unwrap().len(), 4);
+    runtime.block_on(async {
+        use sqlx::Connection;
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM products").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(count, 54);
+    });
+}
+
+/// A demo that is told its folder by the environment alone.
+fn keyhouse_in(folder: &str) -> std::process::Child {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keyhouse"));
+    command.env_clear().env("KEYHOUSE_DATA", folder).args(["demo", "--listen", "127.0.0.1:0", "--json"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap()
+}
+
+/// The lines for people, as pasted by one.
+#[test]
+fn the_demos_lines_work_as_pasted() {
+    use std::io::{BufRead, BufReader};
+    let place = Place::folder();
+    let mut child = keyhouse(&place, &["demo", "--listen", "127.0.0.1:0"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap) {
+        let last = line.starts_with("Ctrl-C");
+        lines.push(line);
+        if last {
+            break;
+        }
+    }
+    let commands: Vec<_> =
+        lines.iter().filter(|line| line.starts_with("curl ") || line.contains(" key revoke ")).collect();
+    let mut statuses = Vec::new();
+    for command in commands.iter().chain([&commands[0]]) {
+        let quiet = command.replacen("curl ", "curl -s -o /dev/null -w '%{http_code}' ", 1);
+        let output = std::process::Command::new("sh").args(["-c", &quiet]).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        statuses.push(String::from_utf8(output.stdout).unwrap().trim().chars().take(7).collect::<String>());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(statuses, ["200", "200", "201", "403", "Revoked", "401"]);
 }

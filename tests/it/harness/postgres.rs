@@ -68,12 +68,33 @@ impl Server {
 
     /// Ends it at once, as a crash would.
     pub fn kill(&self) {
+        // A frozen server would not hear.
+        if self.child.lock().expect("no test panics here").is_some() {
+            self.thaw();
+        }
         if let Some(mut child) = self.child.lock().expect("no test panics here").take() {
             // SIGQUIT is PostgreSQL's immediate shutdown: no goodbye to anybody, recovery at the next start.
             let pid = rustix::process::Pid::from_child(&child);
             rustix::process::kill_process(pid, rustix::process::Signal::QUIT).expect("the server runs");
             child.wait().expect("the server ends");
         }
+    }
+
+    /// Stops it in its tracks: connections stay, answers do not come.
+    pub fn freeze(&self) {
+        self.signal_all("STOP");
+    }
+
+    pub fn thaw(&self) {
+        self.signal_all("CONT");
+    }
+
+    /// To the server and each of its workers, which are its children.
+    fn signal_all(&self, signal: &str) {
+        let pid = self.child.lock().expect("no test panics here").as_ref().expect("the server runs").id();
+        let script = format!("kill -{signal} {pid}; pkill -{signal} -P {pid}; true");
+        let sent = Command::new("sh").args(["-c", &script]).status().expect("sh runs");
+        assert!(sent.success());
     }
 
     pub fn url(&self, database: &str) -> String {

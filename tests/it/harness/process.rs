@@ -42,12 +42,17 @@ pub struct Serving {
 impl Serving {
     /// `command` is `serve` or `demo`. Logs go to a file, at the level that `KEYHOUSE_LOG` would name.
     pub fn start(place: &Place, command: &str, level: &str) -> Self {
+        Self::start_with(place, command, level, &[])
+    }
+
+    pub fn start_with(place: &Place, command: &str, level: &str, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let logs = folder.path().join("log");
         let log = std::fs::File::create(&logs).expect("a log file");
         let mut child = keyhouse(place, &[command, "--listen", "127.0.0.1:0", "--json"])
             .env("KEYHOUSE_LOG", level)
             .env("KEYHOUSE_SHUTDOWN_GRACE_SECONDS", "0")
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

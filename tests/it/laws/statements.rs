@@ -10,6 +10,7 @@ fn every_method_of_the_store_runs_on_both_engines() {
         for line in text.lines() {
             let Some(rest) = line.trim_start().strip_prefix("pub async fn ") else { continue };
             let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let run: String = run.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
             let called = run.contains(&format!(".{name}(")) || run.contains(&format!("::{name}("));
             assert!(called, "src/{file}: {name} does not run in tests/it/store/statements.rs");
             count += 1;

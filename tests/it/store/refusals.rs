@@ -2,7 +2,7 @@
 
 use keyhouse::domain::key::{Mode, Scope};
 
-use crate::harness::{House, worlds};
+use crate::harness::{House, Place, worlds};
 
 async fn refused(house: &House, sql: &'static str, because: &str) {
     let error = house.place.tamper(sql).await.expect_err(sql).to_string();
@@ -25,10 +25,23 @@ worlds! {
 
     async fn a_key_keeps_its_token_team_and_mode_and_is_never_deleted(house) {
         house.live_token().await;
-        let because = "a key keeps its id, token, team and mode";
+        let because = "a key keeps what it was made with";
         refused(&house, "UPDATE keys SET mode = 'test'", because).await;
         refused(&house, "UPDATE keys SET id = 'key_x'", because).await;
+        refused(&house, "UPDATE keys SET scope = 'read_only'", because).await;
+        refused(&house, "UPDATE keys SET created_by_name = 'nobody'", because).await;
         refused(&house, "DELETE FROM keys", "a key is never deleted").await;
+        match &house.place {
+            Place::Folder(_) => {
+                let replace = "INSERT OR REPLACE INTO keys SELECT * FROM keys";
+                refused(&house, replace, "a key is never replaced").await;
+                refused(&house, "INSERT OR REPLACE INTO audit SELECT * FROM audit", "an audit event is never replaced").await;
+            }
+            Place::Postgres { .. } => {
+                refused(&house, "TRUNCATE keys CASCADE", "a key is never deleted").await;
+                refused(&house, "TRUNCATE audit", "an audit event is never deleted").await;
+            }
+        }
     }
 
     async fn an_eleventh_active_key_has_no_slot(house) {
@@ -49,8 +62,9 @@ worlds! {
 
     async fn a_value_that_cannot_be_read_is_an_alarm_not_a_default(house) {
         let token = house.live_token().await;
-        house.place.tamper("UPDATE keys SET prefix = 'nonsense'").await.unwrap();
-        let answer = house.get("/api/v1/key").bearer(&token).await;
+        let made = house.post("/api/v1/products", r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#).bearer(&token).await;
+        house.place.tamper("UPDATE products SET currency = 'nonsense'").await.unwrap();
+        let answer = house.get(made.header("location").unwrap()).bearer(&token).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "internal_error"));
     }
 }

@@ -33,7 +33,7 @@ async fn every_method(place: Place) {
     assert_eq!((brand.as_str(), warnings.len()), ("pk", 0));
     first.close().await;
     assert!(Store::open(&location, Some(&Brand::parse("acme").unwrap())).await.is_err(), "another brand");
-    let (store, _) = Store::open(&location, Some(&brand)).await.unwrap();
+    let (store, _, _) = Store::open(&location, Some(&brand)).await.unwrap();
     store.ping().await.unwrap();
 
     // Teams and people.

@@ -3,6 +3,9 @@
 use std::io::Read;
 use std::process::Stdio;
 
+use keyhouse::app::usage::Flush;
+use keyhouse::domain::key::{Mode, Scope};
+
 use crate::harness::process::{Serving, keyhouse, run_json};
 use crate::harness::{House, Place, Server};
 
@@ -82,4 +85,56 @@ async fn postgres_goes_and_comes_back() {
         assert_eq!(status, 503);
     }
     assert_eq!(status, 200);
+}
+
+/// A frozen server keeps no time-out of its own: ours must bite, in a call that is under way and at the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_postgres_is_503_and_does_not_keep_the_process_from_ending() {
+    let server = Server::start();
+    let place = Place::Postgres { url: server.new_database().await };
+    let mut serving = Serving::start(&place, "demo", "info");
+    let token = serving.said["keys"][0]["token"].as_str().unwrap().to_owned();
+    assert_eq!(serving.get("/api/v1/products", &token), 200);
+    server.freeze();
+    assert_eq!(serving.get("/api/v1/products", &token), 503);
+    assert_eq!(serving.get("/readyz", &token), 503);
+    assert_eq!(serving.get("/healthz", &token), 200);
+    server.thaw();
+    let mut status = 503;
+    for _ in 0..20 {
+        status = serving.get("/api/v1/products", &token);
+        if status == 200 {
+            break;
+        }
+    }
+    assert_eq!(status, 200, "and it comes back without a restart");
+    server.freeze();
+    // The last use can't be written, and says so; but the process ends.
+    assert_eq!(serving.terminate().code(), Some(1));
+    assert!(String::from_utf8(serving.logs()).unwrap().contains("the last uses of some keys could not be written"));
+}
+
+/// Two nodes that use the same keys write the same rows, at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_nodes_write_last_uses_of_the_same_keys_at_once() {
+    let house = House::on_postgres().await;
+    let mut tokens = Vec::new();
+    for n in 0..4 {
+        let team = house.team(&format!("T{n}")).await;
+        for _ in 0..10 {
+            tokens.push(house.key(&team, Mode::Live, Scope::ReadOnly).await);
+        }
+    }
+    let other = crate::harness::open(&house.place, house.clock.clone(), 2).await;
+    for _ in 0..5 {
+        house.advance(std::time::Duration::from_secs(61));
+        for app in [&house.app, &other] {
+            for key in &tokens {
+                app.count_call(&key.key, [192, 0, 2, 1].into());
+            }
+        }
+        let (one, two) = tokio::join!(house.app.flush_usage(Flush::Due), other.flush_usage(Flush::Due));
+        one.unwrap();
+        two.unwrap();
+    }
 }

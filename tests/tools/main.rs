@@ -1,0 +1,108 @@
+//! Other people's tools against the real server: what the API says of itself is what it does.
+//!
+//! `scripts/test` installs them under `target/tools` and runs this; a plain `cargo test` leaves it out.
+
+#[path = "../it/harness/mod.rs"]
+#[allow(dead_code, unused_imports, unused_macros, reason = "this binary needs a part of the harness")]
+mod harness;
+
+mod docs;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::Place;
+use harness::process::Serving;
+
+fn here(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools").join(file)
+}
+
+fn tool(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools").join(name);
+    assert!(path.exists(), "{} is missing: scripts/test installs it", path.display());
+    path
+}
+
+/// Runs a command to its end; a bad one shows all that was said.
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("it starts");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}\n{said}");
+    said
+}
+
+/// A demo with its rate limits out of the way.
+fn demo(place: &Place) -> Serving {
+    Serving::start_with(
+        place,
+        "demo",
+        "info",
+        &[("KEYHOUSE_RATE_LIMIT_REQUESTS", "1000000000"), ("KEYHOUSE_RATE_LIMIT_BAD_TOKENS", "0")],
+    )
+}
+
+fn token(serving: &Serving, n: usize) -> String {
+    serving.said["keys"][n]["token"].as_str().expect("a token").to_owned()
+}
+
+fn schemathesis(place: &Place) {
+    let serving = demo(place);
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = run(Command::new(tool("python/bin/schemathesis"))
+        .current_dir(folder.path())
+        .args(["--config-file".as_ref(), here("schemathesis.toml").as_os_str()])
+        .args(["run", &format!("http://{}/api/v1/openapi.json", serving.address)])
+        .args(["-H", &format!("Authorization: Bearer {}", token(&serving, 2))])
+        .args(["--checks", "all", "--exclude-checks", "use_after_free", "--max-examples", "300", "--no-color"]));
+    let cases =
+        said.lines().find_map(|line| line.trim().split_once(" generated").and_then(|(n, _)| n.parse::<u32>().ok()));
+    assert!(cases.is_some_and(|cases| cases >= 2000), "too few cases\n{said}");
+    let log = String::from_utf8(serving.logs()).expect("text");
+    assert!(!log.contains(r#""status":5"#), "an answer of 5xx");
+}
+
+#[test]
+fn schemathesis_finds_nothing_on_sqlite() {
+    schemathesis(&Place::folder());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemathesis_finds_nothing_on_postgres() {
+    schemathesis(&Place::postgres().await);
+}
+
+#[test]
+fn a_generated_python_client_lives_a_products_life() {
+    let place = Place::folder();
+    let serving = demo(&place);
+    let folder = tempfile::tempdir().expect("a folder");
+    run(Command::new(tool("python/bin/openapi-python-client"))
+        .current_dir(folder.path())
+        .args(["generate", "--url", &format!("http://{}/api/v1/openapi.json", serving.address)])
+        .args(["--output-path", "keyhouse_client", "--meta", "none"]));
+    run(Command::new(tool("python/bin/python"))
+        .current_dir(folder.path())
+        .env("PYTHONPATH", folder.path())
+        .arg(here("client_story.py"))
+        .arg(format!("http://{}", serving.address))
+        .env("TOKEN", token(&serving, 2)));
+}
+
+#[test]
+fn generated_types_compile_in_strict_typescript() {
+    let place = Place::folder();
+    let serving = demo(&place);
+    let folder = tempfile::tempdir().expect("a folder");
+    run(Command::new("node")
+        .current_dir(folder.path())
+        .arg(tool("node_modules/openapi-typescript/bin/cli.js"))
+        .args([&format!("http://{}/api/v1/openapi.json", serving.address), "-o", "api.d.ts"])
+        .arg("--default-non-nullable=false"));
+    std::fs::copy(here("types_story.ts"), folder.path().join("story.ts")).expect("a copy");
+    run(Command::new("node")
+        .current_dir(folder.path())
+        .arg(tool("node_modules/typescript/bin/tsc"))
+        .args(["--strict", "--noEmit", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"])
+        .args(["--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "story.ts", "api.d.ts"]));
+}
