@@ -1,10 +1,13 @@
 //! DOORS over HTTP. All routes on this screen; those of the public API in `api/operations.rs`.
 
 pub mod api;
+mod assets;
 mod client;
+mod docs;
 pub mod error;
 mod extract;
 mod front;
+mod headers;
 mod health;
 mod json;
 pub mod openapi;
@@ -56,8 +59,14 @@ pub fn front(web: Web) -> Front {
     let site = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/docs", get(docs::index))
+        .route("/docs.md", get(docs::index_markdown))
+        .route("/docs/{page}", get(docs::page))
+        .route("/llms.txt", get(docs::llms_txt))
+        .route("/assets/{hash}/{name}", get(assets::get))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::map_response(headers::guard))
         .layer(axum::middleware::from_fn(front::note_route))
         .with_state(web.clone());
     Front::new(web, api, site)

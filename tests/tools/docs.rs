@@ -1,1 +1,128 @@
-//! later
+//! The guide, taken at its word: every command of every page is run by a shell against the real server, and has to
+//! answer what the page says.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Path, Place, Serving, here, run, tool};
+use crate::harness::process::run_json;
+
+/// What stands in the guide as an example: it is there in every answer, but never the same.
+const VARIES: [&str; 8] = ["id", "request_id", "createdAt", "updatedAt", "nextCursor", "prefix", "hasMore", "data"];
+
+/// A fenced block: its language line and its text.
+fn blocks(markdown: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in markdown.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(language)) => open = Some((language.to_owned(), String::new())),
+            (Some(_), Some(_)) => found.extend(open.take()),
+            (Some((_, text)), None) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+/// The same but for what varies by its nature. A list may be shown empty and come filled.
+fn alike(page: &Value, real: &Value, at: &str) {
+    match (page, real) {
+        (Value::Object(page), Value::Object(real)) => {
+            assert_eq!(page.keys().collect::<Vec<_>>(), real.keys().collect::<Vec<_>>(), "{at}");
+            for (name, value) in page {
+                let varies = VARIES.contains(&&**name) && !value.is_object();
+                if !varies {
+                    alike(value, &real[name], &format!("{at}.{name}"));
+                }
+            }
+        }
+        (page, real) => assert_eq!(page, real, "{at}"),
+    }
+}
+
+fn check_http(page: &str, real: &str, at: &str) {
+    let (page_head, page_body) = page.split_once("\n\n").unwrap_or((page, ""));
+    let (real_head, real_body) = real.split_once("\r\n\r\n").expect("a head and a body");
+    let mut page_lines = page_head.lines();
+    assert_eq!(page_lines.next(), real_head.lines().next().map(str::trim_end), "{at}");
+    for line in page_lines {
+        let (name, value) = line.split_once(": ").expect("a header");
+        let found = real_head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        let found = found.unwrap_or_else(|| panic!("{at}: no {name} in\n{real_head}"));
+        let varies = ["location", "x-ratelimit-remaining", "x-ratelimit-reset"].contains(&name);
+        assert!(varies || found == value, "{at}: {name} is {found}, not {value}");
+    }
+    if !page_body.trim().is_empty() {
+        alike(&serde_json::from_str(page_body).expect("JSON"), &serde_json::from_str(real_body).expect("JSON"), at);
+    }
+}
+
+#[test]
+fn every_command_of_the_guide_answers_what_its_page_says() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide");
+    let mut count = 0;
+    for entry in std::fs::read_dir(guide).expect("the guide") {
+        let path = entry.expect("a page").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let place = Place::folder();
+        let serving = Serving::start(&place, "serve", "info");
+        run_json(&place, &["team", "create", "Docs", "--owner", "docs@example.com"]);
+        let create = ["key", "create", "--team", "docs", "--name", "K", "--mode", "test", "--scope", "read_write"];
+        let token = run_json(&place, &create)["token"].as_str().expect("a token").to_owned();
+        let mut id = String::new();
+
+        let text = std::fs::read_to_string(&path).expect("a page");
+        let blocks = blocks(&text);
+        for (n, (language, command)) in blocks.iter().enumerate() {
+            if language != "sh" || !command.contains("curl") {
+                continue;
+            }
+            let at = format!("{name}, {}", command.trim());
+            let quiet = command.replacen("curl ", "curl -s ", 1);
+            let shell = format!("set -eu\n{}", quiet.trim_end());
+            let output = Command::new("bash")
+                .args(["-c", &shell])
+                .env("KEYHOUSE_URL", format!("http://{}", serving.address))
+                .env("TOKEN", &token)
+                .env("ID", &id)
+                .output()
+                .expect("bash");
+            assert!(output.status.success(), "{at}: {}", String::from_utf8_lossy(&output.stderr));
+            let real = String::from_utf8(output.stdout).expect("text");
+            let (kind, page) = blocks.get(n + 1).unwrap_or_else(|| panic!("{at}: the page shows no answer"));
+            match kind.split_once(' ') {
+                Some(("json", status)) => {
+                    let real: Value = serde_json::from_str(&real).unwrap_or_else(|_| panic!("{at}: {real}"));
+                    alike(&serde_json::from_str(page).expect("JSON in the guide"), &real, &at);
+                    if let Some(made) = real["data"]["id"].as_str() {
+                        made.clone_into(&mut id);
+                    }
+                    let log = String::from_utf8(serving.logs()).expect("text");
+                    let last = log.lines().rfind(|line| line.contains("keyhouse::request")).expect("a line");
+                    assert!(last.contains(&format!("\"status\":{status},")), "{at}: {last}");
+                }
+                None if kind == "http" => check_http(page, &real, &at),
+                _ => panic!("{at}: no answer follows, but {kind:?}"),
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 15, "the guide has its commands: {count}");
+}
+
+/// The reference in a real browser: a test key authorizes, "Try it out" gets a 200, and the policy is never crossed.
+#[test]
+fn the_reference_tries_calls_out_under_the_strict_policy() {
+    let place = Place::folder();
+    let serving = super::demo(&place);
+    run(Command::new("node")
+        .arg(here("reference.mjs"))
+        .arg(format!("http://{}", serving.address))
+        .env("TOKEN", super::token(&serving, 2))
+        .env("PLAYWRIGHT", tool("node_modules/playwright-core/index.mjs")));
+}

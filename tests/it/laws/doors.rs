@@ -8,7 +8,16 @@ use super::repository;
 use crate::harness::worlds;
 
 /// Routes that answer without a key.
-const OPEN: [&str; 3] = ["GET /api/v1/openapi.json", "GET /healthz", "GET /readyz"];
+const OPEN: [&str; 8] = [
+    "GET /api/v1/openapi.json",
+    "GET /assets/{hash}/{name}",
+    "GET /docs",
+    "GET /docs.md",
+    "GET /docs/{page}",
+    "GET /healthz",
+    "GET /llms.txt",
+    "GET /readyz",
+];
 
 /// Route, then the status for: nobody, a revoked key, a read-only key, a test key, a live key, another team's key.
 const MATRIX: [(&str, [u16; 6]); 7] = [
@@ -85,8 +94,14 @@ worlds! {
             }
             assert_eq!(statuses, expected, "{route}");
         }
+        let page = house.get("/docs").await;
+        let asset = page.text().split('"').find(|text| text.starts_with("/assets/")).unwrap().to_owned();
         for route in OPEN {
-            assert_eq!(house.get(route.split_once(' ').unwrap().1).await.status, 200, "{route}");
+            let path = route.split_once(' ').unwrap().1;
+            let path = path.replace("/assets/{hash}/{name}", &asset).replace("{page}", "reference");
+            assert_eq!(house.get(&path).await.status, 200, "{route}");
+            let token = live.token.expose();
+            assert_eq!(house.call("POST", &path).bearer(token).await.status, 405, "{route} is for reading");
         }
     }
 }

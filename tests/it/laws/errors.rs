@@ -33,3 +33,19 @@ fn the_table_of_errors() {
     503 api_error service_unavailable: The service can't answer right now; try again shortly
     ");
 }
+
+/// The guide lists every code with the very words of the table, and none that is gone.
+#[test]
+fn the_guide_has_the_table_as_it_is() {
+    let guide = super::repository("docs/guide/errors.md");
+    let row = |code: &ErrorCode| {
+        format!("| {} | `{}` | `{}` | {} |", code.status(), code.kind(), code.code(), code.sentence())
+    };
+    let table: Vec<_> = ErrorCode::ALL.iter().map(row).collect();
+    let mut shown: Vec<_> = guide.lines().filter(|line| line.starts_with("| 4") || line.starts_with("| 5")).collect();
+    for row in &table {
+        assert!(shown.contains(&row.as_str()), "docs/guide/errors.md lacks {row}");
+    }
+    shown.retain(|row| !table.iter().any(|known| known == row));
+    assert!(shown.is_empty(), "docs/guide/errors.md has rows of its own: {shown:?}");
+}

@@ -1,0 +1,78 @@
+//! Files for the browser, embedded: our own, and Swagger UI out of the crate that carries it. Served under the hash of
+//! what they hold, so that a browser may keep them for good.
+
+use std::io::{Cursor, Read};
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::extract::Path;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+
+use super::error::{ApiError, ErrorCode};
+
+struct Asset {
+    name: &'static str,
+    media_type: &'static str,
+    hash: String,
+    bytes: Bytes,
+}
+
+static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
+    let css = "text/css; charset=utf-8";
+    // Without the charset some browsers read Swagger UI's bundle as Latin-1, and fail.
+    let js = "text/javascript; charset=utf-8";
+    let [bundle, style] = swagger_ui(["swagger-ui-bundle.js", "swagger-ui.css"]);
+    vec![
+        asset("site.css", css, Bytes::from_static(include_bytes!("../../assets/site.css"))),
+        asset("reference.js", js, Bytes::from_static(include_bytes!("../../assets/reference.js"))),
+        asset("icon.svg", "image/svg+xml", Bytes::from_static(include_bytes!("../../assets/icon.svg"))),
+        asset("swagger-ui-bundle.js", js, bundle),
+        asset("swagger-ui.css", css, style),
+    ]
+});
+
+fn asset(name: &'static str, media_type: &'static str, bytes: Bytes) -> Asset {
+    let digest = Sha256::digest(&bytes);
+    let hash = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    Asset { name, media_type, hash, bytes }
+}
+
+/// # Panics
+///
+/// If the crate's archive does not hold what it is there for; a test sees that it does.
+fn swagger_ui<const N: usize>(names: [&str; N]) -> [Bytes; N] {
+    let archive = Cursor::new(utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED);
+    let mut archive = zip::ZipArchive::new(archive).expect("the crate carries an archive");
+    names.map(|name| {
+        let ending = format!("/dist/{name}");
+        let ours = |path: &String| path.ends_with(&ending) && path.matches('/').count() == 2;
+        let path = archive.file_names().filter_map(|path| Some(path.ok()?.into_owned())).find(ours);
+        let path = path.expect("the archive holds the file");
+        let mut bytes = Vec::new();
+        archive.by_name(&path).expect("a file").read_to_end(&mut bytes).expect("an intact archive");
+        bytes.into()
+    })
+}
+
+/// Where a page finds a file.
+///
+/// # Panics
+///
+/// If there is no such file: a fault in a template, found by whoever first opens the page in a test.
+pub fn url(name: &str) -> String {
+    let asset = ASSETS.iter().find(|asset| asset.name == name).expect("templates name files that there are");
+    format!("/assets/{}/{name}", asset.hash)
+}
+
+pub async fn get(Path((hash, name)): Path<(String, String)>) -> Response {
+    let Some(asset) = ASSETS.iter().find(|asset| asset.name == name && asset.hash == hash) else {
+        return ApiError::new(ErrorCode::RouteNotFound).into_response();
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+    ];
+    (headers, asset.bytes.clone()).into_response()
+}
