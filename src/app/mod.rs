@@ -9,6 +9,7 @@ pub mod ids;
 pub mod keys;
 pub mod limits;
 pub mod products;
+mod running;
 pub mod teams;
 pub mod usage;
 
@@ -18,6 +19,7 @@ use clock::Clock;
 use dice::Dice;
 use ids::Ids;
 use limits::{Guesses, Limits};
+use running::Running;
 use usage::Usage;
 
 use crate::domain::audit::{By, Stamp};
@@ -35,13 +37,24 @@ pub struct App {
     ids: Arc<Ids>,
     usage: Arc<Usage>,
     guesses: Arc<Guesses>,
+    running: Arc<Running>,
     limits: Limits,
 }
 
 impl App {
     pub fn new(store: Store, brand: Brand, clock: Clock, dice: Dice, limits: Limits) -> Self {
         let ids = Arc::new(Ids::new(clock.clone(), dice.clone()));
-        Self { store, brand: Arc::new(brand), clock, dice, ids, usage: Arc::default(), guesses: Arc::default(), limits }
+        Self {
+            store,
+            brand: Arc::new(brand),
+            clock,
+            dice,
+            ids,
+            usage: Arc::default(),
+            guesses: Arc::default(),
+            running: Arc::default(),
+            limits,
+        }
     }
 
     pub fn brand(&self) -> &Brand {

@@ -1,6 +1,7 @@
 //! The catalog: always inside a [`Tenant`], a team and a mode.
 
 use super::App;
+use super::running::Turn;
 use crate::domain::grant::Tenant;
 use crate::domain::idempotency::StoredAnswer;
 use crate::domain::ids::ProductId;
@@ -69,6 +70,7 @@ impl App {
         fields: ProductFields,
         once: Once<'_>,
     ) -> Result<Written, WriteProductError> {
+        let _turn = self.turn(once).await?;
         let now = self.clock.now();
         let product =
             Product { id: self.ids.product(), fields, status: Status::Active, created_at: now, updated_at: now };
@@ -83,6 +85,7 @@ impl App {
         patch: ProductPatch,
         once: Once<'_>,
     ) -> Result<Written, WriteProductError> {
+        let _turn = self.turn(once).await?;
         let change = |old: &Product| {
             let fields = patch.apply(old.fields.clone());
             (fields != old.fields).then(|| Product { fields, ..old.clone() })
@@ -98,8 +101,17 @@ impl App {
         status: Status,
         once: Once<'_>,
     ) -> Result<Written, WriteProductError> {
+        let _turn = self.turn(once).await?;
         let change = |old: &Product| (old.status != status).then(|| Product { status, ..old.clone() });
         self.store.change_product(tenant, id, self.clock.now(), change, once).await?.try_into()
+    }
+
+    /// The turn of a call that is to be done once; of any other, none is needed.
+    async fn turn(&self, once: Once<'_>) -> Result<Option<Turn>, WriteProductError> {
+        match once {
+            None => Ok(None),
+            Some((call, _)) => self.running.turn(call).await.map(Some).ok_or(WriteProductError::StillRunning),
+        }
     }
 
     /// Deletes stored answers of idempotent calls after their 24 hours; says how many.

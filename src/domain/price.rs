@@ -36,8 +36,12 @@ pub enum DecimalError {
 impl Decimal {
     /// Reads a JSON number's own text, so `1e2` and `120.0` are whole numbers and `0.00001` has five places.
     fn parse(text: &str, max: Self, max_text: &'static str) -> Result<Self, DecimalError> {
-        let (digits, scale) =
-            BigDecimal::from_str(text).map_err(|_| DecimalError::NotANumber)?.normalized().into_bigint_and_exponent();
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (digits, scale) = BigDecimal::from_str(mantissa)
+            .map_err(|_| DecimalError::NotANumber)?
+            .normalized()
+            .into_bigint_and_exponent();
+        let scale = scale.saturating_sub(power(exponent)?);
         if digits.sign() == bigdecimal::num_bigint::Sign::NoSign {
             return Ok(Self(0));
         }
@@ -50,12 +54,24 @@ impl Decimal {
         // Ten powers of ten beyond the unit are over every limit; so 1e999999999 is never written out.
         let value = digits
             .to_i64()
-            .zip(u32::try_from(PLACES - scale).ok().filter(|&p| p <= 14))
+            .zip(u32::try_from(PLACES.saturating_sub(scale)).ok().filter(|&p| p <= 14))
             .and_then(|(digits, power)| digits.checked_mul(10i64.pow(power)))
             .map(Self)
             .filter(|&value| value <= max);
         value.ok_or(DecimalError::TooLarge(max_text))
     }
+}
+
+/// The power of ten behind an `e`. One that no integer holds is as good as the greatest that one does.
+fn power(text: &str) -> Result<i64, DecimalError> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(DecimalError::NotANumber);
+    }
+    Ok(text.parse().unwrap_or(if negative { i64::MIN } else { i64::MAX }))
 }
 
 impl fmt::Display for Decimal {
@@ -123,6 +139,9 @@ mod tests {
             ("100000000000000000000000000000e-27", "100"),
             ("1.00000000000000000000000000000000000000000000000000", "1"),
             ("0e-99999999", "0"),
+            ("0e99999999999999999999", "0"),
+            ("0.000e-99999999999999999999", "0"),
+            ("1e+2", "100"),
         ] {
             assert_eq!(Price::parse(text).map(|p| p.to_string()), Ok(shown.to_owned()), "{text}");
         }
@@ -138,7 +157,14 @@ mod tests {
             ("1000000000", DecimalError::TooLarge("999999999.9999")),
             ("1e999999999", DecimalError::TooLarge("999999999.9999")),
             ("9007199254740993", DecimalError::TooLarge("999999999.9999")),
-            ("1e99999999999999999999999", DecimalError::NotANumber),
+            ("1e9223372036854775807", DecimalError::TooLarge("999999999.9999")),
+            ("10e9223372036854775808", DecimalError::TooLarge("999999999.9999")),
+            ("1e-9223372036854775808", DecimalError::TooManyPlaces),
+            ("0.1e-99999999999999999999", DecimalError::TooManyPlaces),
+            ("1e99999999999999999999999", DecimalError::TooLarge("999999999.9999")),
+            ("1e", DecimalError::NotANumber),
+            ("1e1.5", DecimalError::NotANumber),
+            ("1e2e3", DecimalError::NotANumber),
             ("", DecimalError::NotANumber),
             ("NaN", DecimalError::NotANumber),
         ] {

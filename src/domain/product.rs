@@ -130,6 +130,15 @@ pub enum StatusFilter {
 }
 
 impl StatusFilter {
+    /// The one status it lets through; `None` for all.
+    pub fn status(self) -> Option<Status> {
+        match self {
+            Self::Active => Some(Status::Active),
+            Self::Archived => Some(Status::Archived),
+            Self::All => None,
+        }
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "active" => Some(Self::Active),

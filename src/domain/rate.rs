@@ -69,12 +69,15 @@ impl Window {
         now.ms().div_euclid(limit.window_ms) > self.number + 1
     }
 
-    /// Moves on to the window of `now`. A clock set back changes nothing: no caller gets a fresh budget from it.
+    /// Moves on to the window of `now`. A clock set back takes the counts with it: no fresh budget, and no long wait.
     fn roll(&mut self, limit: &RateLimit, now: Timestamp) {
         let number = now.ms().div_euclid(limit.window_ms);
         if number > self.number {
             self.previous = if number == self.number + 1 { self.current } else { 0 };
             (self.number, self.current) = (number, 0);
+        } else if number + 1 < self.number {
+            // Set far back, waiting for the old time to come again would lock the caller out: the counts move along.
+            self.number = number;
         }
     }
 
@@ -140,6 +143,12 @@ mod tests {
         assert!(window.judge(&limit, at(61.0)).retry_after.is_none());
         assert!(window.judge(&limit, at(61.0)).retry_after.is_none());
         assert!(window.judge(&limit, at(10.0)).retry_after.is_some());
+
+        // By an hour: the same counts, from there on.
+        let refused = window.judge(&limit, at(-3600.0));
+        assert!(refused.reset <= 60_000 - 3600 + 60 && refused.retry_after.is_some_and(|wait| wait <= 120));
+        let wait = refused.retry_after.unwrap() as f64;
+        assert!(window.judge(&limit, at(wait - 3600.0)).retry_after.is_none());
     }
 
     #[test]

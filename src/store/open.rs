@@ -17,9 +17,11 @@ use crate::domain::token::Brand;
 const FILE: &str = "keyhouse.db";
 /// How long a call waits for a free connection, and SQLite for another process's write, before it is `Unavailable`.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// PostgreSQL, per node: pages and writes, and apart from them the judging of keys.
-const POSTGRES_CONNECTIONS: u32 = 12;
-const POSTGRES_ADMIT_CONNECTIONS: u32 = 8;
+/// Connections of a node to PostgreSQL, apart from each other: what waits for a lock keeps nobody from reading, and
+/// neither keeps keys from being judged.
+const POSTGRES_WRITERS: u32 = 10;
+const POSTGRES_READERS: u32 = 10;
+const POSTGRES_JUDGES: u32 = 8;
 const SQLITE_READERS: u32 = 4;
 
 /// Where the database is.
@@ -177,9 +179,11 @@ impl Store {
                 let mut first = options.connect().await?;
                 harden(&mut first).await?;
                 first.close().await?;
-                let general = Engine::Postgres(pool(POSTGRES_CONNECTIONS).await?);
-                let admit = Engine::Postgres(pool(POSTGRES_ADMIT_CONNECTIONS).await?);
-                Ok(Self { writes: general.clone(), reads: general, admit })
+                Ok(Self {
+                    writes: Engine::Postgres(pool(POSTGRES_WRITERS).await?),
+                    reads: Engine::Postgres(pool(POSTGRES_READERS).await?),
+                    admit: Engine::Postgres(pool(POSTGRES_JUDGES).await?),
+                })
             }
         }
     }

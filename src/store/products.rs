@@ -41,11 +41,14 @@ pub enum ProductWritten {
 /// A call to be done once, and how its answer is said. `None`: the caller did not ask for that.
 pub type Once<'a> = Option<(&'a RepeatableCall, &'a (dyn Fn(&Product) -> StoredAnswer + Sync))>;
 
+/// Greater than every UUID as text: before the newest product.
+const ABOVE_ALL_IDS: &str = "g";
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, status, name, unit_price, currency, description, sku, tax_rate, kind, unit_of_measure, \
-             created_at, updated_at FROM products WHERE team_id = $1 AND mode = $2 ",
+             created_at, updated_at FROM products WHERE ",
             $rest
         )
     };
@@ -53,7 +56,7 @@ macro_rules! select {
 
 impl Store {
     pub async fn product(&self, tenant: &Tenant, id: ProductId) -> Result<Option<Product>> {
-        let row: Option<Row> = on!(&self.reads, db => sqlx::query_as(select!("AND id = $3"))
+        let row: Option<Row> = on!(&self.reads, db => sqlx::query_as(select!("team_id = $1 AND mode = $2 AND id = $3"))
             .bind(tenant.team().to_string()).bind(tenant.mode().as_str()).bind(id.to_string())
             .fetch_optional(db).await?);
         row.map(Product::try_from).transpose()
@@ -74,24 +77,25 @@ impl Store {
         {
             return Ok(None);
         }
-        let sql = match (filter, after) {
-            (StatusFilter::All, None) => select!("ORDER BY id DESC LIMIT $3"),
-            (StatusFilter::All, Some(_)) => select!("AND id < $4 ORDER BY id DESC LIMIT $3"),
-            (StatusFilter::Active, None) => select!("AND status = 'active' ORDER BY id DESC LIMIT $3"),
-            (StatusFilter::Active, Some(_)) => select!("AND status = 'active' AND id < $4 ORDER BY id DESC LIMIT $3"),
-            (StatusFilter::Archived, None) => select!("AND status = 'archived' ORDER BY id DESC LIMIT $3"),
-            (StatusFilter::Archived, Some(_)) => {
-                select!("AND status = 'archived' AND id < $4 ORDER BY id DESC LIMIT $3")
-            }
-        };
+        // Compared and ordered by the whole index, not by its last column alone: PostgreSQL would else find that order in
+        // the primary key too, and walk through every other team's rows to get it.
+        let below = after.map_or(ABOVE_ALL_IDS.to_owned(), |cursor| cursor.product().to_string());
         // One more than asked tells whether there is more.
         let wanted = usize::from(limit.get());
         let mut rows: Vec<Row> = on!(&self.reads, db => {
-            let query = sqlx::query_as(sql)
-                .bind(tenant.team().to_string()).bind(tenant.mode().as_str()).bind(i64::from(limit.get()) + 1);
-            match after {
+            let (team, mode) = (tenant.team().to_string(), tenant.mode().as_str());
+            let query = match filter.status() {
+                None => sqlx::query_as(select!(
+                    "(team_id, mode) >= ($1, $2) AND (team_id, mode, id) < ($1, $2, $3) \
+                     ORDER BY team_id DESC, mode DESC, id DESC LIMIT $4")).bind(team).bind(mode),
+                Some(_) => sqlx::query_as(select!(
+                    "(team_id, mode, status) >= ($1, $2, $5) AND (team_id, mode, status, id) < ($1, $2, $5, $3) \
+                     ORDER BY team_id DESC, mode DESC, status DESC, id DESC LIMIT $4")).bind(team).bind(mode),
+            };
+            let query = query.bind(&below).bind(i64::from(limit.get()) + 1);
+            match filter.status() {
                 None => query.fetch_all(db).await?,
-                Some(cursor) => query.bind(cursor.product().to_string()).fetch_all(db).await?,
+                Some(status) => query.bind(status.as_str()).fetch_all(db).await?,
             }
         });
         let has_more = rows.len() > wanted;

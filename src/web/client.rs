@@ -1,6 +1,6 @@
 //! Who is at the other end: the peer's address, or what listed proxies say of it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
@@ -20,15 +20,24 @@ pub fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> ClientAd
     }
     let lines: Vec<&[u8]> = headers.get_all("x-forwarded-for").iter().map(|value| value.as_bytes()).collect();
     for entry in lines.join(&b","[..]).rsplit(|&b| b == b',') {
-        match std::str::from_utf8(entry).ok().and_then(|text| text.trim().parse::<IpAddr>().ok()) {
-            Some(addr) => client = addr.to_canonical(),
-            None => break,
+        let entry = entry.trim_ascii();
+        if entry.is_empty() {
+            continue;
         }
+        let Some(addr) = std::str::from_utf8(entry).ok().and_then(read) else { break };
+        client = addr.to_canonical();
         if !is_proxy(client) {
             break;
         }
     }
     ClientAddr(client)
+}
+
+/// An address as proxies write it: plain, with a port, in brackets.
+fn read(entry: &str) -> Option<IpAddr> {
+    let bracketed = || entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || Some(entry.parse::<SocketAddr>().ok()?.ip());
+    entry.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
 #[cfg(test)]
@@ -45,6 +54,10 @@ mod tests {
             ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
             ("10.0.0.1", "198.51.100.1, garbage, 10.0.0.2", "10.0.0.2"),
             ("10.0.0.1", "", "10.0.0.1"),
+            ("10.0.0.1", "198.51.100.1,", "198.51.100.1"),
+            ("10.0.0.1", "198.51.100.1:4711", "198.51.100.1"),
+            ("10.0.0.1", "[2001:db8::1]", "2001:db8::1"),
+            ("10.0.0.1", "[2001:db8::1]:99", "2001:db8::1"),
             ("::ffff:10.0.0.1", "2001:db8::7", "2001:db8::7"),
             ("::1", "10.0.0.3", "10.0.0.3"),
         ] {

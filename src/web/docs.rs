@@ -201,11 +201,11 @@ fn markdown(text: impl Into<Bytes>) -> Response {
     text_of("text/markdown; charset=utf-8", text)
 }
 
-/// May be kept, but is asked for again: the next version of the program has other words.
+/// May be kept for a little while: the next version of the program has other words.
 fn text_of(media_type: &'static str, text: impl Into<Bytes>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300")),
     ];
     (headers, text.into()).into_response()
 }

@@ -44,7 +44,7 @@ macro_rules! codes {
 
 codes! {
     BadRequest = "bad_request", "invalid_request_error", 400, "The request is not valid HTTP for this server";
-    InvalidJson = "invalid_json", "invalid_request_error", 400, "The request body is not a JSON object";
+    InvalidJson = "invalid_json", "invalid_request_error", 400, "The request body is not a valid JSON object";
     ValidationFailed = "validation_failed", "invalid_request_error", 400, "Some fields are not valid; see details";
     InvalidCursor = "invalid_cursor", "invalid_request_error", 400, "The cursor in `after` is not from this list; start again without it";
     InvalidParameter = "invalid_parameter", "invalid_request_error", 400, "A query parameter is not valid";

@@ -20,7 +20,7 @@ use crate::domain::key::ApiKey;
 /// Longest body, in bytes; a longer one is 413.
 pub const BODY_MAX: usize = 64 * 1024;
 /// How long a whole body may take to arrive: slower than 6.4 KiB a second is too slow.
-const BODY_TIME: Duration = Duration::from_secs(10);
+pub const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// What a route does with its team's data, as a type: `Caller<Reads>`, `Caller<Writes>`.
 pub trait Declared: Send + 'static {
@@ -99,12 +99,15 @@ impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
     }
 }
 
 impl Query {
+    pub fn parse(text: &str) -> Self {
+        Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+    }
+
     /// The value of a parameter, read by `parse`; absent is the default.
     pub fn read<T: Default>(
         &self,
@@ -180,6 +183,18 @@ impl<S: Sync> FromRequest<S> for JsonBody {
     }
 }
 
+/// A body of whatever kind, for a call that needs none.
+#[derive(Debug)]
+pub struct AnyBody(pub Vec<u8>);
+
+impl<S: Sync> FromRequest<S> for AnyBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        read(request.into_body()).await.map(Self)
+    }
+}
+
 fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let single = |name| {
         let mut values = headers.get_all(name).iter();
@@ -187,10 +202,13 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
     };
     let is_json = single(header::CONTENT_TYPE).and_then(|text| text.parse::<mime::Mime>().ok()).is_some_and(|media| {
         media.essence_str() == mime::APPLICATION_JSON.essence_str()
-            && media.get_param(mime::CHARSET).is_none_or(|charset| charset == mime::UTF_8)
+            && media.params().filter(|(name, _)| *name == mime::CHARSET).all(|(_, charset)| charset == mime::UTF_8)
     });
     let is_plain = !headers.contains_key(header::CONTENT_ENCODING)
         || single(header::CONTENT_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("identity"));
+    let is_plain = is_plain
+        && (!headers.contains_key(header::TRANSFER_ENCODING)
+            || single(header::TRANSFER_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")));
     let error = || ApiError::new(ErrorCode::UnsupportedMediaType);
     match (is_json, is_plain) {
         (true, true) => Ok(()),

@@ -20,7 +20,7 @@ use super::{Web, client};
 use crate::domain::ids::{KeyId, RequestId};
 
 /// Longest request target, in bytes; a longer one is 414.
-const TARGET_MAX: usize = 8 * 1024;
+pub const TARGET_MAX: usize = 8 * 1024;
 
 /// Noted on an answer for the log: which route, and whose key.
 #[derive(Debug, Clone, Default)]
@@ -123,7 +123,9 @@ fn in_tree(path: &str, root: &str) -> bool {
 
 /// What RFC 9112 asks of a request and hyper does not check.
 fn check(request: &Request<Body>) -> Result<(), ApiError> {
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len())
+        + uri.authority().map_or(0, |authority| authority.as_str().len());
     if target > TARGET_MAX {
         return Err(ApiError::new(ErrorCode::UriTooLong));
     }
@@ -139,5 +141,9 @@ fn check(request: &Request<Body>) -> Result<(), ApiError> {
 
 /// A host and perhaps a port; empty is allowed, a user in front is not.
 fn is_host(bytes: &[u8]) -> bool {
-    bytes.is_empty() || (!bytes.contains(&b'@') && Authority::try_from(bytes).is_ok())
+    let Ok(authority) = Authority::try_from(bytes) else { return bytes.is_empty() };
+    let rest =
+        &authority.as_str()[authority.as_str().rfind(authority.host()).map_or(0, |at| at + authority.host().len())..];
+    let port_fits = rest.is_empty() || rest == ":" || authority.port_u16().is_some();
+    port_fits && !bytes.contains(&b'@') && !bytes.contains(&b',')
 }

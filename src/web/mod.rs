@@ -7,6 +7,8 @@ mod docs;
 pub mod error;
 mod extract;
 mod front;
+#[cfg(feature = "testing")]
+pub mod fuzzing;
 mod headers;
 mod health;
 mod json;

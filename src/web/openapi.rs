@@ -11,7 +11,9 @@ use serde_json::{Map, Value, json};
 
 use super::api::operations::{COMMON_ERRORS, Operation, operations};
 use super::error::ErrorCode;
-use super::extract::BODY_MAX;
+use super::extract::{BODY_MAX, BODY_TIME};
+use super::front::TARGET_MAX;
+use super::server::{HEAD_MAX, HEADERS_MAX};
 use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::page::Limit;
 use crate::domain::price::{Price, TaxRate};
@@ -33,10 +35,7 @@ pub fn document() -> Value {
             "title": "Keyhouse public API",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "MIT", "identifier": "MIT" },
-            "description": "A team's product catalog behind its API keys. Every call carries `Authorization: Bearer <token>`. \
-                A live key sees the live catalog, a test key the test catalog, and neither ever sees the other's. \
-                Success bodies are `{\"data\": …}`, errors `{\"error\": {type, code, message, request_id}}`. \
-                The guide is at `/docs`.",
+            "description": description(),
         },
         "servers": [{ "url": "/", "description": "This server" }],
         "security": [{ "token": [] }],
@@ -51,6 +50,25 @@ pub fn document() -> Value {
             "headers": headers(),
         },
     })
+}
+
+/// What is true of every call, with the numbers that the program runs on.
+fn description() -> String {
+    format!(
+        "A team's product catalog behind its API keys. Every call carries `Authorization: Bearer <token>`. A live key sees \
+         the live catalog, a test key the test catalog, and neither ever sees the other's. Success bodies are \
+         `{{\"data\": …}}`, errors `{{\"error\": {{type, code, message, request_id}}}}`. The guide is at `/docs`.\n\n\
+         **Limits.** A body has at most {} KiB and {} seconds to arrive (413, 400), a request target {} KiB (414), a request \
+         head {} KiB and {HEADERS_MAX} lines (431, without a body). Calls of one key are limited by a sliding window: 600 in \
+         60 seconds unless the server is set otherwise, as `X-RateLimit-Limit` tells; refused tokens of one network (/24, \
+         /64) to 600 a minute, unless set otherwise (429).\n\n\
+         **On every path.** An unknown path is 404 `route_not_found`; a method that a path does not take is 405 \
+         `method_not_allowed`, with `Allow`; without a good key both are 401. Every answer is `Cache-Control: no-store`.",
+        BODY_MAX / 1024,
+        BODY_TIME.as_secs(),
+        TARGET_MAX / 1024,
+        HEAD_MAX / 1024,
+    )
 }
 
 fn describe(operation: &Operation) -> Value {
@@ -138,8 +156,8 @@ fn error_response(status: u16, codes: &[ErrorCode]) -> Value {
             "X-RateLimit-Remaining",
             "X-RateLimit-Reset",
         ]),
-        503 => headers.push("Retry-After"),
-        500 => {}
+        414 => {}
+        503 => headers.extend(["Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]),
         _ => headers.extend(["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]),
     }
     if status == 429 || codes.contains(&ErrorCode::IdempotencyKeyInUse) {
@@ -202,6 +220,7 @@ fn headers() -> Value {
         "WWW-Authenticate": header("The challenge of RFC 6750.", json!({ "type": "string" })),
         "Location": header("The new product's path.", json!({ "type": "string" })),
         "Idempotent-Replayed": header("`true` where an earlier answer is said again; absent otherwise.", json!({ "type": "string", "enum": ["true"] })),
+        "Allow": header("The methods that the path takes, on 405.", json!({ "type": "string" })),
         "Accept": header("What a body must be.", json!({ "type": "string" })),
         "Accept-Encoding": header("`identity`, where a body came compressed.", json!({ "type": "string" })),
     })
@@ -293,7 +312,7 @@ fn given(field: &str, creation: bool) -> Value {
     };
     let decimal = |max: &str| -> Value {
         let max: Value = max.parse::<f64>().map_or(Value::Null, Value::from);
-        json!({ "type": "number", "minimum": 0, "maximum": max, "multipleOf": 0.0001 })
+        json!({ "type": "number", "minimum": 0, "maximum": max, DECIMAL_PLACES: 4 })
     };
     let or_default = |mut schema: Value, default: &str| {
         if creation {
@@ -328,6 +347,9 @@ fn given(field: &str, creation: bool) -> Value {
     }
     schema
 }
+
+/// How many decimal places a number may have. Not `multipleOf`: a validator that counts in floats would refuse 4.85.
+const DECIMAL_PLACES: &str = "x-max-decimal-places";
 
 /// Any characters but NUL, which not every database can store.
 const NO_NUL: &str = r"^[^\u0000]*$";

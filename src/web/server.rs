@@ -28,7 +28,9 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a client may read nothing while an answer waits for it.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 /// Largest request head, in bytes; hyper answers a larger one with 431.
-const HEAD_MAX: usize = 16 * 1024;
+pub const HEAD_MAX: usize = 16 * 1024;
+/// Most header lines of a request; hyper answers more with 431.
+pub const HEADERS_MAX: usize = 100;
 /// Connections at once; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
 
@@ -94,7 +96,7 @@ where
     });
     let mut http = http1::Builder::new();
     // Without a timer hyper's header time-out does nothing.
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_MAX);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_MAX).max_headers(HEADERS_MAX);
     http.serve_connection(TokioIo::new(io), service)
 }
 

@@ -1,6 +1,7 @@
 //! The layer over the whole `/api/v1` tree, unknown paths included: whose key is this? It runs before any route.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,6 +9,7 @@ use std::task::{Context, Poll};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use tower::{Layer, Service};
 
 use super::Web;
@@ -67,7 +69,11 @@ where
                         Some(wait) => ApiError::too_many(wait).into_response(),
                         None => {
                             request.extensions_mut().insert(Arc::new(key));
-                            inner.call(request).await?
+                            // Here too, so that the answer still tells the quota and the log whose call it was.
+                            match AssertUnwindSafe(inner.call(request)).catch_unwind().await {
+                                Ok(answer) => answer?,
+                                Err(_) => ApiError::new(ErrorCode::InternalError).because("a panic").into_response(),
+                            }
                         }
                     };
                     if let Some(quota) = quota {
@@ -114,7 +120,7 @@ fn tell(headers: &mut HeaderMap, quota: &Quota) {
 }
 
 /// Takes the one Authorization header: scheme in any case, one or more spaces, one token, nothing else.
-fn bearer(headers: &HeaderMap, brand: &Brand) -> Result<RawToken, Refused> {
+pub(super) fn bearer(headers: &HeaderMap, brand: &Brand) -> Result<RawToken, Refused> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(Refused::Missing)?;
     if values.next().is_some() {

@@ -1,5 +1,7 @@
 //! A product's fields, from the text of a JSON object: every fault is found before any is told.
 
+use std::collections::HashSet;
+
 use serde_json::value::RawValue;
 
 use super::super::error::{ApiError, ErrorCode, FieldFault};
@@ -10,6 +12,9 @@ use crate::domain::text::Text;
 
 /// The fields that a caller may give.
 const ORDER: [&str; 8] = ["name", "unitPrice", "currency", "description", "sku", "taxRate", "type", "unitOfMeasure"];
+
+/// Unknown fields that are named, so that an answer is never much longer than what was asked.
+const UNKNOWN_MAX: usize = 20;
 
 /// What an object says of one field.
 enum Given<T> {
@@ -159,16 +164,13 @@ impl Reader {
         }
     }
 
-    /// Unknown members are faults as well, each named once.
+    /// Unknown members are faults as well, the first of them named, each once.
     fn finish(mut self) -> Result<(), ApiError> {
-        let mut unknown: Vec<String> = Vec::new();
+        let mut unknown = HashSet::new();
         for (name, _) in std::mem::take(&mut self.members) {
-            if !unknown.contains(&name) {
-                unknown.push(name);
+            if unknown.len() < UNKNOWN_MAX && unknown.insert(name.clone()) {
+                self.fault(&name, "is not a field of a product");
             }
-        }
-        for name in unknown {
-            self.fault(&name, "is not a field of a product");
         }
         // In the order of the documentation, however they were found.
         self.faults.sort_by_key(|fault| ORDER.iter().position(|field| *field == fault.field).unwrap_or(ORDER.len()));

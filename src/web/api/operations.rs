@@ -31,7 +31,7 @@ pub struct Operation {
 
 /// What every call can hear.
 pub const COMMON_ERRORS: &[ErrorCode] =
-    &[BadRequest, InvalidToken, RateLimitExceeded, InternalError, ServiceUnavailable];
+    &[BadRequest, InvalidToken, UriTooLong, RateLimitExceeded, InternalError, ServiceUnavailable];
 
 const CREATE_ERRORS: &[ErrorCode] = &[
     ScopeInsufficient,
@@ -58,8 +58,14 @@ const UPDATE_ERRORS: &[ErrorCode] = &[
     SkuAlreadyExists,
 ];
 
-const RESTORE_ERRORS: &[ErrorCode] =
-    &[ScopeInsufficient, InvalidIdempotencyKey, IdempotencyKeyInUse, IdempotencyKeyReused, ProductNotFound];
+const RESTORE_ERRORS: &[ErrorCode] = &[
+    ScopeInsufficient,
+    PayloadTooLarge,
+    InvalidIdempotencyKey,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    ProductNotFound,
+];
 
 pub fn operations() -> Vec<Operation> {
     vec![

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::super::Web;
 use super::super::error::{ApiError, ErrorCode};
-use super::super::extract::{Caller, JsonBody, OnceHeader, PathId, Query, Reads, Writes};
+use super::super::extract::{AnyBody, Caller, JsonBody, OnceHeader, PathId, Query, Reads, Writes};
 use super::super::json::{Data, answer};
 use super::fields;
 use crate::app::products::{ListProductsError, WriteProductError, Written};
@@ -130,14 +130,15 @@ pub async fn archive(State(web): State<Web>, caller: Caller<Writes>, id: PathId)
     written(done, say_changed)
 }
 
-/// Takes no body: whatever is sent is neither read nor judged.
+/// Takes no body. Should one come, it is not judged, but it is part of what makes two calls the same.
 pub async fn restore(
     State(web): State<Web>,
     caller: Caller<Writes>,
     id: PathId,
     once: OnceHeader,
+    body: AnyBody,
 ) -> Result<Response, ApiError> {
-    let call = once.call(&caller, b"")?;
+    let call = once.call(&caller, &body.0)?;
     let once = call.as_ref().map(|call| (call, &say_changed as _));
     written(web.app.set_product_status(caller.tenant(), id.product()?, Status::Active, once).await, say_changed)
 }

@@ -125,6 +125,11 @@ async fn faulty_hosts_and_long_targets() {
         (&["a b"], 400),
         (&["a.example/x"], 400),
         (&["user@a.example"], 400),
+        (&["a:99999999"], 400),
+        (&["a:b"], 400),
+        (&["a,b"], 400),
+        (&["a:"], 200),
+        (&["[::1]:x"], 400),
     ] {
         assert_eq!(with_hosts(hosts).await, status, "{hosts:?}");
     }
@@ -226,6 +231,19 @@ fn on_the_wire() {
             413,
         ),
         ("GET / HTTP/1.1\r\nHost: a".to_owned(), 404),
+        (format!("GET http://{}/api/v1/key HTTP/1.1\r\n{good}", "a".repeat(9_000)), 414),
+        (format!("GET /api/v1/key HTTP/1.1\r\n{good}{}", "\r\nX: y".repeat(97)), 200),
+        (format!("GET /api/v1/key HTTP/1.1\r\n{good}{}", "\r\nX: y".repeat(98)), 431),
+        ("HEAD /api/v1/openapi.json HTTP/1.1\r\nHost: a".to_owned(), 200),
+        ("HEAD /docs HTTP/1.1\r\nHost: a".to_owned(), 200),
+        ("POST /docs HTTP/1.1\r\nHost: a".to_owned(), 405),
+        ("DELETE /api/v1/openapi.json HTTP/1.1\r\nHost: a".to_owned(), 405),
+        (
+            format!(
+                "POST /api/v1/products HTTP/1.1\r\n{good}\r\nContent-Type: application/json\r\nTransfer-Encoding: gzip, chunked"
+            ),
+            415,
+        ),
     ] {
         assert_eq!(status(&call(&head)), expected, "{head:.120}");
     }

@@ -76,6 +76,8 @@ worlds! {
         house.call("DELETE", &path).bearer(&token).await;
         assert_eq!(restore().await.header("idempotent-replayed"), Some("true"));
         assert_eq!(house.get(&path).bearer(&token).await.json()["data"]["status"], "archived");
+        assert_eq!(restore().body("x").await.status, 422, "a body is part of what makes two calls the same");
+        assert_eq!(restore().body("x".repeat(70_000)).await.status, 413);
     }
 
     async fn values_of_one_to_255_visible_ascii_characters(house) {
@@ -168,6 +170,33 @@ async fn a_twin_that_does_not_end_is_409_after_two_seconds() {
     "#);
     open.rollback().await.unwrap();
     assert_eq!(post(&house, &token, "k", BODY).await.status, 201, "a crashed twin leaves nothing in the way");
+}
+
+/// Fifty that wait for a twin on another node take no connection from anybody who does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_waiting_twins_keep_nobody_else_waiting() {
+    use sqlx::{Connection, PgConnection};
+    let house = House::on_postgres().await;
+    let token = house.live_token().await;
+    let Place::Postgres { url } = &house.place else { unreachable!("it is on PostgreSQL") };
+    let mut twin = PgConnection::connect(url).await.unwrap();
+    let mut open = twin.begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO idempotency (key_id, method, path, value, body_hash, status, body, created_at) \
+         SELECT id, 'POST', '/api/v1/products', 'k', token_hash, 0, '', 0 FROM keys",
+    )
+    .execute(&mut *open)
+    .await
+    .unwrap();
+    let waiting = futures_util::future::join_all((0..50).map(|_| post(&house, &token, "k", BODY).into_future()));
+    let others = async {
+        for n in 0..20 {
+            assert_eq!(house.get("/api/v1/products").bearer(&token).await.status, 200);
+            assert_eq!(post(&house, &token, &format!("other {n}").replace(' ', "-"), BODY).await.status, 201);
+        }
+    };
+    let (answers, ()) = tokio::join!(waiting, others);
+    assert!(answers.iter().all(|answer| answer.code() == "idempotency_key_in_use"), "each 409, none 503");
 }
 
 /// kill -9 between effect and answer: whatever was done was kept with its answer, or neither was.

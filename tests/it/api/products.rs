@@ -117,7 +117,7 @@ worlds! {
 
         {"error":{"type":"invalid_request_error","code":"unsupported_media_type","message":"The request body must be uncompressed application/json in UTF-8","request_id":"req_…"}}
         "#);
-        for media in ["application/json; charset=utf-16", "application/x-www-form-urlencoded", "application/jsonp", "json", ""] {
+        for media in ["application/json; charset=utf-16", "application/json; charset=utf-8; charset=latin1", "application/x-www-form-urlencoded", "application/jsonp", "json", ""] {
             assert_eq!(with(media).await.status, 415, "{media}");
         }
         assert_eq!(house.call("POST", "/api/v1/products").body(body).bearer(&token).await.status, 415);

@@ -12,7 +12,7 @@ fn the_table_of_errors() {
         .collect();
     shows!(rows.join("\n"), @"
     400 invalid_request_error bad_request: The request is not valid HTTP for this server
-    400 invalid_request_error invalid_json: The request body is not a JSON object
+    400 invalid_request_error invalid_json: The request body is not a valid JSON object
     400 invalid_request_error validation_failed: Some fields are not valid; see details
     400 invalid_request_error invalid_cursor: The cursor in `after` is not from this list; start again without it
     400 invalid_request_error invalid_parameter: A query parameter is not valid

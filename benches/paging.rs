@@ -1,0 +1,98 @@
+//! A list of a million products, paged to its end: what does a page cost at the beginning and at the end, and by which plan?
+//!
+//! `cargo bench --bench paging`; the last figures are in `docs/performance.md`.
+
+#[path = "../tests/it/harness/mod.rs"]
+#[allow(dead_code, unused_imports, unused_macros, reason = "the bench needs a part of the harness")]
+mod harness;
+
+use std::time::Duration;
+
+use harness::{House, Place};
+use keyhouse::domain::key::{Mode, Scope};
+use keyhouse::domain::page::{Cursor, Limit};
+use keyhouse::domain::product::StatusFilter;
+use sqlx::{AssertSqlSafe, Connection, Row};
+
+const ROWS: u32 = 1_000_000;
+/// As `store/products.rs` asks for a page.
+const PAGE: &str = "SELECT id, name FROM products WHERE (team_id, mode, status) >= ('T', 'live', 'active') \
+                    AND (team_id, mode, status, id) < ('T', 'live', 'active', 'C') \
+                    ORDER BY team_id DESC, mode DESC, status DESC, id DESC LIMIT 101";
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        measure("SQLite", House::on_sqlite().await).await;
+        measure("PostgreSQL", House::on_postgres().await).await;
+    });
+}
+
+/// The machine's time, for measuring alone.
+fn ticks() -> Duration {
+    keyhouse::app::clock::Clock::System.ticks()
+}
+
+async fn measure(engine: &str, house: House) {
+    let team = house.team("Acme").await;
+    let key = house.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let grant = key.key.grant(keyhouse::domain::grant::Access::Read).expect("a reader");
+    let columns =
+        "id, team_id, mode, status, name, unit_price, currency, kind, unit_of_measure, created_at, updated_at";
+    let rest = format!("'{}', 'live', 'active', 'A product', 10000, 'EUR', 'GOODS', 'piece', 0, 0", team.id);
+    let sql = match &house.place {
+        Place::Folder(_) => format!(
+            "INSERT INTO products ({columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) \
+             SELECT printf('%08x-0000-7000-8000-000000000000', i), {rest} FROM n"
+        ),
+        Place::Postgres { .. } => format!(
+            "INSERT INTO products ({columns}) \
+             SELECT lpad(to_hex(i), 8, '0') || '-0000-7000-8000-000000000000', {rest} FROM generate_series(1, {ROWS}) AS i"
+        ),
+    };
+    let plan = match &house.place {
+        Place::Folder(folder) => {
+            let url = format!("sqlite://{}/keyhouse.db", folder.path().display());
+            let mut db = sqlx::SqliteConnection::connect(&url).await.expect("the database");
+            sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await.expect("a million rows");
+            let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {PAGE}")))
+                .fetch_all(&mut db)
+                .await
+                .expect("a plan");
+            rows.iter().map(|row| row.get::<String, _>("detail")).collect::<Vec<_>>()
+        }
+        Place::Postgres { url } => {
+            let mut db = sqlx::PgConnection::connect(url).await.expect("the database");
+            sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await.expect("a million rows");
+            sqlx::query("VACUUM ANALYZE products").execute(&mut db).await.expect("statistics");
+            let real =
+                PAGE.replace("'T'", &format!("'{}'", team.id)).replace("'C'", "'00080000-0000-7000-8000-000000000000'");
+            let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN (COSTS OFF) {real}")))
+                .fetch_all(&mut db)
+                .await
+                .expect("a plan");
+            rows.iter().map(|row| row.get::<String, _>(0)).collect()
+        }
+    };
+    println!("\n{engine}\n  {}", plan.join("\n  "));
+
+    let limit = Limit::parse("100").expect("a limit");
+    let (mut after, mut seen, mut tenths) = (None, 0, Vec::new());
+    let mut began = ticks();
+    loop {
+        let page = house.app.list_products(grant.tenant(), StatusFilter::Active, after, limit).await.expect("a page");
+        seen += page.items.len();
+        after = page.items.last().and_then(|product| Cursor::parse(&product.id.to_string()));
+        if seen % (ROWS as usize / 10) == 0 {
+            tenths.push((ticks() - began).as_micros() as u64 / 1000);
+            began = ticks();
+        }
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(seen, ROWS as usize, "each once");
+    let shown: Vec<_> = tenths.iter().map(u64::to_string).collect();
+    println!("  µs a page of 100, by tenths of the list: {}", shown.join(" "));
+    println!("  last tenth : first tenth = {:.2}", *tenths.last().unwrap_or(&0) as f64 / tenths[0] as f64);
+}

@@ -1,0 +1,16 @@
+//! Whatever parses as a token has the one form there is, and parses again to the same.
+#![no_main]
+
+use keyhouse::domain::token::{Brand, RawToken, TokenPrefix};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let brand = Brand::parse("pk").unwrap();
+    if let Ok(token) = RawToken::parse(bytes, &brand) {
+        assert_eq!(token.expose().as_bytes(), bytes);
+        assert_eq!(bytes.len(), 50);
+        assert!(bytes.starts_with(b"pk_live_") || bytes.starts_with(b"pk_test_"));
+        assert_eq!(TokenPrefix::from_stored(token.prefix().as_str()), Some(token.prefix()));
+        assert_eq!(RawToken::parse(bytes, &brand).unwrap().hash(), token.hash());
+    }
+});

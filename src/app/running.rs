@@ -1,0 +1,78 @@
+//! Calls that are to be done once and are being done now, on this node: a twin waits here, not on the database's time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+
+use crate::domain::idempotency::RepeatableCall;
+
+/// How long a call waits for its twin.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+type Place = Arc<tokio::sync::Mutex<()>>;
+
+#[derive(Debug, Default)]
+pub struct Running {
+    calls: Arc<Mutex<HashMap<String, Place>>>,
+}
+
+/// The right to do the call; its twin's turn comes when this goes.
+#[derive(Debug)]
+pub struct Turn {
+    name: String,
+    place: Option<OwnedMutexGuard<()>>,
+    calls: Arc<Mutex<HashMap<String, Place>>>,
+}
+
+impl Running {
+    /// Waits until no twin is running; `None` if one still is after two seconds.
+    pub async fn turn(&self, call: &RepeatableCall) -> Option<Turn> {
+        // None of the parts holds a space but the path at most, and it is told apart by what surrounds it.
+        let name = format!("{} {} {} {}", call.key, call.method, call.value.as_str(), call.path);
+        let place = {
+            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(calls.entry(name.clone()).or_default())
+        };
+        let turn = tokio::time::timeout(PATIENCE, place.lock_owned()).await;
+        let turn = Turn { name, place: turn.ok(), calls: Arc::clone(&self.calls) };
+        turn.place.is_some().then_some(turn)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.place = None;
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        // Held by the map alone: nobody does it, and nobody waits to.
+        if calls.get(&self.name).is_some_and(|place| Arc::strong_count(place) == 1) {
+            calls.remove(&self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::idempotency::IdempotencyKey;
+    use crate::domain::ids::{IdSeed, KeyId};
+
+    fn call(value: &str) -> RepeatableCall {
+        let key = KeyId::new(IdSeed { ms: 1, random: 1 });
+        RepeatableCall::new(key, "POST", "/p".into(), IdempotencyKey::parse(value.as_bytes()).unwrap(), b"")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_twin_waits_its_turn_and_nothing_is_left() {
+        let running = Running::default();
+        let first = running.turn(&call("a")).await.unwrap();
+        assert!(running.turn(&call("b")).await.is_some(), "another call does not wait");
+        assert!(running.turn(&call("a")).await.is_none(), "its twin does, for two seconds");
+        let second = call("a");
+        let (second, ()) = tokio::join!(running.turn(&second), async { drop(first) });
+        assert!(second.is_some());
+        drop(second);
+        assert!(running.calls.lock().unwrap().is_empty());
+    }
+}
