@@ -165,3 +165,35 @@ async fn a_stranger_can_not_use_up_anybodys_budget() {
     }
     assert_eq!(house.get("/api/v1/key").bearer(&token).await.header("x-ratelimit-remaining"), Some("4"));
 }
+
+#[tokio::test]
+async fn every_authenticated_answer_tells_the_quota() {
+    let house = house(100, 0).await;
+    let team = house.team("Acme").await;
+    let writer = house.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let reader = house.key(&team, Mode::Live, Scope::ReadOnly).await;
+    let (write, read) = (writer.token.expose(), reader.token.expose());
+    let good = r#"{"name":"x","unitPrice":1,"currency":"EUR","sku":"S"}"#;
+    let mut left = 100;
+    for (status, call) in [
+        (201, house.post("/api/v1/products", good).bearer(write)),
+        (409, house.post("/api/v1/products", good).bearer(write)),
+        (400, house.post("/api/v1/products", "{}").bearer(write)),
+        (415, house.call("POST", "/api/v1/products").body("x").bearer(write)),
+        (413, house.post("/api/v1/products", &" ".repeat(70_000)).bearer(write)),
+        (404, house.get("/api/v1/products/x").bearer(write)),
+        (404, house.get("/api/v1/x").bearer(write)),
+        (405, house.call("PUT", "/api/v1/key").bearer(write)),
+        (400, house.get("/api/v1/products?limit=0").bearer(write)),
+        (200, house.call("HEAD", "/api/v1/key").bearer(write)),
+    ] {
+        let answer = call.await;
+        left -= 1;
+        let told = (answer.status.as_u16(), answer.header("x-ratelimit-remaining").and_then(|left| left.parse().ok()));
+        assert_eq!(told, (status, Some(left)));
+        assert_eq!(answer.header("x-ratelimit-limit"), Some("100"));
+        assert_eq!(answer.header("x-ratelimit-reset"), Some("1795512660"));
+    }
+    let refused = house.post("/api/v1/products", good).bearer(read).await;
+    assert_eq!((refused.status.as_u16(), refused.header("x-ratelimit-remaining")), (403, Some("99")));
+}

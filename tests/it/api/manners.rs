@@ -45,6 +45,18 @@ worlds! {
         }
     }
 
+    async fn method_override_has_no_effect(house) {
+        let token = house.live_token().await;
+        let made = house.post("/api/v1/products", r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#).bearer(&token).await;
+        let path = made.header("location").unwrap();
+        for (name, value) in [("x-http-method-override", "DELETE"), ("x-method-override", "DELETE"), ("x-http-method", "DELETE")] {
+            let answer = house.get(&format!("{path}?_method=DELETE")).bearer(&token).header(name, value).await;
+            assert_eq!(answer.json()["data"]["status"], "active", "{name}");
+        }
+        let posted = house.call("POST", path).bearer(&token).header("x-http-method-override", "PATCH").await;
+        assert_eq!(posted.status, 405);
+    }
+
     async fn head_answers_as_get_without_the_body(house) {
         let token = house.live_token().await;
         for path in ["/api/v1/products", "/api/v1/key", "/api/v1/nothing", "/api/v1/products/x"] {

@@ -18,6 +18,7 @@ pub struct Server {
     user: Option<(u32, u32)>,
     child: std::sync::Mutex<Option<Child>>,
     databases: AtomicU32,
+    settings: &'static [&'static str],
 }
 
 impl Server {
@@ -28,14 +29,25 @@ impl Server {
     }
 
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With settings of its own, such as `fsync=off`.
+    pub fn start_with(settings: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // initdb and postgres refuse to run as root.
         let user = rustix::process::geteuid().is_root().then(|| ids_of("postgres"));
         if let Some((uid, gid)) = user {
             chown(folder.path(), Some(uid), Some(gid)).expect("the folder can be given away");
         }
-        let server =
-            Self { port: free_port(), folder, user, child: std::sync::Mutex::default(), databases: AtomicU32::new(0) };
+        let server = Self {
+            port: free_port(),
+            folder,
+            user,
+            child: std::sync::Mutex::default(),
+            databases: AtomicU32::new(0),
+            settings,
+        };
         let made = server
             .command("initdb")
             .args(["-A", "trust", "-U", "keyhouse", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"])
@@ -53,6 +65,9 @@ impl Server {
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string(), "-k"]).arg(self.folder.path());
         // Durable on purpose: what is asserted at start-up should hold here too.
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=400", "-c", "shared_buffers=64MB"]);
+        for setting in self.settings {
+            command.args(["-c", setting]);
+        }
         command.stdout(Stdio::null()).stderr(Stdio::null());
         *self.child.lock().expect("no test panics here") = Some(spawn_tied(command));
         for _ in 0..1000 {

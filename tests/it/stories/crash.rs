@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use keyhouse::app::usage::Flush;
 use keyhouse::domain::key::{Mode, Scope};
+use keyhouse::store::Store;
 
 use crate::harness::process::{Serving, keyhouse, run_json};
 use crate::harness::{House, Place, Server};
@@ -137,4 +138,24 @@ async fn two_nodes_write_last_uses_of_the_same_keys_at_once() {
         one.unwrap();
         two.unwrap();
     }
+}
+
+/// kill -9 can't tell a careless server from a durable one; what it says of itself can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_careless_postgres_is_told_of_in_words() {
+    let server = Server::start_with(&["fsync=off", "full_page_writes=off", "synchronous_commit=off"]);
+    let place = Place::Postgres { url: server.new_database().await };
+    let (store, _, warnings) = Store::migrate_and_open(&place.location(), None).await.unwrap();
+    store.close().await;
+    let warnings: Vec<_> = warnings.into_iter().map(|warning| warning.0).collect();
+    // synchronous_commit a session may say for itself, and ours do.
+    assert_eq!(
+        warnings,
+        [
+            "PostgreSQL runs with fsync = off: a crash of its machine can lose or damage everything. Set it to on.",
+            "PostgreSQL runs with full_page_writes = off: a crash of its machine can damage the database. Set it to on."
+        ]
+    );
+    let told = crate::harness::process::run(&place, &["team", "list"]);
+    assert!(String::from_utf8(told.stderr).unwrap().contains("fsync = off"), "the shell says it too");
 }
