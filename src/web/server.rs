@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -27,6 +26,8 @@ use super::Front;
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a client may read nothing while an answer waits for it.
 const WRITE_TIME: Duration = Duration::from_secs(10);
+/// How long, once stopping, a client that has just connected may take to say what it came for.
+const FIRST_CALL_TIME: Duration = Duration::from_millis(250);
 /// Largest request head, in bytes; hyper answers a larger one with 431.
 pub const HEAD_MAX: usize = 16 * 1024;
 /// Most header lines of a request; hyper answers more with 431.
@@ -37,13 +38,12 @@ const CONNECTIONS_MAX: usize = 4096;
 /// Accepts until `stop` turns true, then lets what runs finish, for at most `finish`, and cuts off the rest.
 pub async fn serve(listener: TcpListener, front: Front, mut stop: watch::Receiver<bool>, finish: Duration) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let graceful = GracefulShutdown::new();
     let mut running = JoinSet::new();
-    let mut take = |(stream, peer, place): Accepted| {
-        let connection = graceful.watch(connection(patient(stream), peer, front.clone()));
+    let stopping = stop.clone();
+    let take = |running: &mut JoinSet<()>, (stream, peer, place): Accepted| {
+        let connection = connection(patient(stream), peer, front.clone(), stopping.clone());
         running.spawn(async move {
-            // A client that hangs up or dawdles is no event of ours.
-            let _ended = connection.await;
+            connection.await;
             drop(place);
         });
         while running.try_join_next().is_some() {}
@@ -55,7 +55,7 @@ pub async fn serve(listener: TcpListener, front: Front, mut stop: watch::Receive
             accepted = accept(&listener, &room) => accepted,
         };
         match accepted {
-            Ok(accepted) => take(accepted),
+            Ok(accepted) => take(&mut running, accepted),
             Err(error) => {
                 // Out of descriptors, say: the listener is still good, but trying again at once would spin.
                 tracing::warn!(%error, "can't accept a connection");
@@ -65,11 +65,12 @@ pub async fn serve(listener: TcpListener, front: Front, mut stop: watch::Receive
     }
     // Whoever the kernel has let in already is served too.
     while let Some(Ok(accepted)) = accept(&listener, &room).now_or_never() {
-        take(accepted);
+        take(&mut running, accepted);
     }
 
     drop(listener);
-    if tokio::time::timeout(finish, graceful.shutdown()).await.is_err() {
+    let ended = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(finish, ended).await.is_err() {
         tracing::warn!("some calls had not finished in time and were cut off");
     }
     running.shutdown().await;
@@ -85,19 +86,37 @@ fn patient(stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
     Box::pin(stream)
 }
 
-/// One connection, over a socket or, in tests, over anything that reads and writes.
-pub fn connection<IO>(io: IO, peer: SocketAddr, front: Front) -> impl GracefulConnection<Error = hyper::Error> + Send
+/// One connection to its end, over a socket or, in tests, over anything that reads and writes.
+///
+/// Once `stop` turns true: the call that runs is finished, one that a new client is about to send is waited for a moment,
+/// and a connection that rests between two calls is closed.
+pub async fn connection<IO>(io: IO, peer: SocketAddr, front: Front, mut stop: watch::Receiver<bool>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (called, mut first_call) = watch::channel(false);
     let service = service_fn(move |request: Request<Incoming>| {
+        called.send_replace(true);
         let front = front.clone();
         async move { Ok::<_, Infallible>(front.answer(peer, request.map(Body::new)).await) }
     });
     let mut http = http1::Builder::new();
     // Without a timer hyper's header time-out does nothing.
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_MAX).max_headers(HEADERS_MAX);
-    http.serve_connection(TokioIo::new(io), service)
+    let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
+
+    // A client that hangs up or dawdles is no event of ours: how a connection ends is not looked at.
+    tokio::select! {
+        _ended = connection.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    tokio::select! {
+        _ended = connection.as_mut() => return,
+        _ = first_call.wait_for(|called| *called) => {}
+        () = tokio::time::sleep(FIRST_CALL_TIME) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ended = connection.await;
 }
 
 async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<Accepted> {

@@ -178,12 +178,13 @@ async fn a_head_that_does_not_end_within_ten_seconds_ends_the_connection() {
     for bytes in [&b""[..], b"GET /healthz HTTP/1.1\r\nHost: a", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"] {
         let (mut client, server) = tokio::io::duplex(4096);
         let peer = SocketAddr::from(([203, 0, 113, 7], 1));
-        let connection = tokio::spawn(keyhouse::web::server::connection(server, peer, house.front.clone()));
+        let connection =
+            tokio::spawn(keyhouse::web::server::connection(server, peer, house.front.clone(), house.stop.subscribe()));
         let began = tokio::time::Instant::now();
         client.write_all(bytes).await.unwrap();
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.unwrap();
-        let _ended = connection.await.unwrap();
+        connection.await.unwrap();
         assert!((Duration::from_secs(10)..Duration::from_secs(11)).contains(&began.elapsed()), "{bytes:?}");
     }
 }
