@@ -131,5 +131,6 @@ fn the_reference_tries_calls_out_under_the_strict_policy() {
         .arg(here("reference.mjs"))
         .arg(format!("http://{}", serving.address))
         .env("TOKEN", super::token(&serving, 2))
-        .env("PLAYWRIGHT", tool("node_modules/playwright-core/index.mjs")));
+        .env("PLAYWRIGHT", tool("node_modules/playwright-core/index.mjs"))
+        .env("AXE", tool("node_modules/axe-core/axe.min.js")));
 }

@@ -1,4 +1,6 @@
 // Drives /docs/reference as a reader would, and opens every page of the guide in light and dark, wide and narrow.
+import { readFileSync } from "node:fs";
+
 const { chromium } = await import(process.env.PLAYWRIGHT);
 const base = process.argv[2];
 const fail = (why) => {
@@ -44,10 +46,11 @@ if (stored.includes(process.env.TOKEN.slice(8))) fail("the token is kept by the 
 await page.reload();
 if ((await page.content()).includes(process.env.TOKEN.slice(8))) fail("the token outlives the page");
 
-// Every page, as others see it.
+// Every page, as others see it, and as an engine for accessibility does.
+const axe = readFileSync(process.env.AXE, "utf8");
 for (const colorScheme of ["light", "dark"]) {
     for (const width of [320, 1280]) {
-        const page = await open({ colorScheme, viewport: { width, height: 900 } });
+        const page = await open({ colorScheme, viewport: { width, height: 900 }, reducedMotion: "reduce" });
         await page.goto(`${base}/docs`);
         const paths = await page.locator("nav a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
         if (paths.length < 8) fail(`too few pages: ${paths}`);
@@ -58,6 +61,13 @@ for (const colorScheme of ["light", "dark"]) {
             const dead = await page.locator("a[href^='#'], a[href^='/docs']").evaluateAll((links) =>
                 Promise.all(links.map(async (link) => ((await fetch(link.href)).ok ? null : link.href))));
             for (const link of dead.filter(Boolean)) fail(`${path}: dead link ${link}`);
+            const call = page.locator("#operations-Products-createProduct .opblock-summary-control");
+            if (path.endsWith("/reference")) await call.click();
+            await page.evaluate(axe);
+            const found = await page.evaluate(() => window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"] }));
+            for (const { id, nodes } of found.violations) {
+                fail(`${path} ${colorScheme} ${width}: ${id} at ${nodes.map((node) => node.target.join(" ")).slice(0, 3).join(", ")}`);
+            }
         }
     }
 }
