@@ -77,6 +77,17 @@ record!(ListedRow {
     last_used_from: Option<String>,
 });
 
+/// A key as its team's list shows it, by whatever condition.
+macro_rules! listed {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, team_id, prefix, name, mode, scope, created_at, created_by, created_by_name, revoked_at, \
+             revoked_by, revoked_by_name, last_used_at, last_used_from FROM keys LEFT JOIN key_usage ON key_id = id ",
+            $condition
+        )
+    };
+}
+
 impl Store {
     /// The key with this token, revoked ones too. One look-up on a unique index.
     pub async fn key_by_hash(&self, hash: &TokenHash) -> Result<Option<ApiKey>> {
@@ -90,9 +101,7 @@ impl Store {
     /// One key, whatever its team and state.
     pub async fn key(&self, id: KeyId) -> Result<Option<ListedKey>> {
         let row: Option<ListedRow> = on!(&self.reads, db => sqlx::query_as(
-            "SELECT id, team_id, prefix, name, mode, scope, created_at, created_by, created_by_name, \
-                    revoked_at, revoked_by, revoked_by_name, last_used_at, last_used_from \
-             FROM keys LEFT JOIN key_usage ON key_id = id WHERE id = $1")
+            listed!("WHERE id = $1"))
             .bind(id.to_string()).fetch_optional(db).await?);
         row.map(ListedKey::try_from).transpose()
     }
@@ -100,10 +109,7 @@ impl Store {
     /// A team's keys, newest first: the active ones, and those revoked less than 90 days before `now`.
     pub async fn keys_of_team(&self, team: TeamId, now: Timestamp) -> Result<Vec<ListedKey>> {
         let rows: Vec<ListedRow> = on!(&self.reads, db => sqlx::query_as(
-            "SELECT id, team_id, prefix, name, mode, scope, created_at, created_by, created_by_name, \
-                    revoked_at, revoked_by, revoked_by_name, last_used_at, last_used_from \
-             FROM keys LEFT JOIN key_usage ON key_id = id \
-             WHERE team_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) ORDER BY id DESC")
+            listed!("WHERE team_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) ORDER BY id DESC"))
             .bind(team.to_string()).bind(now.minus(REVOKED_SHOWN_FOR).ms()).fetch_all(db).await?);
         rows.into_iter().map(ListedKey::try_from).collect()
     }
@@ -178,9 +184,7 @@ impl Store {
             return Ok(None);
         }
         let rows: Vec<ListedRow> = on!(&mut tx.0, db => sqlx::query_as(
-            "SELECT id, team_id, prefix, name, mode, scope, created_at, created_by, created_by_name, \
-                    revoked_at, revoked_by, revoked_by_name, last_used_at, last_used_from \
-             FROM keys LEFT JOIN key_usage ON key_id = id WHERE team_id = $1 AND revoked_at IS NULL ORDER BY id DESC")
+            listed!("WHERE team_id = $1 AND revoked_at IS NULL ORDER BY id DESC"))
             .bind(admin.team().to_string()).fetch_all(&mut **db).await?);
         let active = rows.into_iter().map(ListedKey::try_from).collect::<Result<Vec<_>>>()?;
         if !active.is_empty() {
@@ -207,9 +211,7 @@ impl Store {
 impl Tx {
     async fn key_of_team(&mut self, team: TeamId, id: KeyId) -> Result<Option<ListedKey>> {
         let row: Option<ListedRow> = on!(&mut self.0, db => sqlx::query_as(
-            "SELECT id, team_id, prefix, name, mode, scope, created_at, created_by, created_by_name, \
-                    revoked_at, revoked_by, revoked_by_name, last_used_at, last_used_from \
-             FROM keys LEFT JOIN key_usage ON key_id = id WHERE id = $1 AND team_id = $2")
+            listed!("WHERE id = $1 AND team_id = $2"))
             .bind(id.to_string()).bind(team.to_string()).fetch_optional(&mut **db).await?);
         row.map(ListedKey::try_from).transpose()
     }

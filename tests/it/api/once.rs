@@ -140,22 +140,27 @@ worlds! {
     }
 }
 
-/// A twin whose transaction stays open: waited for, then 409. Only PostgreSQL can have two writers.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_twin_that_does_not_end_is_409_after_two_seconds() {
-    use sqlx::{Connection, PgConnection};
-    let house = House::on_postgres().await;
-    let token = house.live_token().await;
+/// The call `k` of the only key, begun by another node and not ended.
+async fn begun_elsewhere(house: &House) -> sqlx::Transaction<'static, sqlx::Postgres> {
     let Place::Postgres { url } = &house.place else { unreachable!("it is on PostgreSQL") };
-    let mut twin = PgConnection::connect(url).await.unwrap();
-    let mut open = twin.begin().await.unwrap();
+    let pool = sqlx::PgPool::connect(url).await.unwrap();
+    let mut twin = pool.begin().await.unwrap();
     sqlx::query(
         "INSERT INTO idempotency (key_id, method, path, value, body_hash, status, body, created_at) \
          SELECT id, 'POST', '/api/v1/products', 'k', token_hash, 0, '', 0 FROM keys",
     )
-    .execute(&mut *open)
+    .execute(&mut *twin)
     .await
     .unwrap();
+    twin
+}
+
+/// A twin whose transaction stays open: waited for, then 409. Only PostgreSQL can have two writers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_twin_that_does_not_end_is_409_after_two_seconds() {
+    let house = House::on_postgres().await;
+    let token = house.live_token().await;
+    let twin = begun_elsewhere(&house).await;
     let answer = post(&house, &token, "k", BODY).await;
     shows!(answer.without_request_id(), @r#"
     409 Conflict
@@ -168,26 +173,16 @@ async fn a_twin_that_does_not_end_is_409_after_two_seconds() {
 
     {"error":{"type":"idempotency_error","code":"idempotency_key_in_use","message":"A call with this Idempotency-Key is still running; try again shortly","request_id":"req_…"}}
     "#);
-    open.rollback().await.unwrap();
+    twin.rollback().await.unwrap();
     assert_eq!(post(&house, &token, "k", BODY).await.status, 201, "a crashed twin leaves nothing in the way");
 }
 
 /// Fifty that wait for a twin on another node take no connection from anybody who does not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_waiting_twins_keep_nobody_else_waiting() {
-    use sqlx::{Connection, PgConnection};
     let house = House::on_postgres().await;
     let token = house.live_token().await;
-    let Place::Postgres { url } = &house.place else { unreachable!("it is on PostgreSQL") };
-    let mut twin = PgConnection::connect(url).await.unwrap();
-    let mut open = twin.begin().await.unwrap();
-    sqlx::query(
-        "INSERT INTO idempotency (key_id, method, path, value, body_hash, status, body, created_at) \
-         SELECT id, 'POST', '/api/v1/products', 'k', token_hash, 0, '', 0 FROM keys",
-    )
-    .execute(&mut *open)
-    .await
-    .unwrap();
+    let twin = begun_elsewhere(&house).await;
     let waiting = futures_util::future::join_all((0..50).map(|_| post(&house, &token, "k", BODY).into_future()));
     let others = async {
         for n in 0..20 {
@@ -196,6 +191,7 @@ async fn many_waiting_twins_keep_nobody_else_waiting() {
         }
     };
     let (answers, ()) = tokio::join!(waiting, others);
+    drop(twin);
     assert!(answers.iter().all(|answer| answer.code() == "idempotency_key_in_use"), "each 409, none 503");
 }
 
