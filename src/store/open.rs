@@ -24,6 +24,14 @@ const POSTGRES_READERS: u32 = 10;
 const POSTGRES_JUDGES: u32 = 8;
 const SQLITE_READERS: u32 = 4;
 
+/// How much of the database's room a process takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    /// One connection: a hundred shells at once still fit into PostgreSQL's hundred.
+    Shell,
+    Node,
+}
+
 /// Where the database is.
 #[derive(Debug, Clone)]
 pub enum Location {
@@ -119,7 +127,7 @@ impl Store {
                 connection.close().await?;
             }
         }
-        let store = Self::connect(location).await?;
+        let store = Self::connect(location, Size::Node).await?;
         on!(&store.writes, db => sqlx::query(
             "INSERT INTO settings (name, value) VALUES ('token.brand', $1) ON CONFLICT (name) DO NOTHING"
         ).bind(brand.map_or("pk", Brand::as_str)).execute(db).await?.rows_affected());
@@ -136,7 +144,7 @@ impl Store {
                 return Err(OpenError::NotSetUp(folder.display().to_string()));
             }
         }
-        let store = Self::connect(location).await?;
+        let store = Self::connect(location, Size::Shell).await?;
         let found: Result<Option<i64>, _> = on!(&store.reads, db =>
             sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(db).await);
         match found {
@@ -156,7 +164,7 @@ impl Store {
         Ok((store, brand, warnings))
     }
 
-    async fn connect(location: &Location) -> Result<Self, OpenError> {
+    async fn connect(location: &Location, size: Size) -> Result<Self, OpenError> {
         match location {
             Location::Folder(folder) => {
                 let options = sqlite_options(folder);
@@ -168,21 +176,28 @@ impl Store {
                 Ok(Self { writes: Engine::Sqlite(writes), admit: reads.clone(), reads })
             }
             Location::Postgres(options) => {
-                let pool = |size| {
-                    PgPoolOptions::new()
-                        .acquire_timeout(PATIENCE)
-                        .max_connections(size)
-                        .after_connect(|connection, _| Box::pin(harden(connection)))
-                        .connect_with(PgConnectOptions::clone(options))
-                };
                 // A pool tries again until its patience ends and then says no more than that; this one says why.
                 let mut first = options.connect().await?;
                 harden(&mut first).await?;
                 first.close().await?;
-                Ok(Self {
-                    writes: Engine::Postgres(pool(POSTGRES_WRITERS).await?),
-                    reads: Engine::Postgres(pool(POSTGRES_READERS).await?),
-                    admit: Engine::Postgres(pool(POSTGRES_JUDGES).await?),
+                let pool = |connections| {
+                    let pool = PgPoolOptions::new()
+                        .acquire_timeout(PATIENCE)
+                        .max_connections(connections)
+                        .after_connect(|connection, _| Box::pin(harden(connection)))
+                        .connect_lazy_with(PgConnectOptions::clone(options));
+                    Engine::Postgres(pool)
+                };
+                Ok(match size {
+                    Size::Shell => {
+                        let only = pool(1);
+                        Self { writes: only.clone(), reads: only.clone(), admit: only }
+                    }
+                    Size::Node => Self {
+                        writes: pool(POSTGRES_WRITERS),
+                        reads: pool(POSTGRES_READERS),
+                        admit: pool(POSTGRES_JUDGES),
+                    },
                 })
             }
         }

@@ -44,7 +44,7 @@ pub fn document() -> Value {
         "components": {
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer", "bearerFormat": "pk_live_… or pk_test_…",
-                           "description": "An API key's token, from the API Keys page or `keyhouse key create`." },
+                           "description": "An API key's token, as `keyhouse key create` shows it once." },
             },
             "schemas": schemas(),
             "headers": headers(),
@@ -244,7 +244,7 @@ fn schemas() -> Value {
             "type": "object", "additionalProperties": false, "required": ["id", "prefix", "mode", "scope", "createdAt"],
             "properties": {
                 "id": { "type": "string", "pattern": "^key_[0-9a-hjkmnp-tv-z]{26}$" },
-                "prefix": { "type": "string", "description": "The token's first characters, as the keys page shows them." },
+                "prefix": { "type": "string", "description": "The token's first characters, as `keyhouse key list` shows them." },
                 "mode": { "type": "string", "enum": ["live", "test"] },
                 "scope": { "type": "string", "enum": ["read_write", "read_only"] },
                 "createdAt": { "type": "string", "format": "date-time" },
