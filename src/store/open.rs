@@ -170,7 +170,14 @@ impl Store {
                 let options = sqlite_options(folder);
                 let pool = SqlitePoolOptions::new().acquire_timeout(PATIENCE);
                 // The writer first: it makes the shared-memory file that readers need.
-                let writes = pool.clone().max_connections(1).connect_with(options.clone()).await?;
+                let writes = pool
+                    .clone()
+                    .max_connections(1)
+                    // A full disk makes SQLite roll back by itself, and sqlx then fails to and counts the transaction as
+                    // open for ever: such a connection is thrown away, or nothing could be written again.
+                    .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
+                    .connect_with(options.clone())
+                    .await?;
                 let reads = pool.max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await?;
                 let reads = Engine::Sqlite(reads);
                 Ok(Self { writes: Engine::Sqlite(writes), admit: reads.clone(), reads })

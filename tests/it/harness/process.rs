@@ -70,6 +70,23 @@ impl Serving {
         std::fs::read(&self.logs).expect("a log")
     }
 
+    #[allow(dead_code, reason = "for the drills")]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How many clients it holds a connection with.
+    #[allow(dead_code, reason = "for the drills")]
+    pub fn connections(&self) -> usize {
+        let port = format!(":{:04X}", self.address.port());
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc");
+        let established = |line: &&str| {
+            let mut columns = line.split_whitespace().skip(1);
+            columns.next().is_some_and(|local| local.ends_with(&port)) && columns.nth(1) == Some("01")
+        };
+        table.lines().filter(established).count()
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");

@@ -1,0 +1,83 @@
+//! What takes real time and full counts: release processes under load, while things break. `scripts/drills` runs it.
+//!
+//! Each drill prints one row: what was done, the figure that was promised, the figure that was seen. A drill that misses
+//! its figure says so and fails the run; figures that a noisy machine can spoil are ratios to the same machine, quiet.
+
+#[path = "../../tests/it/harness/mod.rs"]
+#[allow(dead_code, unused_imports, unused_macros, reason = "the drills need a part of the harness")]
+mod harness;
+
+mod front_line;
+mod load;
+mod outages;
+
+use std::process::ExitCode;
+
+/// What a drill saw: its figure in words, and whether it is what was promised.
+pub struct Seen {
+    pub figure: String,
+    pub kept: bool,
+}
+
+/// A promise and the drill that tries it.
+struct Drill {
+    name: &'static str,
+    promised: &'static str,
+    run: fn() -> Seen,
+}
+
+const DRILLS: &[Drill] = &[
+    Drill {
+        name: "kill -9 under writes, 200 times",
+        promised: "0 acknowledged changes lost, ready in 2 s",
+        run: outages::kill_nine,
+    },
+    Drill {
+        name: "SIGTERM under load, 50 times",
+        promised: "0 calls broken, exit in 10 s, last use kept",
+        run: outages::terminate,
+    },
+    Drill {
+        name: "PostgreSQL restarted under 50 calls a second",
+        promised: "200 or 503, each in 3 s, normal in 5 s",
+        run: outages::postgres_restart,
+    },
+    Drill {
+        name: "PostgreSQL frozen for 20 s under 50 calls a second",
+        promised: "200 or 503, each in 5 s, normal in 5 s",
+        run: outages::postgres_frozen,
+    },
+    Drill {
+        name: "SQLite on a full disk",
+        promised: "writes 503, reads go on, recovers by itself",
+        run: outages::disk_full,
+    },
+    Drill {
+        name: "1,000,000 made-up tokens",
+        promised: "RSS + 32 MiB, a good key never refused",
+        run: front_line::made_up_tokens,
+    },
+    Drill {
+        name: "500 slow heads, 500 slow bodies, 500 slow readers",
+        promised: "all closed, a good client's p99 under 2 x quiet",
+        run: front_line::slow_clients,
+    },
+];
+
+fn main() -> ExitCode {
+    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
+    println!("| drill | promised | seen | |\n|---|---|---|---|");
+    let mut missed = 0;
+    for drill in DRILLS.iter().filter(|drill| drill.name.contains(&wanted)) {
+        let seen = (drill.run)();
+        missed += u8::from(!seen.kept);
+        println!(
+            "| {} | {} | {} | {} |",
+            drill.name,
+            drill.promised,
+            seen.figure,
+            if seen.kept { "kept" } else { "MISSED" }
+        );
+    }
+    ExitCode::from(u8::from(missed > 0))
+}
