@@ -29,14 +29,15 @@ pub struct Turn {
 impl Running {
     /// Waits until no twin is running; `None` if one still is after two seconds.
     pub async fn turn(&self, call: &RepeatableCall) -> Option<Turn> {
-        // None of the parts holds a space but the path at most, and it is told apart by what surrounds it.
+        // Only the path could hold a space, and it stands last: two calls never share a name.
         let name = format!("{} {} {} {}", call.key, call.method, call.value.as_str(), call.path);
         let place = {
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(calls.entry(name.clone()).or_default())
         };
-        let turn = tokio::time::timeout(PATIENCE, place.lock_owned()).await;
-        let turn = Turn { name, place: turn.ok(), calls: Arc::clone(&self.calls) };
+        // Made before the wait, so that a caller who hangs up meanwhile leaves nothing in the map either.
+        let mut turn = Turn { name, place: None, calls: Arc::clone(&self.calls) };
+        turn.place = tokio::time::timeout(PATIENCE, place.lock_owned()).await.ok();
         turn.place.is_some().then_some(turn)
     }
 }
@@ -72,7 +73,12 @@ mod tests {
         let second = call("a");
         let (second, ()) = tokio::join!(running.turn(&second), async { drop(first) });
         assert!(second.is_some());
-        drop(second);
+        {
+            let twin = call("a");
+            let mut waiting = std::pin::pin!(running.turn(&twin));
+            assert!(futures_util::poll!(waiting.as_mut()).is_pending(), "the caller hangs up while it waits");
+            drop(second);
+        }
         assert!(running.calls.lock().unwrap().is_empty());
     }
 }
