@@ -63,7 +63,12 @@ pub async fn listen(config: &Config) -> anyhow::Result<(TcpListener, SocketAddr)
 pub async fn serve(config: &Config, app: App, listener: TcpListener) -> anyhow::Result<()> {
     let (not_ready, stopping) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
-    let front = web::front(Web { app: app.clone(), trusted_proxies: config.trusted_proxies.clone().into(), stopping });
+    let front = web::front(Web {
+        app: app.clone(),
+        trusted_proxies: config.trusted_proxies.clone().into(),
+        public_url: config.public_url.clone(),
+        stopping,
+    });
     let work = [spawn_usage(app.clone(), stopped.clone()), spawn_clearing(app.clone(), stopped.clone())];
 
     let grace = config.shutdown_grace;
@@ -122,6 +127,16 @@ fn spawn_clearing(app: App, mut stopped: watch::Receiver<bool>) -> JoinHandle<()
                 Ok(0) => {}
                 Ok(cleared) => tracing::info!(cleared, "cleared the names of keys revoked 90 days ago"),
                 Err(error) => tracing::warn!(%error, "the names of long-revoked keys are not cleared yet"),
+            }
+            match app.purge_ways_in().await {
+                Ok(0) => {}
+                Ok(purged) => tracing::info!(purged, "deleted sessions and links that nobody needs any more"),
+                Err(error) => tracing::warn!(%error, "old sessions and links are not deleted yet"),
+            }
+            match app.purge_products().await {
+                Ok(0) => {}
+                Ok(purged) => tracing::info!(purged, "deleted products of deleted teams"),
+                Err(error) => tracing::warn!(%error, "products of deleted teams are not deleted yet"),
             }
             match app.purge_answers().await {
                 Ok(0) => {}

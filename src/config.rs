@@ -13,6 +13,7 @@ use tracing_subscriber::filter::Targets;
 
 use crate::app::limits::{BAD_TOKENS_WINDOW, Limits};
 use crate::domain::rate::RateLimit;
+use crate::domain::site::PublicUrl;
 use crate::domain::token::Brand;
 use crate::settings::{ConfigError, ENV_CONFIG, ENV_PREFIX, Origin, Settings};
 use crate::store::Location;
@@ -23,6 +24,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub database: Location,
     pub trusted_proxies: Vec<IpNet>,
+    /// `None` where nobody said: then links name the address that is listened on.
+    pub public_url: Option<PublicUrl>,
     pub shutdown_grace: Duration,
     pub limits: Limits,
     pub log: Targets,
@@ -55,6 +58,11 @@ impl Config {
             flags,
             std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
         )
+    }
+
+    /// Where links lead: the public URL, or the address that is listened on, as it is reached from this machine.
+    pub fn url(&self, listening: SocketAddr) -> String {
+        self.public_url.as_ref().map_or_else(|| local_url(listening), PublicUrl::to_string)
     }
 
     /// The flag that leads another command to the same database, to be pasted into a shell.
@@ -104,6 +112,8 @@ impl Settings {
             })?,
             database: self.database()?,
             trusted_proxies: self.networks("trusted_proxies")?,
+            public_url: self
+                .text("public_url", |text| if text.is_empty() { Ok(None) } else { PublicUrl::parse(text).map(Some) })?,
             shutdown_grace: Duration::from_secs(self.number("shutdown_grace_seconds", 0, 5)?),
             limits: Limits {
                 per_key: RateLimit::new(
@@ -157,6 +167,15 @@ impl Settings {
             })
             .collect()
     }
+}
+
+/// Where a listening address is reached from this machine.
+pub fn local_url(address: SocketAddr) -> String {
+    let mut reached = address;
+    if address.ip().is_unspecified() {
+        reached.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    format!("http://{reached}")
 }
 
 /// Reads what is to be logged. `Targets` alone would take a mistyped level for a target's name and fall silent.

@@ -2,15 +2,13 @@
 //!
 //! Whoever calls these holds a [`KeyAdmin`], so it is a person's session or the machine's shell: keys never manage keys.
 
-use super::App;
+use super::{App, in_batches};
 use crate::domain::ids::KeyId;
 use crate::domain::key::{ApiKey, KeyName, KeyState, ListedKey, NewKey};
-use crate::domain::team::{KeyAdmin, Team, TeamRef};
+use crate::domain::role::KeyAdmin;
+use crate::domain::team::{Team, TeamRef};
 use crate::domain::token::RawToken;
 use crate::store::{Inserted, NewRow, Renamed, Revoked, StoreError};
-
-/// Names cleared in one statement, so that no lock is held for long.
-const FORGET_BATCH: u32 = 500;
 
 /// A new key and its token: the one value in the program that carries a raw token out.
 #[derive(Debug)]
@@ -21,6 +19,8 @@ pub struct Created {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CreateKeyError {
+    #[error("this key exists, and its token can't be shown again: revoke it and make a new one")]
+    Exists,
     #[error("the team has 10 active keys, the most there can be: revoke one that is not needed first")]
     CapReached,
     #[error("only an owner or admin of the team manages its keys")]
@@ -62,10 +62,20 @@ pub enum Revocation {
 impl App {
     /// Makes a key for the admin's team. Its token is in the answer and nowhere else.
     pub async fn create_key(&self, admin: &KeyAdmin, new: NewKey) -> Result<Created, CreateKeyError> {
+        self.create_key_once(admin, self.new_key_id(), new).await
+    }
+
+    /// The id of a key that may be made: a form that carries it makes one key, however often it is sent.
+    pub fn new_key_id(&self) -> KeyId {
+        KeyId::new(self.ids.seed())
+    }
+
+    /// As [`App::create_key`], but makes nothing if there is a key of this id.
+    pub async fn create_key_once(&self, admin: &KeyAdmin, id: KeyId, new: NewKey) -> Result<Created, CreateKeyError> {
         let token = RawToken::from_entropy(&self.brand, new.mode, |bytes| self.dice.fill(bytes));
         let stamp = self.stamp_for(admin);
         let key = ApiKey {
-            id: KeyId::new(self.ids.seed()),
+            id,
             team: admin.team(),
             prefix: token.prefix(),
             mode: new.mode,
@@ -76,6 +86,7 @@ impl App {
         let row = NewRow { key: &key, hash: token.hash(), name: &new.name };
         match self.store.insert_key_within_cap(admin, row, &stamp).await? {
             Inserted::Done => Ok(Created { key, token }),
+            Inserted::Exists => Err(CreateKeyError::Exists),
             Inserted::CapReached => Err(CreateKeyError::CapReached),
             Inserted::RoleLost => Err(CreateKeyError::NotAllowed),
         }
@@ -110,6 +121,12 @@ impl App {
         self.store.keys_of_team(team.id, self.clock.now()).await
     }
 
+    /// How many active keys a team has.
+    pub async fn active_keys(&self, team: &Team) -> Result<u32, StoreError> {
+        let counts = self.store.active_key_counts(Some(team.id)).await?;
+        Ok(counts.first().map_or(0, |(_, count)| *count))
+    }
+
     /// One key, whatever its team and state.
     pub async fn key(&self, id: KeyId) -> Result<Option<ListedKey>, StoreError> {
         self.store.key(id).await
@@ -125,13 +142,6 @@ impl App {
 
     /// Clears the names of keys that were revoked 90 days ago. To be called daily; says how many it cleared.
     pub async fn forget_key_names(&self) -> Result<u64, StoreError> {
-        let mut cleared = 0;
-        loop {
-            let batch = self.store.forget_key_names(self.clock.now(), FORGET_BATCH).await?;
-            cleared += batch;
-            if batch < u64::from(FORGET_BATCH) {
-                return Ok(cleared);
-            }
-        }
+        in_batches(|batch| self.store.forget_key_names(self.clock.now(), batch)).await
     }
 }

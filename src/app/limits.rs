@@ -1,8 +1,8 @@
 //! Who has called too often: each key by its own window, and whoever guesses tokens by the network they guess from.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -46,7 +46,7 @@ impl App {
 }
 
 /// The part of the net that one party usually holds: /24, /64.
-fn network(addr: IpAddr) -> IpNet {
+pub(super) fn network(addr: IpAddr) -> IpNet {
     let addr = addr.to_canonical();
     let bits = if addr.is_ipv4() { 24 } else { 64 };
     IpNet::new(addr, bits).unwrap_or(addr.into()).trunc()
@@ -55,30 +55,34 @@ fn network(addr: IpAddr) -> IpNet {
 /// A table of fixed size. When a set is full, the network that guessed least gives its place: a flood from everywhere
 /// pushes out bystanders, never the ones who guess most.
 #[derive(Debug)]
-pub struct Guesses {
+pub struct Guesses<K = IpNet> {
     hasher: RandomState,
-    sets: Box<[Mutex<Vec<Guesser>>]>,
+    sets: Box<[Mutex<Vec<Guesser<K>>>]>,
 }
 
 #[derive(Debug)]
-struct Guesser {
-    network: IpNet,
+struct Guesser<K> {
+    who: K,
     window: Window,
     used: u64,
 }
 
-impl Default for Guesses {
+impl<K> Default for Guesses<K> {
     fn default() -> Self {
         Self { hasher: RandomState::new(), sets: (0..SETS).map(|_| Mutex::default()).collect() }
     }
 }
 
-impl Guesses {
-    fn count(&self, network: IpNet, limit: &RateLimit, now: Timestamp) -> Option<u64> {
-        let set = &self.sets[self.hasher.hash_one(network) as usize % SETS];
-        let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
-        let newcomer = || Guesser { network, window: Window::default(), used: 0 };
-        let place = match set.iter().position(|known| known.network == network) {
+impl<K: Hash + Eq + Copy> Guesses<K> {
+    fn set(&self, who: K) -> MutexGuard<'_, Vec<Guesser<K>>> {
+        self.sets[self.hasher.hash_one(who) as usize % SETS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a guess; over the limit it is not counted, and the answer is the seconds to wait.
+    pub(super) fn count(&self, who: K, limit: &RateLimit, now: Timestamp) -> Option<u64> {
+        let mut set = self.set(who);
+        let newcomer = || Guesser { who, window: Window::default(), used: 0 };
+        let place = match set.iter().position(|known| known.who == who) {
             Some(place) => place,
             None if set.len() < WAYS => {
                 set.push(newcomer());
@@ -96,6 +100,13 @@ impl Guesses {
         let quota = guesser.window.judge(limit, now);
         guesser.used = quota.limit - quota.remaining;
         quota.retry_after
+    }
+
+    /// Takes one guess back: it was none.
+    pub(super) fn take_back(&self, who: K) {
+        if let Some(known) = self.set(who).iter_mut().find(|known| known.who == who) {
+            known.window.take_back();
+        }
     }
 }
 

@@ -8,8 +8,12 @@ pub mod dice;
 pub mod ids;
 pub mod keys;
 pub mod limits;
+pub mod links;
+pub mod members;
+mod passwords;
 pub mod products;
 mod running;
+pub mod sign_in;
 pub mod teams;
 pub mod usage;
 
@@ -19,11 +23,14 @@ use clock::Clock;
 use dice::Dice;
 use ids::Ids;
 use limits::{Guesses, Limits};
+use passwords::Hasher;
 use running::Running;
+use sign_in::SignInGuesses;
 use usage::Usage;
 
 use crate::domain::audit::{By, Stamp};
-use crate::domain::team::KeyAdmin;
+use crate::domain::role::{Actor, Permit, Right, SHELL};
+use crate::domain::secret::Secret;
 use crate::domain::token::Brand;
 use crate::store::{Store, StoreError};
 
@@ -37,6 +44,8 @@ pub struct App {
     ids: Arc<Ids>,
     usage: Arc<Usage>,
     guesses: Arc<Guesses>,
+    sign_ins: Arc<SignInGuesses>,
+    hasher: Arc<Hasher>,
     running: Arc<Running>,
     limits: Limits,
 }
@@ -52,6 +61,8 @@ impl App {
             ids,
             usage: Arc::default(),
             guesses: Arc::default(),
+            sign_ins: Arc::default(),
+            hasher: Arc::default(),
             running: Arc::default(),
             limits,
         }
@@ -85,7 +96,30 @@ impl App {
         Stamp { seed: self.ids.seed(), at: self.clock.now(), by, origin: origin.to_owned() }
     }
 
-    fn stamp_for(&self, admin: &KeyAdmin) -> Stamp {
-        self.stamp(admin.actor().by(), admin.origin())
+    fn stamp_for<R: Right>(&self, permit: &Permit<R>) -> Stamp {
+        self.stamp(permit.actor().by(), permit.origin())
+    }
+
+    fn shell_stamp(&self, user: &str) -> Stamp {
+        self.stamp(Actor::Shell { user: user.to_owned() }.by(), SHELL)
+    }
+
+    fn secret(&self) -> Secret {
+        Secret::from_entropy(|bytes| self.dice.fill(bytes))
+    }
+}
+
+/// Rows cleared in one statement, so that no lock is held for long.
+const BATCH: u32 = 500;
+
+/// Clears batch after batch until one is not full; says how many rows that were.
+async fn in_batches<F: Future<Output = Result<u64, StoreError>>>(clear: impl Fn(u32) -> F) -> Result<u64, StoreError> {
+    let mut cleared = 0;
+    loop {
+        let batch = clear(BATCH).await?;
+        cleared += batch;
+        if batch < u64::from(BATCH) {
+            return Ok(cleared);
+        }
     }
 }

@@ -1,19 +1,19 @@
 //! The catalog: always inside a [`Tenant`], a team and a mode.
 
-use super::App;
 use super::running::Turn;
+use super::{App, in_batches};
 use crate::domain::grant::Tenant;
 use crate::domain::idempotency::StoredAnswer;
 use crate::domain::ids::ProductId;
+use crate::domain::key::Mode;
 use crate::domain::page::{Cursor, Limit, Page};
 use crate::domain::product::{Product, ProductFields, ProductPatch, Status, StatusFilter};
+use crate::domain::role::Editor;
+use crate::domain::timestamp::Timestamp;
 use crate::store::{ProductWritten, Repeat, StoreError};
 
 /// How a call is done once; see [`crate::domain::idempotency`].
 pub use crate::store::Once;
-
-/// Stored answers deleted in one statement, so that no lock is held for long.
-const PURGE_BATCH: u32 = 500;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListProductsError {
@@ -28,6 +28,11 @@ pub enum ListProductsError {
 pub enum WriteProductError {
     #[error("no such product")]
     NoSuchProduct,
+    /// Somebody changed it since; this is how it is now.
+    #[error("the product was changed since")]
+    Stale(Box<Product>),
+    #[error("the member's role does not allow changing products")]
+    NotAllowed,
     #[error("another product has this SKU")]
     SkuTaken,
     /// The call's idempotency key was used with another body.
@@ -72,9 +77,64 @@ impl App {
     ) -> Result<Written, WriteProductError> {
         let _turn = self.turn(once).await?;
         let now = self.clock.now();
-        let product =
-            Product { id: self.ids.product(), fields, status: Status::Active, created_at: now, updated_at: now };
-        self.store.insert_product(tenant, product, once).await?.try_into()
+        self.store.insert_product(tenant, self.new_product(fields, now), once).await?.try_into()
+    }
+
+    fn new_product(&self, fields: ProductFields, now: Timestamp) -> Product {
+        Product { id: self.ids.product(), fields, status: Status::Active, created_at: now, updated_at: now }
+    }
+
+    /// A page of the products whose name or SKU holds a text, newest first.
+    pub async fn search_products(
+        &self,
+        tenant: &Tenant,
+        filter: StatusFilter,
+        search: &str,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Page<Product>, StoreError> {
+        self.store.search_products(tenant, filter, search, after, limit).await
+    }
+
+    /// As [`App::create_product`], by a member.
+    pub async fn create_product_as(
+        &self,
+        editor: &Editor,
+        mode: Mode,
+        fields: ProductFields,
+    ) -> Result<Product, WriteProductError> {
+        let stamp = self.stamp_for(editor);
+        let product = self.new_product(fields, stamp.at);
+        Written::try_from(self.store.insert_product_as(editor, mode, product, &stamp).await?)?.by_member()
+    }
+
+    /// Gives a product new fields, if it is still as the member saw it at `seen`.
+    pub async fn update_product_as(
+        &self,
+        editor: &Editor,
+        mode: Mode,
+        id: ProductId,
+        seen: Timestamp,
+        fields: ProductFields,
+    ) -> Result<Product, WriteProductError> {
+        let change = |old: &Product| (fields != old.fields).then(|| Product { fields, ..old.clone() });
+        let stamp = self.stamp_for(editor);
+        let written = self.store.change_product_as(editor, mode, id, Some(seen), change, &stamp).await?;
+        Written::try_from(written)?.by_member()
+    }
+
+    /// As [`App::set_product_status`], by a member.
+    pub async fn set_product_status_as(
+        &self,
+        editor: &Editor,
+        mode: Mode,
+        id: ProductId,
+        status: Status,
+    ) -> Result<Product, WriteProductError> {
+        let change = |old: &Product| (old.status != status).then(|| Product { status, ..old.clone() });
+        let stamp = self.stamp_for(editor);
+        let written = self.store.change_product_as(editor, mode, id, None, change, &stamp).await?;
+        Written::try_from(written)?.by_member()
     }
 
     /// Changes the given fields, archived product or not. What leaves all as it is moves no `updatedAt`.
@@ -116,13 +176,21 @@ impl App {
 
     /// Deletes stored answers of idempotent calls after their 24 hours; says how many.
     pub async fn purge_answers(&self) -> Result<u64, StoreError> {
-        let mut purged = 0;
-        loop {
-            let batch = self.store.purge_answers(self.clock.now(), PURGE_BATCH).await?;
-            purged += batch;
-            if batch < u64::from(PURGE_BATCH) {
-                return Ok(purged);
-            }
+        in_batches(|batch| self.store.purge_answers(self.clock.now(), batch)).await
+    }
+
+    /// Deletes the products of deleted teams; says how many.
+    pub async fn purge_products(&self) -> Result<u64, StoreError> {
+        in_batches(|batch| self.store.purge_products(batch)).await
+    }
+}
+
+impl Written {
+    /// A member's deed has no idempotency key, so it was never done before.
+    fn by_member(self) -> Result<Product, WriteProductError> {
+        match self {
+            Self::Now(product) => Ok(product),
+            Self::Before(_) => Err(WriteProductError::StillRunning),
         }
     }
 }
@@ -137,6 +205,8 @@ impl TryFrom<ProductWritten> for Written {
             ProductWritten::Repeated(Repeat::OtherBody) => Err(WriteProductError::OtherBody),
             ProductWritten::Repeated(Repeat::Running) => Err(WriteProductError::StillRunning),
             ProductWritten::NoSuchProduct => Err(WriteProductError::NoSuchProduct),
+            ProductWritten::Stale(product) => Err(WriteProductError::Stale(Box::new(product))),
+            ProductWritten::RoleLost => Err(WriteProductError::NotAllowed),
             ProductWritten::SkuTaken => Err(WriteProductError::SkuTaken),
         }
     }

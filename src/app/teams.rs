@@ -1,21 +1,22 @@
-//! Teams and who is in them.
+//! Teams: made, renamed, ended; and what was done in them.
 
 use std::collections::HashMap;
 
 use super::App;
-use crate::domain::audit::AuditEvent;
-use crate::domain::ids::{PersonId, TeamId};
-use crate::domain::team::{Actor, Email, Member, Role, SHELL, Team, TeamName, TeamRef};
-use crate::store::{NewMember, NewTeam, StoreError};
+use crate::domain::audit::{AuditEvent, AuditFilter};
+use crate::domain::ids::{AuditId, PersonId, TeamId};
+use crate::domain::key::ListedKey;
+use crate::domain::person::Email;
+use crate::domain::role::{Role, TeamAdmin, TeamOwner};
+use crate::domain::team::{Team, TeamName, TeamRef};
+use crate::store::{NewTeam, StoreError};
 
 #[derive(Debug, thiserror::Error)]
-pub enum AddMemberError {
-    #[error("no such team")]
-    NoSuchTeam,
-    #[error("this person is in the team already, or the team has an owner already")]
-    Taken,
+pub enum ChangeTeamError {
+    #[error("the member's role does not allow this, or no longer")]
+    NotAllowed,
     #[error(transparent)]
-    Store(StoreError),
+    Store(#[from] StoreError),
 }
 
 impl App {
@@ -26,19 +27,9 @@ impl App {
         self.store.insert_team(new, &self.shell_stamp(user)).await
     }
 
-    /// Adds a member with a role, from the machine's shell.
-    pub async fn add_member(&self, user: &str, team: &Team, email: &Email, role: Role) -> Result<(), AddMemberError> {
-        match self.store.insert_member(team.id, self.newcomer(email, role), &self.shell_stamp(user)).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(AddMemberError::NoSuchTeam),
-            Err(StoreError::Conflict(_)) => Err(AddMemberError::Taken),
-            Err(error) => Err(AddMemberError::Store(error)),
-        }
-    }
-
     /// All teams by slug, each with the number of its active keys.
     pub async fn teams(&self) -> Result<Vec<(Team, u32)>, StoreError> {
-        let counts: HashMap<_, _> = self.store.active_key_counts().await?.into_iter().collect();
+        let counts: HashMap<_, _> = self.store.active_key_counts(None).await?.into_iter().collect();
         let teams = self.store.teams().await?;
         Ok(teams
             .into_iter()
@@ -53,24 +44,29 @@ impl App {
         self.store.team(team).await
     }
 
-    pub async fn members_of(&self, team: &Team) -> Result<Vec<Member>, StoreError> {
-        self.store.members(team.id).await
+    pub async fn rename_team(&self, admin: &TeamAdmin, name: &TeamName) -> Result<(), ChangeTeamError> {
+        let done = self.store.rename_team(admin, name, &self.stamp_for(admin)).await?;
+        done.then_some(()).ok_or(ChangeTeamError::NotAllowed)
     }
 
-    pub async fn member_by_email(&self, team: &Team, email: &Email) -> Result<Option<Member>, StoreError> {
-        self.store.member_by_email(team.id, email).await
+    /// Ends the team, its memberships and its keys; says which keys. Nothing brings it back.
+    pub async fn delete_team(&self, owner: &TeamOwner) -> Result<Vec<ListedKey>, ChangeTeamError> {
+        self.store.delete_team(owner, &self.stamp_for(owner)).await?.ok_or(ChangeTeamError::NotAllowed)
     }
 
-    /// A team's newest audit events, newest first.
-    pub async fn audit_of(&self, team: &Team, limit: u32) -> Result<Vec<AuditEvent>, StoreError> {
-        self.store.audit_events(team.id, limit).await
+    /// The teams a person is in, each with their role.
+    pub async fn teams_of(&self, person: PersonId) -> Result<Vec<(Team, Role)>, StoreError> {
+        self.store.teams_of(person).await
     }
 
-    fn newcomer<'a>(&self, email: &'a Email, role: Role) -> NewMember<'a> {
-        NewMember { person: PersonId::new(self.ids.seed()), email, name: email.local_part(), role }
-    }
-
-    fn shell_stamp(&self, user: &str) -> crate::domain::audit::Stamp {
-        self.stamp(Actor::Shell { user: user.to_owned() }.by(), SHELL)
+    /// A team's events that pass the filter, newest first, below `before`.
+    pub async fn audit_of(
+        &self,
+        team: &Team,
+        filter: &AuditFilter,
+        before: Option<AuditId>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        self.store.audit_events(team.id, filter, before, limit).await
     }
 }

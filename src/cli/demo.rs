@@ -5,22 +5,23 @@ use clap::Args;
 use serde_json::json;
 
 use super::catalog::{self, Sample};
-use super::serve::url;
 use super::terminal::{Cell, Table, mode, print_json, say, style};
 use super::{Global, logs};
 use crate::app::App;
 use crate::app::keys::Created;
 use crate::app::products::WriteProductError;
 use crate::boot;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, local_url};
 use crate::domain::grant::Access;
 use crate::domain::key::{ACTIVE_KEYS_MAX, KeyName, ListedKey, Mode, NewKey, Scope};
 use crate::domain::page::Limit;
+use crate::domain::person::Email;
 use crate::domain::price::{Price, TaxRate};
 use crate::domain::product::{
     Currency, Description, Kind, ProductFields, ProductName, Sku, StatusFilter, UnitOfMeasure,
 };
-use crate::domain::team::{Email, KeyAdmin, Role, Team, TeamName, TeamRef};
+use crate::domain::role::{KeyAdmin, Role};
+use crate::domain::team::{Team, TeamName, TeamRef};
 
 const TEAM: &str = "Skylark Instruments";
 const SLUG: &str = "skylark-instruments";
@@ -54,6 +55,7 @@ impl Demo {
         let app = boot::migrate_and_open(&config).await?;
         let team = team(&app).await?;
         let keys = new_keys(&app, &team).await?;
+        let people = ways_in(&app, &config.url(address)).await?;
         let [live, _, test] = &keys;
         let counts = [fill(&app, live, catalog::LIVE).await?, fill(&app, test, catalog::TEST).await?];
         if global.json {
@@ -62,10 +64,16 @@ impl Demo {
                         "mode": key.key.mode.as_str(), "scope": key.key.scope.as_str() })
             };
             let team = json!({ "id": team.id.to_string(), "slug": team.slug.as_str() });
-            print_json(&json!({ "url": url(address), "team": team, "keys": keys.each_ref().map(row) }))?;
+            let people: Vec<_> = people
+                .iter()
+                .map(|(email, role, link)| json!({ "email": email, "role": role.as_str(), "link": link }))
+                .collect();
+            print_json(
+                &json!({ "url": local_url(address), "team": team, "keys": keys.each_ref().map(row), "people": people }),
+            )?;
         } else {
             let place = config.database_flag();
-            welcome(&url(address), &team, &keys, counts, &place)?;
+            welcome(&local_url(address), &team, &keys, counts, &people, &place)?;
         }
         drop(keys);
         boot::serve(&config, app, listener).await
@@ -87,6 +95,16 @@ async fn team(app: &App) -> anyhow::Result<Team> {
         }
     }
     Ok(team)
+}
+
+/// A one-time sign-in link for each of the people.
+async fn ways_in(app: &App, url: &str) -> anyhow::Result<Vec<(&'static str, Role, String)>> {
+    let mut links = Vec::new();
+    for (email, role) in PEOPLE {
+        let code = app.sign_in_link(&super::os_user(), &Email::parse(email)?).await?;
+        links.push((email, role, super::link(url, &code.context("they were made above")?)));
+    }
+    Ok(links)
 }
 
 async fn new_keys(app: &App, team: &Team) -> anyhow::Result<[Created; 3]> {
@@ -147,6 +165,7 @@ fn welcome(
     team: &Team,
     [live, reading, test]: &[Created; 3],
     [live_count, test_count]: [String; 2],
+    people: &[(&str, Role, String)],
     place: &str,
 ) -> anyhow::Result<()> {
     say!("{} on {}", style::STRONG.paint("Keyhouse demo"), style::ACCENT.paint(url));
@@ -156,6 +175,13 @@ fn welcome(
     for key in [live, reading, test] {
         table.row([mode(key.key.mode), key.key.scope.label().into(), Cell::from(key.token.expose())]);
     }
+    table.print()?;
+
+    let mut table = Table::new(["Sign in, once each", "", ""]);
+    for (email, role, link) in people {
+        table.row([role.label().into(), (*email).into(), Cell::from(link.as_str())]);
+    }
+    say!("");
     table.print()?;
 
     let auth = |key: &Created| format!("-H \"Authorization: Bearer {}\"", key.token.expose());

@@ -7,12 +7,14 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::terminal::{self, Cell, Table, ago, print_json, say, style};
+use super::terminal::{self, Cell, Table, print_json, say, style};
 use crate::app::App;
 use crate::app::keys::{Created, Revocation};
 use crate::domain::ids::KeyId;
 use crate::domain::key::{ACTIVE_KEYS_MAX, KeyName, KeyState, ListedKey, Mode, NewKey, Scope};
-use crate::domain::team::{Email, KeyAdmin, SHELL, Team, TeamRef};
+use crate::domain::person::Email;
+use crate::domain::role::{KeyAdmin, SHELL};
+use crate::domain::team::{Team, TeamRef};
 use crate::domain::token::RawToken;
 
 #[derive(Debug, Subcommand)]
@@ -137,18 +139,11 @@ fn show(created: &Created, team: &Team, name: &KeyName, scope: Scope, json: bool
             "mode": key.mode.as_str(), "scope": key.scope.as_str() }),
         );
     }
-    say!("Created {name} for {} ({}, {}).\n", team.name.as_str(), word(key.mode), scope.label());
+    say!("Created {name} for {} ({}, {}).\n", team.name.as_str(), key.mode.label(), scope.label());
     say!("  {}\n", style::STRONG.paint(created.token.expose()));
     say!("Save the token now: only its hash is kept, so it can't be shown again.");
     say!("To end it: keyhouse key revoke {}", key.id);
     Ok(())
-}
-
-fn word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Live => "Live",
-        Mode::Test => "Test",
-    }
 }
 
 async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
@@ -165,7 +160,7 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
         for key in active {
             let last = match &key.last_use {
                 None => Cell::new("Never used", style::MUTED),
-                Some(used) => format!("{} from {}", ago(used.at, now), used.from).into(),
+                Some(used) => format!("{} from {}", used.at.ago(now), used.from).into(),
             };
             table.row([
                 name(key).into(),
@@ -174,7 +169,7 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
                 key.key.scope.label().into(),
                 key.creator.name.as_str().into(),
                 last,
-                ago(key.key.created_at, now).into(),
+                key.key.created_at.ago(now).into(),
                 Cell::new(key.key.id.to_string(), style::MUTED),
             ]);
         }
@@ -190,7 +185,7 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
                 key.key.prefix.to_string().into(),
                 terminal::mode(key.key.mode),
                 by.name.as_str().into(),
-                ago(*at, now).into(),
+                at.ago(now).into(),
                 Cell::new(key.key.id.to_string(), style::MUTED),
             ]);
         }
@@ -273,7 +268,7 @@ async fn find(app: &App, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn name(key: &ListedKey) -> &str {
+pub(super) fn name(key: &ListedKey) -> &str {
     key.name.as_ref().map_or("(name cleared)", KeyName::as_str)
 }
 

@@ -4,6 +4,7 @@ mod catalog;
 mod demo;
 mod keys;
 mod logs;
+mod members;
 mod serve;
 mod team;
 mod terminal;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::App;
 use crate::boot;
 use crate::config::{Config, Flags};
+use crate::domain::secret::Secret;
 use crate::domain::team::{Team, TeamRef};
 use crate::settings::ConfigError;
 use terminal::{say, style};
@@ -50,7 +52,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the public API
+    /// Serve the pages and the public API
     Serve(serve::Serve),
     /// Serve a database of samples, with keys and cURL lines to try
     Demo(demo::Demo),
@@ -61,9 +63,12 @@ enum Command {
     /// Create and list teams
     #[command(subcommand)]
     Team(team::TeamCommand),
-    /// List who is in a team
+    /// Invite, list, change and remove members of a team
     #[command(subcommand)]
-    Member(team::MemberCommand),
+    Member(members::MemberCommand),
+    /// Let people in who have lost their password
+    #[command(subcommand)]
+    Person(members::PersonCommand),
     /// Create, list, rename, revoke and find API keys
     #[command(subcommand)]
     Key(keys::KeyCommand),
@@ -102,18 +107,19 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             say!("{:#}", boot::openapi());
             Ok(())
         }
-        Command::Team(command) => with_app(global, async |app| command.run(app, json).await).await,
-        Command::Member(command) => with_app(global, async |app| command.run(app, json).await).await,
-        Command::Key(command) => with_app(global, async |app| command.run(app, json).await).await,
+        Command::Team(command) => with_app(global, async |app, url| command.run(app, url, json).await).await,
+        Command::Member(command) => with_app(global, async |app, url| command.run(app, url, json).await).await,
+        Command::Person(command) => with_app(global, async |app, url| command.run(app, url, json).await).await,
+        Command::Key(command) => with_app(global, async |app, _| command.run(app, json).await).await,
     }
 }
 
-/// Opens the database, does one deed, and closes it in order.
-async fn with_app(global: Global, deed: impl AsyncFnOnce(&App) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// Opens the database, does one deed (told where links lead), and closes it in order.
+async fn with_app(global: Global, deed: impl AsyncFnOnce(&App, &str) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let config = Config::load(&global.flags(None))?;
     logs::init(&config.log);
     let app = boot::open(&config).await?;
-    let done = deed(&app).await;
+    let done = deed(&app, &config.url(config.listen)).await;
     app.close().await?;
     done
 }
@@ -128,6 +134,11 @@ impl Global {
             default_data: None,
         }
     }
+}
+
+/// A one-time link, for whoever is to use it.
+fn link(url: &str, code: &Secret) -> String {
+    format!("{url}/link/{}", code.expose())
 }
 
 /// The team that a command names by slug or id.

@@ -1,14 +1,12 @@
 //! `keyhouse serve` and `keyhouse migrate`.
 
-use std::net::SocketAddr;
-
 use clap::Args;
 use serde_json::json;
 
 use super::terminal::{print_json, say, style};
 use super::{Global, logs};
 use crate::boot;
-use crate::config::Config;
+use crate::config::{Config, local_url};
 
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -23,25 +21,18 @@ impl Serve {
         logs::init(&config.log);
         let app = boot::migrate_and_open(&config).await?;
         let (listener, address) = boot::listen(&config).await?;
+        let set_up = app.set_up_link().await?;
+        let link = set_up.as_ref().map(|code| super::link(&config.url(address), code));
         if global.json {
-            print_json(&json!({ "url": url(address) }))?;
+            print_json(&json!({ "url": local_url(address), "setUpLink": link }))?;
         } else {
-            say!("Keyhouse listens on {}", style::ACCENT.paint(url(address)));
-            if app.teams().await?.is_empty() {
-                say!("No team yet. Make one: keyhouse team create \"My team\" --owner me@example.com");
+            say!("Keyhouse listens on {}", style::ACCENT.paint(local_url(address)));
+            if let Some(link) = &link {
+                say!("\nNobody has an account yet. Set it up, within 7 days:\n{link}");
             }
         }
         boot::serve(&config, app, listener).await
     }
-}
-
-/// Where a listening address is reached from this machine.
-pub fn url(address: SocketAddr) -> String {
-    let mut reached = address;
-    if address.ip().is_unspecified() {
-        reached.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-    }
-    format!("http://{reached}")
 }
 
 pub async fn migrate(global: Global) -> anyhow::Result<()> {

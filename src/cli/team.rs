@@ -1,11 +1,13 @@
-//! `keyhouse team` and `keyhouse member`.
+//! `keyhouse team`.
 
+use anyhow::Context;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::terminal::{Cell, Table, print_json, say, style};
 use crate::app::App;
-use crate::domain::team::{Email, Team, TeamName, TeamRef};
+use crate::domain::person::Email;
+use crate::domain::team::{Team, TeamName};
 
 #[derive(Debug, Subcommand)]
 pub enum TeamCommand {
@@ -22,25 +24,20 @@ pub enum TeamCommand {
     List,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum MemberCommand {
-    /// List a team's members
-    List {
-        /// The team's slug or id
-        #[arg(long)]
-        team: TeamRef,
-    },
-}
-
 impl TeamCommand {
-    pub async fn run(self, app: &App, json: bool) -> anyhow::Result<()> {
+    pub async fn run(self, app: &App, url: &str, json: bool) -> anyhow::Result<()> {
         match self {
             Self::Create { name, owner } => {
                 let team = app.create_team(&super::os_user(), &name, &owner).await?;
+                let code = app.entry_link(&super::os_user(), &owner).await?.context("the owner is there")?;
+                let link = super::link(url, &code);
                 if json {
-                    return print_json(&team_json(&team));
+                    let mut row = team_json(&team);
+                    row["link"] = json!(link);
+                    return print_json(&row);
                 }
                 say!("Created {} ({}), owned by {owner}.", style::STRONG.paint(name.as_str()), team.slug.as_str());
+                say!("\nFor the owner, once, within 7 days:\n{link}");
                 say!(
                     "\nNext: keyhouse key create --team {} --name \"My first key\" --mode test --scope read_write",
                     team.slug.as_str()
@@ -76,27 +73,6 @@ impl TeamCommand {
                 table.print()?;
             }
         }
-        Ok(())
-    }
-}
-
-impl MemberCommand {
-    pub async fn run(self, app: &App, json: bool) -> anyhow::Result<()> {
-        let Self::List { team } = self;
-        let team = super::team(app, &team).await?;
-        let members = app.members_of(&team).await?;
-        if json {
-            let row = |m: &crate::domain::team::Member| {
-                json!({ "id": m.person.to_string(), "email": m.email.as_str(), "name": m.name, "role": m.role.as_str(),
-                        "joinedAt": m.joined_at.to_string() })
-            };
-            return print_json(&members.iter().map(row).collect::<Vec<_>>());
-        }
-        let mut table = Table::new(["Name", "E-mail", "Role"]);
-        for member in &members {
-            table.row([member.name.as_str().into(), member.email.as_str().into(), member.role.as_str().into()]);
-        }
-        table.print()?;
         Ok(())
     }
 }

@@ -9,7 +9,6 @@ use clap::builder::Styles;
 use unicode_width::UnicodeWidthStr;
 
 use crate::domain::key::Mode;
-use crate::domain::timestamp::Timestamp;
 
 /// clap's own pages in the same few colours.
 pub const STYLES: Styles =
@@ -116,18 +115,6 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// `just now`, `5 minutes ago`, `3 days ago`.
-pub fn ago(then: Timestamp, now: Timestamp) -> String {
-    let seconds = now.ms().saturating_sub(then.ms()) / 1000;
-    let (count, unit) = match seconds {
-        ..60 => return "just now".to_owned(),
-        60..3600 => (seconds / 60, "minute"),
-        3600..86_400 => (seconds / 3600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
-}
-
 /// A line on stdout, or the error that keeps it from getting there.
 macro_rules! say {
     ($($part:tt)*) => { $crate::cli::terminal::line(format_args!($($part)*))? };
@@ -143,19 +130,4 @@ pub fn line(text: fmt::Arguments<'_>) -> anyhow::Result<()> {
 pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     say!("{}", serde_json::to_string(value)?);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_told_in_their_largest_unit() {
-        let now = Timestamp::from_ms(1_000_000_000);
-        for (seconds, says) in
-            [(-5, "just now"), (59, "just now"), (60, "1 minute ago"), (7199, "1 hour ago"), (200_000, "2 days ago")]
-        {
-            assert_eq!(ago(Timestamp::from_ms(now.ms() - seconds * 1000), now), says);
-        }
-    }
 }

@@ -27,16 +27,38 @@ macro_rules! actions {
                     $(Self::$variant => $word),*
                 }
             }
+
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|action| action.as_str() == text)
+            }
         }
     };
 }
 
 actions! {
     TeamCreated = "team.created",
+    TeamRenamed = "team.renamed",
+    TeamHandedOver = "team.handed_over",
+    TeamDeleted = "team.deleted",
+    MemberInvited = "member.invited",
+    InvitationWithdrawn = "member.invitation_withdrawn",
     MemberAdded = "member.added",
+    MemberRoleChanged = "member.role_changed",
+    MemberRemoved = "member.removed",
+    MemberLeft = "member.left",
     KeyCreated = "key.created",
     KeyRenamed = "key.renamed",
     KeyRevoked = "key.revoked",
+    ProductCreated = "product.created",
+    ProductChanged = "product.changed",
+    ProductArchived = "product.archived",
+    ProductRestored = "product.restored",
+    SignedIn = "person.signed_in",
+    SignInFailed = "person.sign_in_failed",
+    SignedOut = "person.signed_out",
+    PasswordChanged = "person.password_changed",
+    ProfileChanged = "person.profile_changed",
+    LinkMade = "person.link_made",
 }
 
 /// One line of the audit log.
@@ -78,4 +100,13 @@ impl Stamp {
             origin: self.origin.clone(),
         }
     }
+}
+
+/// Which of a team's events are asked for; what is `None` does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    pub person: Option<PersonId>,
+    /// What it was done to: the id of a key, a person or a product.
+    pub target: Option<String>,
+    pub action: Option<Action>,
 }

@@ -50,6 +50,11 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// Of a member, who needs no key. Made by [`super::role::Permit::tenant`] alone.
+    pub(super) fn of_member(team: TeamId, mode: Mode) -> Self {
+        Self { team, mode }
+    }
+
     pub fn team(&self) -> TeamId {
         self.team
     }

@@ -79,6 +79,16 @@ ulid_id!(
     "aud_"
 );
 ulid_id!(
+    /// A browser's session. Not its secret.
+    SessionId,
+    "ses_"
+);
+ulid_id!(
+    /// A one-time link. Not its code.
+    LinkId,
+    "lnk_"
+);
+ulid_id!(
     /// One HTTP request, as answers, pages and logs quote it.
     RequestId,
     "req_"

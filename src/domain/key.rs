@@ -24,6 +24,14 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// As people read it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Live => "Live",
+            Self::Test => "Test",
+        }
+    }
+
     /// The word in a token, in the database, in answers and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -157,6 +165,8 @@ pub struct ListedKey {
     /// `None` once the daily job has cleared it, 90 days after the key was revoked.
     pub name: Option<KeyName>,
     pub creator: By,
+    /// The creator is a person who is no longer in the team.
+    pub creator_has_left: bool,
     pub last_use: Option<LastUse>,
 }
 

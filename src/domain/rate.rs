@@ -64,6 +64,11 @@ impl Window {
         Quota { limit: limit.requests, remaining, reset, retry_after }
     }
 
+    /// Takes one counted call back.
+    pub fn take_back(&mut self) {
+        self.current = self.current.saturating_sub(1);
+    }
+
     /// Whether the counts still matter at `now`.
     pub fn is_spent(&self, limit: &RateLimit, now: Timestamp) -> bool {
         now.ms().div_euclid(limit.window_ms) > self.number + 1

@@ -25,6 +25,42 @@ impl Timestamp {
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
+
+    /// How long before `now` it was, in its largest unit: `3 minutes ago`.
+    pub fn ago(self, now: Self) -> String {
+        match span(now.0.saturating_sub(self.0) / 1000) {
+            None => "just now".to_owned(),
+            Some(span) => format!("{span} ago"),
+        }
+    }
+
+    /// How long after `now` it will be: `in 3 minutes`.
+    pub fn ahead(self, now: Self) -> String {
+        match span(self.0.saturating_sub(now.0) / 1000) {
+            None => "in less than a minute".to_owned(),
+            Some(span) => format!("in {span}"),
+        }
+    }
+
+    /// To be read next to other times: `2026-11-24 09:30:00 UTC`.
+    pub fn exact(self) -> String {
+        let text = self.to_string();
+        match text.split_once('T').and_then(|(day, rest)| Some((day, rest.split_once('.')?.0))) {
+            Some((day, time)) => format!("{day} {time} UTC"),
+            None => text,
+        }
+    }
+}
+
+/// A span of seconds in its largest unit; `None` below a minute.
+fn span(seconds: i64) -> Option<String> {
+    let (count, unit) = match seconds {
+        ..60 => return None,
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    Some(format!("{count} {unit}{}", if count == 1 { "" } else { "s" }))
 }
 
 /// RFC 3339 with milliseconds and `Z`, the form of the public API.
@@ -46,6 +82,19 @@ mod tests {
     fn shows_milliseconds_and_z() {
         assert_eq!(Timestamp::from_ms(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_ms(1_764_000_000_120).to_string(), "2025-11-24T16:00:00.120Z");
+    }
+
+    #[test]
+    fn spans_are_told_in_their_largest_unit() {
+        let now = Timestamp::from_ms(1_795_512_600_000);
+        for (seconds, says) in
+            [(-5, "just now"), (59, "just now"), (60, "1 minute ago"), (7199, "1 hour ago"), (200_000, "2 days ago")]
+        {
+            assert_eq!(Timestamp::from_ms(now.ms() - seconds * 1000).ago(now), says);
+        }
+        assert_eq!(now.plus(Duration::from_secs(7 * 86_400)).ahead(now), "in 7 days");
+        assert_eq!(now.ahead(now), "in less than a minute");
+        assert_eq!(now.exact(), "2026-11-24 09:30:00 UTC");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Audit events, written inside the transaction of what they tell of.
 
 use super::{Result, Store, Tx, corrupt, on, record};
-use crate::domain::audit::{Action, AuditEvent, By};
-use crate::domain::ids::TeamId;
+use crate::domain::audit::{Action, AuditEvent, AuditFilter, By};
+use crate::domain::ids::{AuditId, TeamId};
 use crate::domain::timestamp::Timestamp;
 
 record!(Row {
@@ -15,6 +15,9 @@ record!(Row {
     detail: String,
     origin: String,
 });
+
+/// Greater than every id of an event as text.
+const ABOVE_ALL_IDS: &str = "aud_~";
 
 impl Tx {
     pub(super) async fn audit(&mut self, event: &AuditEvent) -> Result<()> {
@@ -30,12 +33,33 @@ impl Tx {
 }
 
 impl Store {
-    /// A team's newest events, newest first.
-    pub async fn audit_events(&self, team: TeamId, limit: u32) -> Result<Vec<AuditEvent>> {
-        let rows: Vec<Row> = on!(&self.reads, db => sqlx::query_as(
-            "SELECT id, at, by_person, by_name, action, target, detail, origin \
-             FROM audit WHERE team_id = $1 ORDER BY id DESC LIMIT $2")
-            .bind(team.to_string()).bind(i64::from(limit)).fetch_all(db).await?);
+    /// Up to `limit` of a team's events that pass the filter, newest first, below `before` if it is given.
+    ///
+    /// Each condition has an index of its own, so a rare one is found as quickly as a common one.
+    pub async fn audit_events(
+        &self,
+        team: TeamId,
+        filter: &AuditFilter,
+        before: Option<AuditId>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>> {
+        let person = filter.person.map(|person| person.to_string());
+        let action = filter.action.map(Action::as_str);
+        let below = before.map_or(ABOVE_ALL_IDS.to_owned(), |id| id.to_string());
+        let rows: Vec<Row> = on!(&self.reads, db => {
+            let mut query = sqlx::QueryBuilder::new(
+                "SELECT id, at, by_person, by_name, action, target, detail, origin FROM audit WHERE team_id = ");
+            query.push_bind(team.to_string()).push(" AND id < ").push_bind(&below);
+            for (column, value) in
+                [(" AND by_person = ", person.as_deref()), (" AND target = ", filter.target.as_deref()), (" AND action = ", action)]
+            {
+                if let Some(value) = value {
+                    query.push(column).push_bind(value);
+                }
+            }
+            query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit));
+            query.build_query_as().fetch_all(db).await?
+        });
         rows.into_iter().map(|row| row.event(team)).collect()
     }
 }
@@ -51,7 +75,7 @@ impl Row {
                 person: self.by_person.as_deref().map(str::parse).transpose().map_err(|_| bad())?,
                 name: self.by_name.clone(),
             },
-            action: Action::ALL.iter().copied().find(|a| a.as_str() == self.action).ok_or_else(bad)?,
+            action: Action::parse(&self.action).ok_or_else(bad)?,
             target: self.target.clone(),
             detail: self.detail.clone(),
             origin: self.origin.clone(),

@@ -2,32 +2,37 @@
 
 use super::{Result, Tx, on};
 use crate::domain::ids::TeamId;
-use crate::domain::team::{Actor, KeyAdmin, Role};
+use crate::domain::role::{Actor, Permit, Right, Role};
 use crate::domain::timestamp::Timestamp;
 
 impl Tx {
     /// Locks a team until the commit by writing first: the row on PostgreSQL, the file on SQLite. `false`: no such team.
     pub(super) async fn lock_team(&mut self, team: TeamId, now: Timestamp) -> Result<bool> {
-        let rows = on!(&mut self.0, db => sqlx::query("UPDATE teams SET touched_at = $2 WHERE id = $1")
+        let rows = on!(&mut self.0, db => sqlx::query("UPDATE teams SET touched_at = $2 WHERE id = $1 AND deleted_at IS NULL")
             .bind(team.to_string()).bind(now.ms()).execute(&mut **db).await?.rows_affected());
         Ok(rows == 1)
     }
 
-    /// Locks the team and looks again, under that lock, whether the actor may still manage its keys.
-    pub(super) async fn lock_for_keys(&mut self, admin: &KeyAdmin, now: Timestamp) -> Result<bool> {
-        if !self.lock_team(admin.team(), now).await? {
+    /// Locks the team and looks again, under that lock, whether the actor still holds the right: the role may be lost by
+    /// now, and the browser's session ended.
+    pub(super) async fn lock_for<R: Right>(&mut self, permit: &Permit<R>, now: Timestamp) -> Result<bool> {
+        if !self.lock_team(permit.team(), now).await? {
             return Ok(false);
         }
-        match admin.actor() {
-            Actor::Shell { .. } => Ok(true),
-            Actor::Member { person, .. } => {
-                let role: Option<String> = on!(&mut self.0, db =>
-                    sqlx::query_scalar("SELECT role FROM members WHERE team_id = $1 AND person_id = $2")
-                        .bind(admin.team().to_string()).bind(person.to_string())
-                        .fetch_optional(&mut **db).await?);
-                Ok(role.as_deref().and_then(Role::parse).is_some_and(Role::manages_keys))
+        let Actor::Member { person, session, .. } = permit.actor() else { return Ok(true) };
+        if let Some(session) = session {
+            let ended: Option<Option<i64>> = on!(&mut self.0, db =>
+                sqlx::query_scalar("SELECT ended_at FROM sessions WHERE id = $1")
+                    .bind(session.to_string()).fetch_optional(&mut **db).await?);
+            if ended != Some(None) {
+                return Ok(false);
             }
         }
+        let role: Option<String> = on!(&mut self.0, db =>
+            sqlx::query_scalar("SELECT role FROM members WHERE team_id = $1 AND person_id = $2")
+                .bind(permit.team().to_string()).bind(person.to_string())
+                .fetch_optional(&mut **db).await?);
+        Ok(role.as_deref().and_then(Role::parse).is_some_and(R::is_held_by))
     }
 
     /// Advances the change counter and holds it to the commit, so that numbers come out in commit order.

@@ -2,11 +2,11 @@
 
 use super::{Result, Store, Tx, corrupt, on, record};
 use crate::domain::audit::{Action, By, Stamp};
-use crate::domain::ids::{KeyId, TeamId};
+use crate::domain::ids::{KeyId, PersonId, TeamId};
 use crate::domain::key::{
     ACTIVE_KEYS_MAX, ApiKey, KeyName, KeyState, LastUse, ListedKey, Mode, REVOKED_SHOWN_FOR, Scope,
 };
-use crate::domain::team::KeyAdmin;
+use crate::domain::role::KeyAdmin;
 use crate::domain::timestamp::Timestamp;
 use crate::domain::token::{TokenHash, TokenPrefix};
 
@@ -22,6 +22,8 @@ pub struct NewRow<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Inserted {
     Done,
+    /// There is a key of this id: the same form was sent before.
+    Exists,
     /// The team has its ten active keys.
     CapReached,
     /// The actor may not manage this team's keys, or no longer.
@@ -75,6 +77,7 @@ record!(ListedRow {
     revoked_by_name: Option<String>,
     last_used_at: Option<i64>,
     last_used_from: Option<String>,
+    creator_is_member: i64,
 });
 
 /// A key as its team's list shows it, by whatever condition.
@@ -82,7 +85,8 @@ macro_rules! listed {
     ($condition:literal) => {
         concat!(
             "SELECT id, team_id, prefix, name, mode, scope, created_at, created_by, created_by_name, revoked_at, \
-             revoked_by, revoked_by_name, last_used_at, last_used_from FROM keys LEFT JOIN key_usage ON key_id = id ",
+             revoked_by, revoked_by_name, last_used_at, last_used_from, (SELECT count(*) FROM members \
+             WHERE members.team_id = keys.team_id AND person_id = created_by) AS creator_is_member FROM keys LEFT JOIN key_usage ON key_id = id ",
             $condition
         )
     };
@@ -109,7 +113,7 @@ impl Store {
     /// A team's keys, newest first: the active ones, and those revoked less than 90 days before `now`.
     pub async fn keys_of_team(&self, team: TeamId, now: Timestamp) -> Result<Vec<ListedKey>> {
         let rows: Vec<ListedRow> = on!(&self.reads, db => sqlx::query_as(
-            listed!("WHERE team_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) ORDER BY id DESC"))
+            listed!("WHERE team_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) ORDER BY created_at DESC, id DESC"))
             .bind(team.to_string()).bind(now.minus(REVOKED_SHOWN_FOR).ms()).fetch_all(db).await?);
         rows.into_iter().map(ListedKey::try_from).collect()
     }
@@ -117,8 +121,14 @@ impl Store {
     /// Writes a new key if the team has fewer than ten active ones: exact, however many ask at once.
     pub async fn insert_key_within_cap(&self, admin: &KeyAdmin, new: NewRow<'_>, stamp: &Stamp) -> Result<Inserted> {
         let mut tx = self.begin().await?;
-        if !tx.lock_for_keys(admin, stamp.at).await? {
+        if !tx.lock_for(admin, stamp.at).await? {
             return Ok(Inserted::RoleLost);
+        }
+        let known: Option<i64> = on!(&mut tx.0, db =>
+            sqlx::query_scalar("SELECT slot FROM keys WHERE id = $1")
+                .bind(new.key.id.to_string()).fetch_optional(&mut **db).await?);
+        if known.is_some() {
+            return Ok(Inserted::Exists);
         }
         let taken: Vec<i64> = on!(&mut tx.0, db =>
             sqlx::query_scalar("SELECT slot FROM keys WHERE team_id = $1 AND revoked_at IS NULL")
@@ -145,7 +155,7 @@ impl Store {
 
     pub async fn rename_key(&self, admin: &KeyAdmin, id: KeyId, name: &KeyName, stamp: &Stamp) -> Result<Renamed> {
         let mut tx = self.begin().await?;
-        if !tx.lock_for_keys(admin, stamp.at).await? {
+        if !tx.lock_for(admin, stamp.at).await? {
             return Ok(Renamed::RoleLost);
         }
         let Some(old) = tx.key_of_team(admin.team(), id).await? else { return Ok(Renamed::NoSuchKey) };
@@ -164,7 +174,7 @@ impl Store {
 
     pub async fn revoke_key(&self, admin: &KeyAdmin, id: KeyId, stamp: &Stamp) -> Result<Revoked> {
         let mut tx = self.begin().await?;
-        if !tx.lock_for_keys(admin, stamp.at).await? {
+        if !tx.lock_for(admin, stamp.at).await? {
             return Ok(Revoked::RoleLost);
         }
         let Some(old) = tx.key_of_team(admin.team(), id).await? else { return Ok(Revoked::NoSuchKey) };
@@ -180,21 +190,12 @@ impl Store {
     /// Revokes all that are active, in one transaction. `None`: the actor may not.
     pub async fn revoke_all_keys(&self, admin: &KeyAdmin, stamp: &Stamp) -> Result<Option<Vec<ListedKey>>> {
         let mut tx = self.begin().await?;
-        if !tx.lock_for_keys(admin, stamp.at).await? {
+        if !tx.lock_for(admin, stamp.at).await? {
             return Ok(None);
         }
-        let rows: Vec<ListedRow> = on!(&mut tx.0, db => sqlx::query_as(
-            listed!("WHERE team_id = $1 AND revoked_at IS NULL ORDER BY id DESC"))
-            .bind(admin.team().to_string()).fetch_all(&mut **db).await?);
-        let active = rows.into_iter().map(ListedKey::try_from).collect::<Result<Vec<_>>>()?;
-        if !active.is_empty() {
-            let seq = tx.advance().await?;
-            for (nth, key) in (0..).zip(&active) {
-                tx.revoke(key, seq, stamp, nth).await?;
-            }
-            tx.commit().await?;
-        }
-        Ok(Some(active))
+        let revoked = tx.revoke_where(admin.team(), None, stamp, 0).await?;
+        tx.commit().await?;
+        Ok(Some(revoked))
     }
 
     /// Clears the names of up to `batch` keys that were revoked 90 days before `now`; says how many it cleared.
@@ -214,6 +215,28 @@ impl Tx {
             listed!("WHERE id = $1 AND team_id = $2"))
             .bind(id.to_string()).bind(team.to_string()).fetch_optional(&mut **db).await?);
         row.map(ListedKey::try_from).transpose()
+    }
+
+    /// Revokes a team's active keys, or those that one person made; under the team's lock. The events are numbered from
+    /// `nth` on.
+    pub(super) async fn revoke_where(
+        &mut self,
+        team: TeamId,
+        creator: Option<PersonId>,
+        stamp: &Stamp,
+        nth: u16,
+    ) -> Result<Vec<ListedKey>> {
+        let rows: Vec<ListedRow> = on!(&mut self.0, db => sqlx::query_as(
+            listed!("WHERE team_id = $1 AND revoked_at IS NULL AND ($2 IS NULL OR created_by = $2) ORDER BY id DESC"))
+            .bind(team.to_string()).bind(creator.map(|person| person.to_string())).fetch_all(&mut **db).await?);
+        let active = rows.into_iter().map(ListedKey::try_from).collect::<Result<Vec<_>>>()?;
+        if !active.is_empty() {
+            let seq = self.advance().await?;
+            for (nth, key) in (nth..).zip(&active) {
+                self.revoke(key, seq, stamp, nth).await?;
+            }
+        }
+        Ok(active)
     }
 
     /// Only the columns of the revocation are touched, and only where there is none yet.
@@ -276,6 +299,7 @@ impl TryFrom<ListedRow> for ListedKey {
         Ok(Self {
             key,
             name,
+            creator_has_left: person.is_some() && row.creator_is_member == 0,
             creator: By { person, name: row.created_by_name },
             last_use: last_use.map(|(at, from)| LastUse { at, from }),
         })

@@ -11,8 +11,10 @@ macro_rules! migrations {
     };
 }
 
-const SQLITE: &[(&str, &str)] = migrations!("sqlite": "0001_keys_and_products", "0002_idempotency");
-const POSTGRES: &[(&str, &str)] = migrations!("postgres": "0001_keys_and_products", "0002_idempotency");
+const SQLITE: &[(&str, &str)] =
+    migrations!("sqlite": "0001_keys_and_products", "0002_idempotency", "0003_people_sign_in");
+const POSTGRES: &[(&str, &str)] =
+    migrations!("postgres": "0001_keys_and_products", "0002_idempotency", "0003_people_sign_in");
 
 /// The number of the newest migration that this program knows.
 pub(super) const NEWEST: i64 = SQLITE.len() as i64;

@@ -8,17 +8,23 @@ mod audit;
 mod changes;
 mod idempotency;
 mod keys;
+mod links;
+mod members;
 mod migrations;
 mod open;
+mod people;
 mod products;
 mod teams;
 mod usage;
 
 pub use idempotency::Repeat;
 pub use keys::{Inserted, NewRow, Renamed, Revoked};
+pub use links::{Invited, Joining, LinkUsed, NewLink, NewPerson};
+pub use members::{MemberChanged, NewMember};
 pub use open::{Location, OpenError, Warning};
+pub use people::{Credentials, EmailTaken, NewSession};
 pub use products::{Once, ProductWritten};
-pub use teams::{NewMember, NewTeam};
+pub use teams::NewTeam;
 
 use std::io;
 use std::time::Duration;
@@ -165,4 +171,16 @@ impl Tx {
 /// A stored value that has no reading.
 fn corrupt(table: &'static str, id: &str) -> StoreError {
     StoreError::Corrupt { table, id: id.to_owned() }
+}
+
+/// A pattern for `LIKE … ESCAPE '!'` that is met by whatever holds the text. NUL, which no text holds, is left out.
+fn like(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.chars().filter(|c| *c != '\0') {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
 }

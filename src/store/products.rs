@@ -1,14 +1,17 @@
 //! Products ⇄ rows. Every query demands a [`Tenant`]: a team and a mode.
 
 use super::{Repeat, Result, Store, StoreError, Tx, corrupt, on, record};
+use crate::domain::audit::{Action, Stamp};
 use crate::domain::grant::Tenant;
 use crate::domain::idempotency::{RepeatableCall, StoredAnswer};
 use crate::domain::ids::ProductId;
+use crate::domain::key::Mode;
 use crate::domain::page::{Cursor, Limit, Page};
 use crate::domain::price::{Price, TaxRate};
 use crate::domain::product::{
     Currency, Description, Kind, Product, ProductFields, ProductName, Sku, Status, StatusFilter, UnitOfMeasure,
 };
+use crate::domain::role::Editor;
 use crate::domain::timestamp::Timestamp;
 
 record!(Row {
@@ -34,6 +37,10 @@ pub enum ProductWritten {
     /// Nothing was done: the same call came before.
     Repeated(Repeat),
     NoSuchProduct,
+    /// It was changed since the member looked at it; this is how it is now.
+    Stale(Product),
+    /// The member may not change the catalog, or no longer.
+    RoleLost,
     /// Another product of this team and mode has the SKU.
     SkuTaken,
 }
@@ -80,9 +87,7 @@ impl Store {
         // Compared and ordered by the whole index, not by its last column alone: PostgreSQL would else find that order in
         // the primary key too, and walk through every other team's rows to get it.
         let below = after.map_or(ABOVE_ALL_IDS.to_owned(), |cursor| cursor.product().to_string());
-        // One more than asked tells whether there is more.
-        let wanted = usize::from(limit.get());
-        let mut rows: Vec<Row> = on!(&self.reads, db => {
+        let rows: Vec<Row> = on!(&self.reads, db => {
             let (team, mode) = (tenant.team().to_string(), tenant.mode().as_str());
             let query = match filter.status() {
                 None => sqlx::query_as(select!(
@@ -98,10 +103,31 @@ impl Store {
                 Some(status) => query.bind(status.as_str()).fetch_all(db).await?,
             }
         });
-        let has_more = rows.len() > wanted;
-        rows.truncate(wanted);
-        let items = rows.into_iter().map(Product::try_from).collect::<Result<_>>()?;
-        Ok(Some(Page { items, has_more }))
+        Page::read(rows, limit).map(Some)
+    }
+
+    /// A page of the products whose name or SKU holds `search`, newest first, for people who look for one.
+    ///
+    /// Reads along the index until the page is full: what holds the text is found by looking at each.
+    pub async fn search_products(
+        &self,
+        tenant: &Tenant,
+        filter: StatusFilter,
+        search: &str,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Page<Product>> {
+        let below = after.map_or(ABOVE_ALL_IDS.to_owned(), |cursor| cursor.product().to_string());
+        let pattern = super::like(search);
+        let rows: Vec<Row> = on!(&self.reads, db => sqlx::query_as(select!(
+            "(team_id, mode) >= ($1, $2) AND (team_id, mode, id) < ($1, $2, $3) AND ($5 = '' OR status = $5) \
+             AND (lower(name) LIKE $6 ESCAPE '!' OR name LIKE $7 ESCAPE '!' \
+                  OR lower(sku) LIKE $6 ESCAPE '!' OR sku LIKE $7 ESCAPE '!') \
+             ORDER BY team_id DESC, mode DESC, id DESC LIMIT $4"))
+            .bind(tenant.team().to_string()).bind(tenant.mode().as_str()).bind(&below)
+            .bind(i64::from(limit.get()) + 1).bind(filter.status().map_or("", Status::as_str))
+            .bind(pattern.to_lowercase()).bind(&pattern).fetch_all(db).await?);
+        Page::read(rows, limit)
     }
 
     pub async fn insert_product(&self, tenant: &Tenant, product: Product, once: Once<'_>) -> Result<ProductWritten> {
@@ -109,19 +135,8 @@ impl Store {
         if let Some(repeat) = tx.claim_once(once, product.created_at).await? {
             return Ok(ProductWritten::Repeated(repeat));
         }
-        let fields = &product.fields;
-        let inserted = on!(&mut tx.0, db => sqlx::query(
-            "INSERT INTO products (id, team_id, mode, status, name, unit_price, currency, description, sku, tax_rate, \
-                                   kind, unit_of_measure, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
-            .bind(product.id.to_string()).bind(tenant.team().to_string()).bind(tenant.mode().as_str())
-            .bind(product.status.as_str()).bind(fields.name.as_str()).bind(fields.unit_price.stored())
-            .bind(fields.currency.code()).bind(fields.description.as_ref().map(Description::as_str))
-            .bind(fields.sku.as_ref().map(Sku::as_str)).bind(fields.tax_rate.map(TaxRate::stored))
-            .bind(fields.kind.as_str()).bind(fields.unit_of_measure.as_str())
-            .bind(product.created_at.ms()).bind(product.updated_at.ms())
-            .execute(&mut **db).await.map(|done| done.rows_affected()));
-        tx.finish(inserted, product, once).await
+        let written = tx.insert_product(tenant, &product).await;
+        tx.finish(written, product, once).await
     }
 
     /// Changes a product by `change`, which says `None` if there is nothing to change. Read, judged and written under
@@ -138,33 +153,124 @@ impl Store {
         if let Some(repeat) = tx.claim_once(once, now).await? {
             return Ok(ProductWritten::Repeated(repeat));
         }
-        // Written first, to lock the row: both engines then show it as it is, not as it was.
-        let row: Option<Row> = on!(&mut tx.0, db => sqlx::query_as(
+        let Some(old) = tx.lock_product(tenant, id).await? else { return Ok(ProductWritten::NoSuchProduct) };
+        let Some(changed) = change(&old) else { return tx.finish(Ok(()), old, once).await };
+        let product = Product { updated_at: now, ..changed };
+        let written = tx.update_product(tenant, &product).await;
+        tx.finish(written, product, once).await
+    }
+
+    /// As [`Store::insert_product`], by a member, whose role is looked at again; noted in the audit log.
+    pub async fn insert_product_as(
+        &self,
+        editor: &Editor,
+        mode: Mode,
+        product: Product,
+        stamp: &Stamp,
+    ) -> Result<ProductWritten> {
+        let mut tx = self.begin().await?;
+        if !tx.lock_for(editor, stamp.at).await? {
+            return Ok(ProductWritten::RoleLost);
+        }
+        let written = tx.insert_product(&editor.tenant(mode), &product).await;
+        tx.note(editor, mode, Action::ProductCreated, &product, stamp, written).await
+    }
+
+    /// As [`Store::change_product`], by a member. `seen`: what they changed was the product as of then; if it has been
+    /// changed since, nothing is.
+    pub async fn change_product_as(
+        &self,
+        editor: &Editor,
+        mode: Mode,
+        id: ProductId,
+        seen: Option<Timestamp>,
+        change: impl FnOnce(&Product) -> Option<Product> + Send,
+        stamp: &Stamp,
+    ) -> Result<ProductWritten> {
+        let mut tx = self.begin().await?;
+        if !tx.lock_for(editor, stamp.at).await? {
+            return Ok(ProductWritten::RoleLost);
+        }
+        let tenant = editor.tenant(mode);
+        let Some(old) = tx.lock_product(&tenant, id).await? else { return Ok(ProductWritten::NoSuchProduct) };
+        if seen.is_some_and(|seen| seen != old.updated_at) {
+            return Ok(ProductWritten::Stale(old));
+        }
+        let Some(changed) = change(&old) else { return Ok(ProductWritten::Done(old)) };
+        let product = Product { updated_at: stamp.at, ..changed };
+        let action = match (old.status, product.status) {
+            (Status::Active, Status::Archived) => Action::ProductArchived,
+            (Status::Archived, Status::Active) => Action::ProductRestored,
+            _ => Action::ProductChanged,
+        };
+        let written = tx.update_product(&tenant, &product).await;
+        tx.note(editor, mode, action, &product, stamp, written).await
+    }
+}
+
+impl Tx {
+    /// Writes first, to lock the row: both engines then show it as it is, not as it was.
+    async fn lock_product(&mut self, tenant: &Tenant, id: ProductId) -> Result<Option<Product>> {
+        let row: Option<Row> = on!(&mut self.0, db => sqlx::query_as(
             "UPDATE products SET status = status WHERE team_id = $1 AND mode = $2 AND id = $3 \
              RETURNING id, status, name, unit_price, currency, description, sku, tax_rate, kind, unit_of_measure, \
                        created_at, updated_at")
             .bind(tenant.team().to_string()).bind(tenant.mode().as_str()).bind(id.to_string())
             .fetch_optional(&mut **db).await?);
-        let Some(row) = row else { return Ok(ProductWritten::NoSuchProduct) };
-        let old = Product::try_from(row)?;
-        let Some(changed) = change(&old) else { return tx.finish(Ok(1), old, once).await };
-        let product = Product { updated_at: now, ..changed };
+        row.map(Product::try_from).transpose()
+    }
+
+    async fn insert_product(&mut self, tenant: &Tenant, product: &Product) -> Result<()> {
         let fields = &product.fields;
-        let written = on!(&mut tx.0, db => sqlx::query(
+        on!(&mut self.0, db => sqlx::query(
+            "INSERT INTO products (id, team_id, mode, status, name, unit_price, currency, description, sku, tax_rate, \
+                                   kind, unit_of_measure, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
+            .bind(product.id.to_string()).bind(tenant.team().to_string()).bind(tenant.mode().as_str())
+            .bind(product.status.as_str()).bind(fields.name.as_str()).bind(fields.unit_price.stored())
+            .bind(fields.currency.code()).bind(fields.description.as_ref().map(Description::as_str))
+            .bind(fields.sku.as_ref().map(Sku::as_str)).bind(fields.tax_rate.map(TaxRate::stored))
+            .bind(fields.kind.as_str()).bind(fields.unit_of_measure.as_str())
+            .bind(product.created_at.ms()).bind(product.updated_at.ms())
+            .execute(&mut **db).await?.rows_affected());
+        Ok(())
+    }
+
+    async fn update_product(&mut self, tenant: &Tenant, product: &Product) -> Result<()> {
+        let fields = &product.fields;
+        on!(&mut self.0, db => sqlx::query(
             "UPDATE products SET status = $4, name = $5, unit_price = $6, currency = $7, description = $8, sku = $9, \
                     tax_rate = $10, kind = $11, unit_of_measure = $12, updated_at = $13 \
              WHERE team_id = $1 AND mode = $2 AND id = $3")
-            .bind(tenant.team().to_string()).bind(tenant.mode().as_str()).bind(id.to_string())
+            .bind(tenant.team().to_string()).bind(tenant.mode().as_str()).bind(product.id.to_string())
             .bind(product.status.as_str()).bind(fields.name.as_str()).bind(fields.unit_price.stored())
             .bind(fields.currency.code()).bind(fields.description.as_ref().map(Description::as_str))
             .bind(fields.sku.as_ref().map(Sku::as_str)).bind(fields.tax_rate.map(TaxRate::stored))
             .bind(fields.kind.as_str()).bind(fields.unit_of_measure.as_str()).bind(product.updated_at.ms())
-            .execute(&mut **db).await.map(|done| done.rows_affected()));
-        tx.finish(written, product, once).await
+            .execute(&mut **db).await?.rows_affected());
+        Ok(())
     }
-}
 
-impl Tx {
+    /// Notes what a member did, and commits.
+    async fn note(
+        mut self,
+        editor: &Editor,
+        mode: Mode,
+        action: Action,
+        product: &Product,
+        stamp: &Stamp,
+        written: Result<()>,
+    ) -> Result<ProductWritten> {
+        match written {
+            Err(StoreError::Conflict(_)) => return Ok(ProductWritten::SkuTaken),
+            other => other?,
+        };
+        let detail = format!("\"{}\" ({})", product.fields.name.as_str(), mode.as_str());
+        self.audit(&stamp.event(0, editor.team(), action, product.id, detail)).await?;
+        self.commit().await?;
+        Ok(ProductWritten::Done(product.clone()))
+    }
+
     async fn claim_once(&mut self, once: Once<'_>, now: Timestamp) -> Result<Option<Repeat>> {
         match once {
             Some((call, _)) => self.claim(call, now).await,
@@ -173,8 +279,8 @@ impl Tx {
     }
 
     /// Keeps the answer if the call is to be done once, and commits. What was refused leaves nothing, no claim either.
-    async fn finish(mut self, written: sqlx::Result<u64>, product: Product, once: Once<'_>) -> Result<ProductWritten> {
-        match written.map_err(StoreError::from) {
+    async fn finish(mut self, written: Result<()>, product: Product, once: Once<'_>) -> Result<ProductWritten> {
+        match written {
             // Ids are new and ours, so only the SKU can collide.
             Err(StoreError::Conflict(_)) => return Ok(ProductWritten::SkuTaken),
             other => other?,
@@ -184,6 +290,16 @@ impl Tx {
         }
         self.commit().await?;
         Ok(ProductWritten::Done(product))
+    }
+}
+
+impl Page<Product> {
+    /// One row more than asked tells whether there is more.
+    fn read(mut rows: Vec<Row>, limit: Limit) -> Result<Self> {
+        let wanted = usize::from(limit.get());
+        let has_more = rows.len() > wanted;
+        rows.truncate(wanted);
+        Ok(Self { items: rows.into_iter().map(Product::try_from).collect::<Result<_>>()?, has_more })
     }
 }
 

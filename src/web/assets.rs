@@ -26,6 +26,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     let [bundle, style] = swagger_ui(["swagger-ui-bundle.js", "swagger-ui.css"]);
     vec![
         asset("site.css", css, Bytes::from_static(include_bytes!("../../assets/site.css"))),
+        asset("keyhouse.js", js, Bytes::from_static(include_bytes!("../../assets/keyhouse.js"))),
         asset("reference.js", js, Bytes::from_static(include_bytes!("../../assets/reference.js"))),
         asset("icon.svg", "image/svg+xml", Bytes::from_static(include_bytes!("../../assets/icon.svg"))),
         asset("swagger-ui-bundle.js", js, bundle),

@@ -116,6 +116,11 @@ impl ApiError {
         Self { details, ..Self::new(ErrorCode::ValidationFailed) }
     }
 
+    /// What went wrong, in a sentence.
+    pub fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or(self.code.sentence())
+    }
+
     /// The body, once the request's id is at hand.
     pub fn speak(&self, request_id: RequestId) -> Vec<u8> {
         #[derive(Serialize)]
@@ -134,7 +139,7 @@ impl ApiError {
         let body = Body {
             r#type: self.code.kind(),
             code: self.code.code(),
-            message: self.message.as_deref().unwrap_or(self.code.sentence()),
+            message: self.message(),
             request_id: request_id.to_string(),
             details: &self.details,
         };

@@ -122,6 +122,11 @@ impl Query {
             .unwrap_or_default())
     }
 
+    /// The text of a parameter as it stands first; empty if it is not there. For pages, whose addresses people edit.
+    pub fn text(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
     /// The text of a parameter. Twice is a fault: which one counts?
     pub fn find(&self, name: &str) -> Result<Option<&str>, ApiError> {
         let mut found = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
@@ -219,7 +224,8 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
+/// Reads a body to its end: 413 beyond [`BODY_MAX`], 400 if it does not arrive.
+pub async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
     // A body that says it is too long is not read at all.
     if axum::body::HttpBody::size_hint(&body).lower() > BODY_MAX as u64 {
         return Err(ApiError::new(ErrorCode::PayloadTooLarge));

@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use tower::ServiceExt;
 
 use super::error::{ApiError, ErrorCode};
-use super::{Web, client};
+use super::{Web, client, dashboard};
 use crate::domain::ids::{KeyId, RequestId};
 
 /// Longest request target, in bytes; a longer one is 414.
@@ -60,6 +60,8 @@ impl Front {
         request.extensions_mut().insert(client);
 
         let is_api = in_tree(request.uri().path(), "/api/v1");
+        let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let wants_page = accepts.is_some_and(|accepts| accepts.contains("text/html"));
         let door = if is_api { &self.api } else { &self.site };
         let mut response = match check(&request) {
             Err(error) => error.into_response(),
@@ -72,8 +74,12 @@ impl Front {
 
         let error = response.extensions().get::<Arc<ApiError>>().cloned();
         if let Some(error) = &error {
-            let body = error.speak(id);
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            // Programs get the envelope, people a page.
+            let (body, media_type) = match is_api || !wants_page {
+                true => (error.speak(id), "application/json"),
+                false => (dashboard::error_page(error, id), "text/html; charset=utf-8"),
+            };
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
             *response.body_mut() = if method == Method::HEAD { Body::empty() } else { Body::from(body) };
         }

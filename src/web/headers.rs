@@ -1,7 +1,12 @@
 //! What every answer outside the API tells the browser: run nothing and load nothing but our own, and show it in no frame.
 
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
 use axum::response::Response;
+
+use super::Web;
+use crate::domain::site::PublicUrl;
 
 /// Pages run no inline script and take no inline style.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -11,10 +16,17 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub const REFERENCE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                                     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub async fn guard(mut response: Response) -> Response {
+pub async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert("permissions-policy", HeaderValue::from_static("camera=(), geolocation=(), microphone=()"));
+    // What is at an address depends on who asks, and errors on what they can read.
+    headers.append(header::VARY, HeaderValue::from_static("Accept, Cookie"));
+    if web.public_url.as_ref().is_some_and(PublicUrl::is_https) {
+        // Two years, as preload lists ask; not for subdomains, which are not ours to speak for.
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
+    }
     response
 }

@@ -3,6 +3,7 @@
 pub mod api;
 mod assets;
 mod client;
+pub mod dashboard;
 mod docs;
 pub mod error;
 mod extract;
@@ -13,6 +14,7 @@ mod headers;
 mod health;
 mod json;
 pub mod openapi;
+mod origin;
 pub mod server;
 mod verdict;
 
@@ -28,6 +30,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::domain::site::PublicUrl;
 use api::operations::operations;
 use error::{ApiError, ErrorCode};
 
@@ -37,6 +40,8 @@ pub struct Web {
     pub app: App,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Where browsers reach us, if the operator said.
+    pub public_url: Option<PublicUrl>,
     /// Turns true when the process has been asked to stop.
     pub stopping: watch::Receiver<bool>,
 }
@@ -66,9 +71,10 @@ pub fn front(web: Web) -> Front {
         .route("/docs/{page}", get(docs::page))
         .route("/llms.txt", get(docs::llms_txt))
         .route("/assets/{hash}/{name}", get(assets::get))
+        .merge(dashboard::routes(&web))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::map_response(headers::guard))
+        .layer(axum::middleware::from_fn_with_state(web.clone(), headers::guard))
         .layer(axum::middleware::from_fn(front::note_route))
         .with_state(web.clone());
     Front::new(web, api, site)

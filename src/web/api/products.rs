@@ -157,6 +157,10 @@ fn written(
     say: impl Fn(&Product) -> StoredAnswer,
 ) -> Result<Response, ApiError> {
     let (stored, replayed) = match outcome {
+        // No outcome of a key's call: that these can be told apart is for members.
+        Err(error @ (WriteProductError::Stale(_) | WriteProductError::NotAllowed)) => {
+            return Err(ApiError::new(ErrorCode::InternalError).because(error));
+        }
         Ok(Written::Now(product)) => (say(&product), false),
         Ok(Written::Before(answer)) => (answer, true),
         Err(WriteProductError::NoSuchProduct) => return Err(not_found()),

@@ -133,7 +133,7 @@ worlds! {
         let team = house.team("Acme").await;
         let key = house.key(&team, Mode::Test, Scope::ReadOnly).await;
         let answer = house.get("/api/v1/key").bearer(key.token.expose()).await;
-        shows!(answer.text(), @r#"{"data":{"id":"key_01m86e81e056bfarbej9ts276a","prefix":"pk_test_8nX","mode":"test","scope":"read_only","createdAt":"2026-11-24T09:30:00.000Z"}}"#);
+        shows!(answer.text(), @r#"{"data":{"id":"key_01m86e81e056bfar8m5wah876a","prefix":"pk_test_nX8","mode":"test","scope":"read_only","createdAt":"2026-11-24T09:30:00.000Z"}}"#);
     }
 
     async fn last_used_moves_in_the_background_and_on_admitted_calls_alone(house) {

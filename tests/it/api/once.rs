@@ -33,11 +33,11 @@ worlds! {
         content-length: 283
         content-type: application/json
         idempotent-replayed: true
-        location: /api/v1/products/01a20ce4-05c0-7299-9bd5-8c5d395a4873
+        location: /api/v1/products/01a20ce4-05c0-7299-9bd5-8c6f3fd36473
         x-content-type-options: nosniff
         x-request-id: req_…
 
-        {"data":{"id":"01a20ce4-05c0-7299-9bd5-8c5d395a4873","name":"Vane","unitPrice":1.5,"currency":"EUR","description":null,"sku":null,"taxRate":null,"type":"SERVICES","unitOfMeasure":"unit","status":"active","createdAt":"2026-11-24T09:30:00.000Z","updatedAt":"2026-11-24T09:30:00.000Z"}}
+        {"data":{"id":"01a20ce4-05c0-7299-9bd5-8c6f3fd36473","name":"Vane","unitPrice":1.5,"currency":"EUR","description":null,"sku":null,"taxRate":null,"type":"SERVICES","unitOfMeasure":"unit","status":"active","createdAt":"2026-11-24T09:30:00.000Z","updatedAt":"2026-11-24T09:30:00.000Z"}}
         "#);
         assert_eq!((again.status, &again.body, again.header("location")), (first.status, &first.body, first.header("location")));
         assert_eq!(count(&house, &token).await, 1);
@@ -133,7 +133,7 @@ worlds! {
         let first = post(&house, &token, "k", BODY).await;
         let other = open(&house.place, house.clock.clone(), 9).await;
         let (_stop, stopping) = tokio::sync::watch::channel(false);
-        let web = keyhouse::web::Web { app: other.clone(), trusted_proxies: [].into(), stopping };
+        let web = keyhouse::web::Web { app: other.clone(), trusted_proxies: [].into(), public_url: None, stopping };
         let restarted = House { app: other, front: keyhouse::web::front(web), ..house };
         let again = post(&restarted, &token, "k", BODY).await;
         assert_eq!((again.header("idempotent-replayed"), &again.body), (Some("true"), &first.body));

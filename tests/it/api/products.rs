@@ -29,11 +29,11 @@ worlds! {
         cache-control: no-store
         content-length: 289
         content-type: application/json
-        location: /api/v1/products/01a20ce4-05c0-7299-9bd5-8c5d395a4873
+        location: /api/v1/products/01a20ce4-05c0-7299-9bd5-8c6f3fd36473
         x-content-type-options: nosniff
         x-request-id: req_…
 
-        {"data":{"id":"01a20ce4-05c0-7299-9bd5-8c5d395a4873","name":"Anemometer","unitPrice":249,"currency":"EUR","description":null,"sku":null,"taxRate":null,"type":"SERVICES","unitOfMeasure":"unit","status":"active","createdAt":"2026-11-24T09:30:00.000Z","updatedAt":"2026-11-24T09:30:00.000Z"}}
+        {"data":{"id":"01a20ce4-05c0-7299-9bd5-8c6f3fd36473","name":"Anemometer","unitPrice":249,"currency":"EUR","description":null,"sku":null,"taxRate":null,"type":"SERVICES","unitOfMeasure":"unit","status":"active","createdAt":"2026-11-24T09:30:00.000Z","updatedAt":"2026-11-24T09:30:00.000Z"}}
         "#);
         let location = answer.header("location").unwrap();
         assert_eq!(house.get(location).bearer(&token).await.text(), answer.text());
@@ -45,7 +45,7 @@ worlds! {
             "unitOfMeasure": "metre", "type": "GOODS", "taxRate": 8.1, "sku": "CAB-6", "description": "",
             "currency": "CHF", "unitPrice": 0.0025, "name": "Kabel, geschirmt \ud83d\udd0c \"6\u00d7\" "
         }"#).await;
-        shows!(answer.text(), @r#"{"data":{"id":"01a20ce4-05c0-7299-9bd5-8c5d395a4873","name":"Kabel, geschirmt 🔌 \"6×\" ","unitPrice":0.0025,"currency":"CHF","description":"","sku":"CAB-6","taxRate":8.1,"type":"GOODS","unitOfMeasure":"metre","status":"active","createdAt":"2026-11-24T09:30:00.000Z","updatedAt":"2026-11-24T09:30:00.000Z"}}"#);
+        shows!(answer.text(), @r#"{"data":{"id":"01a20ce4-05c0-7299-9bd5-8c6f3fd36473","name":"Kabel, geschirmt 🔌 \"6×\" ","unitPrice":0.0025,"currency":"CHF","description":"","sku":"CAB-6","taxRate":8.1,"type":"GOODS","unitOfMeasure":"metre","status":"active","createdAt":"2026-11-24T09:30:00.000Z","updatedAt":"2026-11-24T09:30:00.000Z"}}"#);
         assert_eq!(house.get(answer.header("location").unwrap()).bearer(&token).await.text(), answer.text());
     }
 
@@ -84,7 +84,7 @@ worlds! {
 
         {"error":{"type":"invalid_request_error","code":"validation_failed","message":"Some fields are not valid; see details","request_id":"req_…","details":[{"field":"name","message":"must be given once"},{"field":"unitPrice","message":"must have at most 4 decimal places"},{"field":"currency","message":"must be an ISO 4217 currency code"},{"field":"description","message":"must be a string"},{"field":"sku","message":"must not contain NUL"},{"field":"taxRate","message":"must be at most 100"},{"field":"type","message":"must not be null"},{"field":"unitOfMeasure","message":"must be valid Unicode text"},{"field":"colour","message":"is not a field of a product"},{"field":"id","message":"is not a field of a product"}]}}
         "#);
-        shows!(create(&house, &token, "{}").await.text(), @r#"{"error":{"type":"invalid_request_error","code":"validation_failed","message":"Some fields are not valid; see details","request_id":"req_01m86e81e056bfarrq9sb9476a","details":[{"field":"name","message":"is required"},{"field":"unitPrice","message":"is required"},{"field":"currency","message":"is required"}]}}"#);
+        shows!(create(&house, &token, "{}").await.text(), @r#"{"error":{"type":"invalid_request_error","code":"validation_failed","message":"Some fields are not valid; see details","request_id":"req_01m86e81e056bfarrvsztdj76a","details":[{"field":"name","message":"is required"},{"field":"unitPrice","message":"is required"},{"field":"currency","message":"is required"}]}}"#);
     }
 
     async fn what_is_no_json_object_is_refused(house) {
@@ -154,7 +154,7 @@ worlds! {
         for key in [&live, &test, &other] {
             assert_eq!(create(&house, key.token.expose(), body).await.status, 201);
         }
-        shows!(create(&house, live.token.expose(), body).await.text(), @r#"{"error":{"type":"conflict_error","code":"sku_already_exists","message":"Another product has this SKU; SKUs are unique within a team and mode, archived products included","request_id":"req_01m86e81e056bfat8hn9zaw76a"}}"#);
+        shows!(create(&house, live.token.expose(), body).await.text(), @r#"{"error":{"type":"conflict_error","code":"sku_already_exists","message":"Another product has this SKU; SKUs are unique within a team and mode, archived products included","request_id":"req_01m86e81e056bfatg4n1z3e76a"}}"#);
         assert_eq!(create(&house, live.token.expose(), &body.replace("A-1", "a-1")).await.status, 201, "in exact case");
         for _ in 0..2 {
             assert_eq!(create(&house, live.token.expose(), r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#).await.status, 201);
@@ -246,7 +246,7 @@ worlds! {
         for query in ["after=", "after=x", "after=019ab359-5400-7234-99e2-6af37bc048d0", "after=%00"] {
             assert_eq!(code(query).await, "invalid_cursor", "{query}");
         }
-        shows!(house.get("/api/v1/products?limit=101").bearer(&token).await.text(), @r#"{"error":{"type":"invalid_request_error","code":"invalid_parameter","message":"The query parameter `limit` must be a number from 1 to 100","request_id":"req_01m86e81e056bfavab5m1zc76a"}}"#);
-        shows!(house.get("/api/v1/products?after=x").bearer(&token).await.text(), @r#"{"error":{"type":"invalid_request_error","code":"invalid_cursor","message":"The cursor in `after` is not from this list; start again without it","request_id":"req_01m86e81e056bfavcq4d81e76a"}}"#);
+        shows!(house.get("/api/v1/products?limit=101").bearer(&token).await.text(), @r#"{"error":{"type":"invalid_request_error","code":"invalid_parameter","message":"The query parameter `limit` must be a number from 1 to 100","request_id":"req_01m86e81e056bfavafnth3t76a"}}"#);
+        shows!(house.get("/api/v1/products?after=x").bearer(&token).await.text(), @r#"{"error":{"type":"invalid_request_error","code":"invalid_cursor","message":"The cursor in `after` is not from this list; start again without it","request_id":"req_01m86e81e056bfavcvmkq5w76a"}}"#);
     }
 }

@@ -39,6 +39,19 @@ impl<'a> Call<'a> {
         self.header("content-type", "application/json").body(body.to_owned())
     }
 
+    /// As a browser that is signed in.
+    pub fn cookie(self, cookie: &str) -> Self {
+        self.header("cookie", cookie)
+    }
+
+    /// A form, from one of our own pages.
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.header("content-type", "application/x-www-form-urlencoded")
+            .header("sec-fetch-site", "same-origin")
+            .body(body)
+    }
+
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
@@ -83,6 +96,18 @@ impl Answer {
 
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("ASCII"))
+    }
+
+    /// The session's cookie that the answer sets, as a browser sends it back.
+    pub fn cookie(&self) -> Option<String> {
+        let cookies = self.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
+        let session = cookies.filter_map(|cookie| cookie.split(';').next()).find(|cookie| cookie.contains("_session="));
+        session.map(str::to_owned)
+    }
+
+    /// Where the answer leads.
+    pub fn location(&self) -> &str {
+        self.header("location").unwrap_or_default()
     }
 
     /// Without the one thing in which two equal errors differ.

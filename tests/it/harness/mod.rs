@@ -15,7 +15,9 @@ use keyhouse::app::dice::Dice;
 use keyhouse::app::keys::Created;
 use keyhouse::app::limits::Limits;
 use keyhouse::domain::key::{KeyName, Mode, NewKey, Scope};
-use keyhouse::domain::team::{Email, KeyAdmin, Team, TeamName};
+use keyhouse::domain::person::Email;
+use keyhouse::domain::role::KeyAdmin;
+use keyhouse::domain::team::{Team, TeamName};
 use keyhouse::domain::timestamp::Timestamp;
 use keyhouse::store::{Location, Store};
 use keyhouse::web::{self, Front, Web};
@@ -136,7 +138,7 @@ impl House {
         let app = open_with(&place, clock.clone(), 1, limits).await;
         let (stop, stopping) = watch::channel(false);
         let trusted_proxies = ["192.0.2.1/32".parse().expect("a network")].into();
-        let front = web::front(Web { app: app.clone(), trusted_proxies, stopping });
+        let front = web::front(Web { app: app.clone(), trusted_proxies, public_url: None, stopping });
         Self { app, clock, front, place, stop }
     }
 
@@ -162,6 +164,14 @@ impl House {
     pub async fn live_token(&self) -> String {
         let team = self.team("Acme").await;
         self.key(&team, Mode::Live, Scope::ReadWrite).await.token.expose().to_owned()
+    }
+
+    /// A browser in which this person has just signed in, by a link: its cookie.
+    pub async fn browser(&self, email: &str) -> String {
+        let email = Email::parse(email).expect("an address");
+        let code = self.app.sign_in_link("tester", &email).await.expect("a link").expect("a person");
+        let answer = self.call("POST", &format!("/link/{}", code.expose())).form(&[]).await;
+        answer.cookie().unwrap_or_else(|| panic!("no session: {answer}"))
     }
 
     pub fn get(&self, path: &str) -> http::Call<'_> {

@@ -2,4 +2,5 @@
 
 mod refusals;
 mod statements;
+mod statements_of_people;
 mod twins;

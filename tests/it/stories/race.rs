@@ -43,7 +43,7 @@ worlds! {
         let one = house.app.keys_of(&team).await.unwrap()[4].key.id;
         house.app.revoke_key(&house.shell(&team), one).await.unwrap();
         assert_eq!(stampede(&house, &team, [4, 5]).await, (1, 59));
-        let audit = house.app.audit_of(&team, 1000).await.unwrap();
+        let audit = house.app.audit_of(&team, &Default::default(), None, 1000).await.unwrap();
         assert_eq!(audit.iter().filter(|event| event.action.as_str() == "key.created").count(), 11, "one event per change");
     }
 
@@ -69,7 +69,7 @@ worlds! {
                 let app = house.app.clone();
                 tokio::spawn(async move {
                     let name = keyhouse::domain::team::TeamName::parse("Acme").unwrap();
-                    let owner = keyhouse::domain::team::Email::parse("ada@example.com").unwrap();
+                    let owner = keyhouse::domain::person::Email::parse("ada@example.com").unwrap();
                     app.create_team("tester", &name, &owner).await.unwrap().slug.as_str().to_owned()
                 })
             })

@@ -1,0 +1,276 @@
+//! People's browsers: sign in, prove it again, sign out; and what a person says of themselves.
+
+use std::net::IpAddr;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use sha2::{Digest, Sha256};
+
+use super::App;
+use super::limits::{Guesses, network};
+pub use super::passwords::Busy;
+use crate::domain::audit::{By, Stamp};
+use crate::domain::ids::{PersonId, SessionId};
+use crate::domain::password::{Password, PasswordError, PasswordHash};
+use crate::domain::person::{Email, PersonName};
+use crate::domain::rate::RateLimit;
+use crate::domain::secret::Secret;
+use crate::domain::session::{AGE_MAX, Person, Session};
+use crate::store::{Credentials, EmailTaken, NewSession, StoreError};
+
+/// How far a session's last use may lag behind: one write per session and minute.
+const SEEN_LAG: Duration = Duration::from_secs(60);
+
+/// Wrong passwords from one network, for one account from one network, and for one account from everywhere.
+///
+/// The last is NIST's hundred (SP 800-63B-4, 3.2.2), and never counts against networks that the person has signed in
+/// from: strangers can't lock anybody out of their own office.
+static PER_NETWORK: LazyLock<RateLimit> = LazyLock::new(|| limit(30, 15 * 60));
+static PER_ACCOUNT_AND_NETWORK: LazyLock<RateLimit> = LazyLock::new(|| limit(10, 15 * 60));
+static PER_ACCOUNT: LazyLock<RateLimit> = LazyLock::new(|| limit(100, 24 * 60 * 60));
+
+fn limit(requests: u64, seconds: u64) -> RateLimit {
+    RateLimit::new(requests, Duration::from_secs(seconds)).expect("more than no guesses in more than a second")
+}
+
+/// Wrong passwords of the last while, in tables of fixed size. Accounts are known by a digest of the address that was
+/// typed, whether there is one of it or not.
+#[derive(Debug, Default)]
+pub struct SignInGuesses {
+    networks: Guesses<IpNet>,
+    accounts_and_networks: Guesses<[u8; 16]>,
+    accounts: Guesses<[u8; 16]>,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct Browser<'a> {
+    pub addr: IpAddr,
+    /// What it says it is, in a few words.
+    pub name: &'a str,
+}
+
+/// A session that has begun. Its secret goes into a cookie and nowhere else.
+#[derive(Debug)]
+pub struct Started {
+    pub person: PersonId,
+    pub secret: Secret,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// No such person, no password yet, or another password: one answer, in one time.
+    #[error("the address or the password is wrong")]
+    Wrong,
+    #[error("too many wrong passwords; wait {0} seconds")]
+    TooMany(u64),
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ChangePasswordError {
+    #[error(transparent)]
+    Unfit(#[from] PasswordError),
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+}
+
+impl From<Busy> for ChangePasswordError {
+    fn from(busy: Busy) -> Self {
+        Self::SignIn(busy.into())
+    }
+}
+
+impl From<StoreError> for ChangePasswordError {
+    fn from(error: StoreError) -> Self {
+        Self::SignIn(error.into())
+    }
+}
+
+impl App {
+    /// Begins a session by e-mail address and password.
+    pub async fn sign_in(&self, email: &str, password: &str, browser: Browser<'_>) -> Result<Started, SignInError> {
+        // What is no address is nobody's; it is counted and takes its time all the same.
+        let parsed = Email::parse(email).ok();
+        let account = parsed.as_ref().map_or_else(|| email.trim().to_lowercase(), Email::canonical);
+        let found = match &parsed {
+            Some(email) => self.store.person_by_email(email).await?,
+            None => None,
+        };
+        let (credentials, stored) = self.check_password(&account, found, password, browser.addr).await?;
+        let secret = self.secret();
+        let session = self.new_session(&secret, browser);
+        let stamp = self.personal_stamp(&credentials.person, browser);
+        // Changed in the very moment: then it is the old one that was typed.
+        if !self.store.sign_in(credentials.person.id, &stored, &session, &stamp).await? {
+            return Err(SignInError::Wrong);
+        }
+        Ok(Started { person: credentials.person.id, secret })
+    }
+
+    /// Whether a person's password was typed, within the limits for guessing. A failure is noted in their teams' logs.
+    pub(super) async fn check_password(
+        &self,
+        account: &str,
+        found: Option<Credentials>,
+        typed: &str,
+        addr: IpAddr,
+    ) -> Result<(Credentials, PasswordHash), SignInError> {
+        let now = self.clock.now();
+        let (network, guesses) = (network(addr), &self.sign_ins);
+        let digest = |text: &str| {
+            let mut short = [0; 16];
+            short.copy_from_slice(&Sha256::digest(text.as_bytes())[..16]);
+            short
+        };
+        let (here, anywhere) = (digest(&format!("{network} {account}")), digest(account));
+        // Counted before it is judged, and taken back if it was right: many at once get no more tries than one by one.
+        if let Some(wait) = guesses.networks.count(network, &PER_NETWORK, now) {
+            return Err(SignInError::TooMany(wait));
+        }
+        if let Some(wait) = guesses.accounts_and_networks.count(here, &PER_ACCOUNT_AND_NETWORK, now) {
+            guesses.networks.take_back(network);
+            return Err(SignInError::TooMany(wait));
+        }
+        let is_known_here = match &found {
+            Some(found) => {
+                let origins = self.store.origins_of(found.person.id, now.minus(AGE_MAX)).await?;
+                let near =
+                    |origin: &String| origin.parse().is_ok_and(|addr: IpAddr| super::limits::network(addr) == network);
+                origins.iter().any(near)
+            }
+            None => false,
+        };
+        if !is_known_here && let Some(wait) = guesses.accounts.count(anywhere, &PER_ACCOUNT, now) {
+            return Err(SignInError::TooMany(wait));
+        }
+        let stored = found.as_ref().and_then(|found| found.password.clone());
+        let is_it = self.hasher.verify(Password::typed(typed), stored.clone()).await;
+        // It was nobody's guess if it was not judged.
+        if !matches!(is_it, Ok(false)) {
+            guesses.networks.take_back(network);
+            guesses.accounts_and_networks.take_back(here);
+            if !is_known_here {
+                guesses.accounts.take_back(anywhere);
+            }
+        }
+        match (is_it?, found.zip(stored)) {
+            (true, Some(right)) => Ok(right),
+            (_, known) => {
+                if let Some((credentials, _)) = known {
+                    // By nobody: who typed it is just what is not known.
+                    let by = By { person: None, name: format!("Somebody as {}", credentials.person.email) };
+                    let stamp = self.stamp(by, &addr.to_string());
+                    self.store.note_failed_sign_in(credentials.person.id, &stamp).await?;
+                }
+                Err(SignInError::Wrong)
+            }
+        }
+    }
+
+    /// The good session of a cookie's secret, and whose it is. Notes its use at most once a minute.
+    pub async fn session(&self, secret: &Secret) -> Result<Option<(Session, Person)>, StoreError> {
+        let now = self.clock.now();
+        let found = self.store.session_by_secret(&secret.hash()).await?;
+        let Some((mut session, person)) = found.filter(|(session, _)| session.is_good(now)) else { return Ok(None) };
+        if session.seen_at.plus(SEEN_LAG) <= now {
+            self.store.touch_session(session.id, now).await?;
+            session.seen_at = now;
+        }
+        Ok(Some((session, person)))
+    }
+
+    /// Whether the session's person has lately proved who they are.
+    pub fn is_fresh(&self, session: &Session) -> bool {
+        session.is_fresh(self.clock.now())
+    }
+
+    /// Proves once more who sits there. The session goes on under a new secret.
+    pub async fn prove(
+        &self,
+        session: &Session,
+        person: &Person,
+        password: &str,
+        browser: Browser<'_>,
+    ) -> Result<Secret, SignInError> {
+        let found = self.store.person(person.id).await?;
+        let (_, stored) = self.check_password(&person.email.canonical(), found, password, browser.addr).await?;
+        let secret = self.secret();
+        let done = self.store.prove_session(person.id, &stored, session.id, secret.hash(), self.clock.now()).await?;
+        done.then_some(secret).ok_or(SignInError::Wrong)
+    }
+
+    pub async fn sessions_of(&self, person: &Person) -> Result<Vec<Session>, StoreError> {
+        let now = self.clock.now();
+        let mut sessions = self.store.sessions_of(person.id).await?;
+        sessions.retain(|session| session.is_good(now));
+        Ok(sessions)
+    }
+
+    /// Ends one of a person's sessions, or all of them.
+    pub async fn sign_out(
+        &self,
+        person: &Person,
+        one: Option<SessionId>,
+        browser: Browser<'_>,
+    ) -> Result<u64, StoreError> {
+        self.store.end_sessions(person.id, one, &self.personal_stamp(person, browser)).await
+    }
+
+    /// Sets a new password: every browser is signed out, and this one gets a new session.
+    pub async fn change_password(
+        &self,
+        person: &Person,
+        old: &str,
+        new: &str,
+        browser: Browser<'_>,
+    ) -> Result<Started, ChangePasswordError> {
+        let new = Password::choose(new, &[person.email.as_str(), person.email.local_part(), person.name.as_str()])?;
+        let found = self.store.person(person.id).await?;
+        let (_, stored) = self.check_password(&person.email.canonical(), found, old, browser.addr).await?;
+        let new = self.hash_password(new).await?;
+        let secret = self.secret();
+        let session = self.new_session(&secret, browser);
+        let stamp = self.personal_stamp(person, browser);
+        if !self.store.change_password(person.id, &stored, &new, &session, &stamp).await? {
+            return Err(SignInError::Wrong.into());
+        }
+        Ok(Started { person: person.id, secret })
+    }
+
+    pub async fn change_profile(
+        &self,
+        person: &Person,
+        name: &PersonName,
+        email: &Email,
+        browser: Browser<'_>,
+    ) -> Result<Result<(), EmailTaken>, StoreError> {
+        self.store.change_profile(person.id, name, email, &self.personal_stamp(person, browser)).await
+    }
+
+    /// Deletes what of sessions and links nobody needs any more; says how many rows that were.
+    pub async fn purge_ways_in(&self) -> Result<u64, StoreError> {
+        let now = self.clock.now();
+        let sessions = super::in_batches(|batch| self.store.purge_sessions(now, batch)).await?;
+        Ok(sessions + super::in_batches(|batch| self.store.purge_links(now, batch)).await?)
+    }
+
+    pub(super) async fn hash_password(&self, password: Password) -> Result<PasswordHash, Busy> {
+        let mut salt = [0; 16];
+        self.dice.fill(&mut salt);
+        self.hasher.hash(password, salt).await
+    }
+
+    pub(super) fn new_session<'a>(&self, secret: &Secret, browser: Browser<'a>) -> NewSession<'a> {
+        NewSession { id: SessionId::new(self.ids.seed()), secret: secret.hash(), browser: browser.name }
+    }
+
+    pub(super) fn personal_stamp(&self, person: &Person, browser: Browser<'_>) -> Stamp {
+        let by = By { person: Some(person.id), name: person.name.as_str().to_owned() };
+        self.stamp(by, &browser.addr.to_string())
+    }
+}

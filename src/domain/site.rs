@@ -1,0 +1,63 @@
+//! Where this Keyhouse is reached from outside.
+
+use std::fmt;
+
+/// `http://` or `https://` with a host and perhaps a port, as an `Origin` header has it: no path, lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be https:// or http:// and a host, perhaps with a port, and no path: https://keys.example.com")]
+pub struct PublicUrlError;
+
+impl PublicUrl {
+    pub fn parse(text: &str) -> Result<Self, PublicUrlError> {
+        let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
+        let (scheme, rest) = text.split_once("://").ok_or(PublicUrlError)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        if !matches!(scheme, "http" | "https") || rest.is_empty() || rest.starts_with(':') || !rest.chars().all(plain) {
+            return Err(PublicUrlError);
+        }
+        // A browser leaves the port out of an origin where it is the scheme's own.
+        let usual = if scheme == "https" { ":443" } else { ":80" };
+        Ok(Self(format!("{scheme}://{}", rest.strip_suffix(usual).unwrap_or(rest))))
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
+    /// The value of the `Origin` header of pages from here.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_an_origin() {
+        for (text, origin) in [
+            ("https://keys.example.com", "https://keys.example.com"),
+            ("https://Keys.Example.com/", "https://keys.example.com"),
+            ("https://keys.example.com:443", "https://keys.example.com"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("http://[::1]:80", "http://[::1]"),
+        ] {
+            assert_eq!(PublicUrl::parse(text).unwrap().as_str(), origin);
+        }
+        for text in
+            ["", "keys.example.com", "ftp://x", "https://", "https://x/y", "https://a@b", "https://x?y", "https://:80"]
+        {
+            assert!(PublicUrl::parse(text).is_err(), "{text}");
+        }
+    }
+}

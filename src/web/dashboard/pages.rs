@@ -1,0 +1,192 @@
+//! What all pages share: the frame around them, moments, and the pages that stand in for others.
+
+use askama::Template;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::form::{Faults, Form};
+use super::visitor::{Holds, SignedIn};
+use crate::domain::audit::By;
+use crate::domain::ids::RequestId;
+use crate::domain::role::{Role, Seat};
+use crate::domain::team::{Member, Team};
+use crate::domain::timestamp::Timestamp;
+use crate::web::assets;
+use crate::web::error::{ApiError, ErrorCode};
+
+/// What stands around a page of somebody signed in.
+pub struct Frame {
+    /// The specific part first: "API keys · Acme".
+    pub title: String,
+    /// Which entry of the side bar this is.
+    pub section: &'static str,
+    pub person: String,
+    pub team: Option<FrameTeam>,
+    /// The person's other teams: name and address.
+    pub others: Vec<(String, String)>,
+    /// What has just been done.
+    pub done: String,
+}
+
+pub struct FrameTeam {
+    pub name: String,
+    /// `/t/acme`
+    pub base: String,
+    pub administers: bool,
+}
+
+impl Frame {
+    /// Within a team.
+    pub fn of<R>(holds: &Holds<R>, title: &str, section: &'static str) -> Self {
+        let team = &holds.seat.team;
+        let others = holds.teams.iter().filter(|(other, _)| other.id != team.id);
+        Self {
+            title: format!("{title} · {}", team.name.as_str()),
+            section,
+            person: holds.seat.person.name.as_str().to_owned(),
+            team: Some(FrameTeam {
+                name: team.name.as_str().to_owned(),
+                base: holds.at(""),
+                administers: holds.seat.role.administers(),
+            }),
+            others: others.map(|(team, _)| entry(team)).collect(),
+            done: String::new(),
+        }
+    }
+
+    /// Outside any.
+    pub fn personal(signed_in: &SignedIn, teams: &[(Team, Role)], title: &str, section: &'static str) -> Self {
+        Self {
+            title: title.to_owned(),
+            section,
+            person: signed_in.person.name.as_str().to_owned(),
+            team: None,
+            others: teams.iter().map(|(team, _)| entry(team)).collect(),
+            done: String::new(),
+        }
+    }
+
+    pub fn saying(self, done: impl Into<String>) -> Self {
+        Self { done: done.into(), ..self }
+    }
+}
+
+fn entry(team: &Team) -> (String, String) {
+    (team.name.as_str().to_owned(), format!("/t/{}", team.slug.as_str()))
+}
+
+/// A time as pages tell it: in words, with the exact one to be had. Escaped already.
+#[derive(Template)]
+#[template(ext = "html", source = r#"<time datetime="{{ iso }}" title="{{ exact }}">{{ words }}</time>"#)]
+pub struct Moment {
+    words: String,
+    iso: String,
+    exact: String,
+}
+
+impl Moment {
+    pub fn past(at: Timestamp, now: Timestamp) -> Self {
+        Self { words: at.ago(now), iso: at.to_string(), exact: at.exact() }
+    }
+
+    pub fn future(at: Timestamp, now: Timestamp) -> Self {
+        Self { words: at.ahead(now), iso: at.to_string(), exact: at.exact() }
+    }
+}
+
+/// A page, or the error that kept it from being made.
+pub fn page(status: StatusCode, template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response(),
+        Err(error) => ApiError::new(ErrorCode::InternalError).because(error).into_response(),
+    }
+}
+
+pub fn ok(template: &impl Template) -> Response {
+    page(StatusCode::OK, template)
+}
+
+/// A form again, with what is wrong with it.
+pub fn form(faults: &Faults, template: &impl Template) -> Response {
+    page(if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, template)
+}
+
+/// Who did it, as lists show it.
+pub fn name_of(by: &By, has_left: bool) -> String {
+    if has_left { format!("{} (no longer in the team)", by.name) } else { by.name.clone() }
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    title: &'a str,
+    message: &'a str,
+    request_id: String,
+    status: u16,
+}
+
+/// What people read where programs read the envelope.
+pub fn error_page(error: &ApiError, id: RequestId) -> Vec<u8> {
+    let title = match error.code.status() {
+        404 => "There is nothing here",
+        405 => "This page can't be used like that",
+        429 => "Too many requests",
+        500 => "Something went wrong on our side",
+        503 => "Keyhouse can't answer right now",
+        _ => "This did not work",
+    };
+    let page = ErrorPage { title, message: error.message(), request_id: id.to_string(), status: error.code.status() };
+    page.render().map_or_else(|_| error.speak(id), String::into_bytes)
+}
+
+#[derive(Template)]
+#[template(path = "forbidden.html")]
+struct ForbiddenPage<'a> {
+    team: &'a str,
+    base: String,
+    role: &'static str,
+    admins: &'a [Member],
+}
+
+/// The page belongs to those with another role: whom to ask.
+pub fn forbidden(seat: &Seat, admins: &[Member]) -> Response {
+    let base = format!("/t/{}", seat.team.slug.as_str());
+    let page_of = ForbiddenPage { team: seat.team.name.as_str(), base, role: seat.role.label(), admins };
+    page(StatusCode::FORBIDDEN, &page_of)
+}
+
+#[derive(Template)]
+#[template(path = "confirm.html")]
+struct ConfirmPage<'a> {
+    action: &'a str,
+    email: &'a str,
+    has_password: bool,
+    fields: Vec<(&'a str, &'a str)>,
+    fault: &'a str,
+}
+
+/// Asks for the password before a form goes on; what the form holds goes along.
+pub fn confirm(signed_in: &SignedIn, form: &Form, fault: &str) -> Response {
+    let page_of = ConfirmPage {
+        action: &signed_in.visitor.place,
+        email: signed_in.person.email.as_str(),
+        has_password: signed_in.person.has_password,
+        fields: form.repeatable(),
+        fault,
+    };
+    page(StatusCode::FORBIDDEN, &page_of)
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct MessagePage<'a> {
+    title: &'a str,
+    message: &'a str,
+    action: &'a str,
+    href: &'a str,
+}
+
+/// One thing to say, and where to go on.
+pub fn message(status: StatusCode, title: &str, message: &str, (action, href): (&str, &str)) -> Response {
+    page(status, &MessagePage { title, message, action, href })
+}
