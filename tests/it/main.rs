@@ -6,6 +6,7 @@ mod harness;
 
 mod api;
 mod cli;
+mod dashboard;
 mod laws;
 mod store;
 mod stories;

@@ -52,6 +52,10 @@ impl<'a> Call<'a> {
             .body(body)
     }
 
+    pub fn request(self) -> Request<Body> {
+        self.request.body(self.body).expect("a request")
+    }
+
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
@@ -63,7 +67,12 @@ impl<'a> IntoFuture for Call<'a> {
     type IntoFuture = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { self.house.answer(self.request.body(self.body).expect("a request")).await })
+        Box::pin(async move {
+            {
+                let house = self.house;
+                house.answer(self.request()).await
+            }
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 pub mod http;
 pub mod postgres;
 pub mod process;
+#[allow(dead_code, reason = "not every binary races")]
+pub mod races;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -184,6 +186,11 @@ impl House {
 
     pub fn call(&self, method: &str, path: &str) -> http::Call<'_> {
         http::Call::new(self, method, path)
+    }
+
+    /// As [`House::answer`], from another peer: the listed proxy, say.
+    pub async fn answer_from(&self, peer: [u8; 4], call: http::Call<'_>) -> Answer {
+        Answer::read(self.front.answer(SocketAddr::from((peer, 40_000)), call.request()).await).await
     }
 
     pub async fn answer(&self, request: Request<Body>) -> Answer {
