@@ -88,7 +88,6 @@ const load = async (url, options = {}) => {
 
 // Puts another page in place of this one, without its side effects on scrolling and focus.
 const replace = ({ page, url }) => {
-    const main = find(page, "main");
     for (const selector of ["main", "#nav"]) {
         const [old, fresh] = [find(document, selector), find(page, selector)];
         if (old && fresh) old.replaceChildren(...fresh.childNodes);
@@ -103,9 +102,9 @@ const replace = ({ page, url }) => {
     const done = find(document, ".done");
     if (done) say(done.textContent);
     const row = about && document.getElementById(about);
-    const target = row ? find(row, "summary") : find(document, "main h1");
+    const target = (row && find(row, "summary")) ?? find(document, "main h1") ?? find(document, "main");
     opener = null;
-    (target ?? main)?.focus();
+    target?.focus();
 };
 
 const visit = async (url) => {

@@ -10,6 +10,7 @@ mod harness;
 mod front_line;
 mod load;
 mod outages;
+mod races;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,11 @@ const DRILLS: &[Drill] = &[
         name: "PostgreSQL frozen for 20 s under 50 calls a second",
         promised: "200 or 503, each in 5 s, normal in 5 s",
         run: outages::postgres_frozen,
+    },
+    Drill {
+        name: "two deeds on one team at once: every pair, 500 rounds, both engines",
+        promised: "one owner, and a deed that is done",
+        run: races::one_owner,
     },
     Drill {
         name: "SQLite on a full disk",

@@ -1,13 +1,16 @@
 //! Files for the browser, embedded: our own, and Swagger UI out of the crate that carries it. Served under the hash of
-//! what they hold, so that a browser may keep them for good.
+//! what they hold, so that a browser may keep them for good, and compressed once. Pages are not: what is secret and what
+//! a stranger chose must not be squeezed together.
 
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Write};
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
 use axum::extract::Path;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use super::error::{ApiError, ErrorCode};
@@ -17,6 +20,7 @@ struct Asset {
     media_type: &'static str,
     hash: String,
     bytes: Bytes,
+    gzipped: Bytes,
 }
 
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
@@ -37,7 +41,9 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 fn asset(name: &'static str, media_type: &'static str, bytes: Bytes) -> Asset {
     let digest = Sha256::digest(&bytes);
     let hash = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    Asset { name, media_type, hash, bytes }
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    let gzipped = gzip.write_all(&bytes).and_then(|()| gzip.finish()).expect("a vector takes everything");
+    Asset { name, media_type, hash, bytes, gzipped: gzipped.into() }
 }
 
 /// # Panics
@@ -67,13 +73,18 @@ pub fn url(name: &str) -> String {
     format!("/assets/{}/{name}", asset.hash)
 }
 
-pub async fn get(Path((hash, name)): Path<(String, String)>) -> Response {
+pub async fn get(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name && asset.hash == hash) else {
         return ApiError::new(ErrorCode::RouteNotFound).into_response();
     };
-    let headers = [
+    let lasting = [
         (header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type)),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+        (header::VARY, HeaderValue::from_static("Accept-Encoding")),
     ];
-    (headers, asset.bytes.clone()).into_response()
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match accepted.split(',').any(|coding| coding.trim() == "gzip") {
+        true => (lasting, [(header::CONTENT_ENCODING, "gzip")], asset.gzipped.clone()).into_response(),
+        false => (lasting, asset.bytes.clone()).into_response(),
+    }
 }

@@ -22,8 +22,8 @@ pub async fn guard(State(web): State<Web>, request: Request, next: Next) -> Resp
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert("permissions-policy", HeaderValue::from_static("camera=(), geolocation=(), microphone=()"));
-    // What is at an address depends on who asks, and errors on what they can read.
-    headers.append(header::VARY, HeaderValue::from_static("Accept, Cookie"));
+    // What a page holds depends on who asks, and an error on what they can read.
+    headers.entry(header::VARY).or_insert(HeaderValue::from_static("Accept, Cookie"));
     if web.public_url.as_ref().is_some_and(PublicUrl::is_https) {
         // Two years, as preload lists ask; not for subdomains, which are not ours to speak for.
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
