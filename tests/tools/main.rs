@@ -6,6 +6,7 @@
 #[allow(dead_code, unused_imports, unused_macros, reason = "this binary needs a part of the harness")]
 mod harness;
 
+mod dashboard;
 mod docs;
 
 use std::path::{Path, PathBuf};

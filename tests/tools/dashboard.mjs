@@ -1,0 +1,533 @@
+// The dashboard's stories in a real browser: by mouse, by keyboard alone, without JavaScript; who may what; what happens
+// when the session ends, the network fails, a button is pressed twice; and that a token is never shown again. `NAME` is
+// the name that the browser knows the server by: what works on localhost only is found by another.
+import { TOKEN, call, check, curl, fail, launch, open, pasted, start, story, tabTo, until } from "./dashboard_kit.mjs";
+
+const KEYS = "/settings/integrations/api-keys";
+const PASSWORD = "nine lives of a cat";
+const browser = await launch();
+const dialog = (page) => page.locator("dialog[open]");
+const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
+// Where the name is not trusted there is no clipboard to allow: copying goes by the selection.
+const allowCopying = async (page, base) => {
+    if (new URL(base).hostname === "127.0.0.1") await page.context().grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
+};
+const link = (page, name) => page.getByRole("link", { name, exact: true });
+
+// ---- From nothing to a revoked key, three ways.
+
+await story("by mouse", async () => {
+    const server = await start("serve");
+    const { base } = server;
+    const page = await open(browser, base, { expected: ["422"] });
+    await allowCopying(page, base);
+    await page.goto(server.here(server.setUpLink));
+    await page.getByLabel("Your name").fill("Ada Quill");
+    await page.getByLabel("E-mail").fill("ada@example.com");
+    await page.getByLabel("Team name").fill("Larkspur");
+    await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+    await press(page, "Create account and team");
+    await page.waitForURL("**/t/larkspur/products");
+
+    await link(page, "Members").click();
+    await link(page, "Invite member").click();
+    await dialog(page).getByLabel("E-mail").fill("ben@example.com");
+    await dialog(page).getByRole("radio", { name: /^Admin/ }).check();
+    await press(page, "Make invitation");
+    await press(page, "Copy link");
+    await page.getByText("✓ Copied").waitFor();
+    const invitation = await pasted(page);
+    check(invitation.startsWith(`${base}/link/`), `the invitation's link is ${invitation}`);
+    await link(page, "Done").click();
+    await page.getByRole("row", { name: /ben@example.com/ }).waitFor();
+
+    const ben = await open(browser, base);
+    await ben.goto(invitation);
+    await ben.getByLabel("Your name").fill("Ben Okafor");
+    await ben.getByLabel("Password", { exact: true }).fill(PASSWORD);
+    await press(ben, "Join team");
+    await ben.waitForURL("**/t/larkspur/products");
+    await link(ben, "Settings").click();
+    await ben.getByRole("heading", { name: "Settings" }).waitFor();
+
+    await link(page, "Settings").click();
+    await link(page, "Integrations").click();
+    await link(page, "Public API").click();
+    await page.getByText("No keys yet").waitFor();
+    await link(page, "Create API Key").click();
+    await page.getByLabel("Key name").fill("Production backend");
+    await page.getByRole("radio", { name: /^Live/ }).check();
+    await page.getByRole("radio", { name: /^Read & Write/ }).check();
+    await press(page, "Create key");
+    await press(page, "Copy token");
+    await page.getByText("✓ Copied").waitFor();
+    const token = await pasted(page);
+    check(TOKEN.test(token) && token.length === 50, "the token is what is copied");
+    await page.getByRole("button", { name: "Copy cURL line" }).click();
+    await until("the cURL line is copied", async () => (await pasted(page)).startsWith("curl"));
+    check(curl(await pasted(page), server) === 200, "the cURL line works as pasted");
+    // Where the name is no trusted one, that was the selection's doing.
+    check((await page.evaluate(() => navigator.clipboard === undefined)) === (process.env.NAME === "keyhouse.test"), "the clipboard is there, or is not");
+    await link(page, "I’ve saved it").click();
+    await page.getByRole("row", { name: /Production backend/ }).waitFor();
+    check((await dialog(page).count()) === 0, "the dialog is gone");
+
+    // A live key in use: its name must be typed.
+    await until("its last use shows", async () => {
+        await page.reload();
+        return (await page.getByText("Never used").count()) === 0;
+    });
+    await page.getByLabel("Actions for Production backend").click();
+    await link(page, "Revoke").click();
+    await page.getByLabel(/^This key is in use/).fill("production");
+    await press(page, "Revoke key");
+    await page.getByText("This is not the key's name").waitFor();
+    check((await call(server, token)) === 200, "a wrong name revokes nothing");
+    await page.getByLabel(/^This key is in use/).fill("Production backend");
+    await press(page, "Revoke key");
+    await page.locator(".done", { hasText: "Revoked Production backend" }).waitFor();
+    check((await call(server, token)) === 401, "a revoked key gets 401");
+    await page.getByRole("row", { name: /Production backend.*Ada Quill/ }).waitFor();
+
+    await press(page, "Sign out");
+    await page.getByText("You are signed out").waitFor();
+    await page.getByLabel("E-mail").fill("ada@example.com");
+    await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+    await press(page, "Sign in");
+    await page.waitForURL("**/t/larkspur/products");
+});
+
+await story("by keyboard", async () => {
+    const server = await start("serve");
+    const { base } = server;
+    const page = await open(browser, base, { expected: ["422"] });
+    await allowCopying(page, base);
+    const { keyboard } = page;
+    const go = async (target, key = "Enter") => {
+        await tabTo(page, target);
+        await keyboard.press(key);
+    };
+    const type = async (target, text) => {
+        await tabTo(page, target);
+        await keyboard.type(text);
+    };
+    const focused = async (target, why) => {
+        await target.waitFor();
+        await until(`the focus is on ${why}`, () => target.evaluate((node) => node === document.activeElement), 10_000);
+    };
+    await page.goto(server.here(server.setUpLink));
+    await focused(page.getByLabel("Your name"), "the first field");
+    await keyboard.type("Ada Quill");
+    await type(page.getByLabel("E-mail"), "ada@example.com");
+    await type(page.getByLabel("Team name"), "Larkspur");
+    await type(page.getByLabel("Password", { exact: true }), PASSWORD);
+    await keyboard.press("Enter");
+    await page.waitForURL("**/t/larkspur/products");
+
+    await keyboard.press("Tab");
+    await focused(link(page, "Skip to the content"), "the way past the side bar");
+    await go(link(page, "Members"));
+    await page.waitForURL("**/members");
+    await go(link(page, "Invite member"));
+    await focused(dialog(page).getByLabel("E-mail"), "the dialog's first field");
+    await keyboard.type("ben@example.com");
+    await keyboard.press("Tab");
+    await keyboard.press("Space");
+    await keyboard.press("ArrowDown");
+    check(await page.getByRole("radio", { name: /^Manager/ }).isChecked(), "arrows choose a role");
+    await keyboard.press("Enter");
+    await focused(page.getByRole("button", { name: /Copy link/ }), "Copy link");
+    await go(link(page, "Done"));
+    await page.getByRole("row", { name: /ben@example.com/ }).waitFor();
+
+    await go(link(page, "Integrations"));
+    await page.waitForURL("**/integrations");
+    await go(link(page, "Public API"));
+    await page.waitForURL("**/api-keys");
+    const create = link(page, "Create API Key");
+    await go(create);
+    await focused(page.getByLabel("Key name"), "the name");
+    await keyboard.press("Escape");
+    await dialog(page).waitFor({ state: "detached" });
+    await focused(create, "what opened the dialog");
+    await keyboard.press("Enter");
+    await focused(page.getByLabel("Key name"), "the name");
+    await keyboard.type("Robot");
+    await keyboard.press("Tab");
+    await keyboard.press("Space");
+    await keyboard.press("Tab");
+    await keyboard.press("Space");
+    // Whatever is behind the dialog is out of reach.
+    for (let n = 0; n < 12; n++) {
+        await keyboard.press("Tab");
+        check(await page.evaluate(() => !document.activeElement.closest("main, nav")), "Tab leaves the dialog");
+    }
+    await go(page.getByRole("button", { name: "Create key" }));
+    const copy = page.getByRole("button", { name: "Copy token" });
+    await focused(copy, "Copy token");
+
+    // Leaving without a copy is asked about.
+    await keyboard.press("Escape");
+    await focused(page.getByRole("button", { name: "Keep open" }), "Keep open");
+    await keyboard.press("Enter");
+    await focused(copy, "Copy token again");
+    await keyboard.press("Enter");
+    await page.getByText("✓ Copied").waitFor();
+    const token = await pasted(page);
+    check(TOKEN.test(token), "the keyboard copies the token");
+    check((await call(server, token)) === 200, "the copied token works");
+    await keyboard.press("Escape");
+    await dialog(page).waitFor({ state: "detached" });
+    const menu = page.getByLabel("Actions for Robot");
+    await focused(menu, "the new key's row");
+    await keyboard.press("ArrowDown");
+    await focused(link(page, "Rename"), "the menu's first item");
+    await keyboard.press("Escape");
+    await focused(menu, "the menu's button");
+    await keyboard.press("Enter");
+    await keyboard.press("ArrowDown");
+    await keyboard.press("Enter");
+    await focused(page.getByLabel("Key name"), "the name");
+    await keyboard.press("Control+A");
+    await keyboard.type("Robot two");
+    await keyboard.press("Enter");
+    await page.locator(".done", { hasText: "Renamed to Robot two" }).waitFor();
+    await focused(page.getByLabel("Actions for Robot two"), "the renamed key's row");
+    await keyboard.press("Enter");
+    await keyboard.press("r");
+    await keyboard.press("End");
+    await focused(link(page, "Revoke"), "the last item");
+    await keyboard.press("Enter");
+    await focused(link(page, "Keep key"), "the harmless button");
+    await go(page.getByRole("button", { name: "Revoke key" }));
+    await page.locator(".done", { hasText: "Revoked Robot two" }).waitFor();
+    check((await call(server, token)) === 401, "a revoked key gets 401");
+    check(await page.evaluate(() => Boolean(document.activeElement.closest("main"))), "after revoking the focus is nowhere");
+});
+
+await story("without JavaScript", async () => {
+    const server = await start("serve");
+    const { base } = server;
+    const page = await open(browser, base, { javaScriptEnabled: false, expected: ["409", "422", "ERR_CACHE_MISS"] });
+    await page.goto(server.here(server.setUpLink));
+    await page.getByLabel("Your name").fill("Ada Quill");
+    await page.getByLabel("E-mail").fill("ada@example.com");
+    await page.getByLabel("Team name").fill("Larkspur");
+    await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+    await press(page, "Create account and team");
+    await page.waitForURL("**/t/larkspur/products");
+
+    await link(page, "Members").click();
+    await link(page, "Invite member").click();
+    await page.getByLabel("E-mail").fill("ben@example.com");
+    await page.getByRole("radio", { name: /^Member/ }).check();
+    await press(page, "Make invitation");
+    const ben = await open(browser, base, { javaScriptEnabled: false });
+    await ben.goto(await page.locator("[data-secret]").innerText());
+    await ben.getByLabel("Your name").fill("Ben Okafor");
+    await ben.getByLabel("Password", { exact: true }).fill(PASSWORD);
+    await press(ben, "Join team");
+    await ben.waitForURL("**/t/larkspur/products");
+    await ben.context().close();
+
+    await link(page, "Integrations").click();
+    await link(page, "Public API").click();
+    await link(page, "Create API Key").click();
+    const unsent = page.url();
+    await page.getByLabel("Key name").fill("Cron");
+    await page.getByRole("radio", { name: /^Test/ }).check();
+    await page.getByRole("radio", { name: /^Read-only/ }).check();
+    await press(page, "Create key");
+    await page.getByText("Key created").waitFor();
+    const token = await page.locator("[data-secret]").first().innerText();
+    check(TOKEN.test(token), "the token is on the page");
+    check((await page.getByRole("button", { name: /^Copy/ }).count()) === 0, "buttons that can't work are not there");
+    check(curl(await page.locator("[data-secret]").last().innerText(), server) === 200, "the cURL line works");
+
+    // The same form again, as the browser sends it again.
+    const never = async (when) => {
+        await page.waitForLoadState();
+        check(!(await page.locator("html").innerHTML()).includes(token.slice(12)), `the token is shown again: ${when}`);
+    };
+    await link(page, "How to use it").click();
+    await page.waitForURL("**/docs/authentication");
+    // Browsers ask before they send a form again; here nobody answers.
+    const unasked = (error) => check(/ERR_CACHE_MISS/.test(error), `back or forward: ${error}`);
+    await page.goBack().catch(unasked);
+    await never("back from the docs");
+    await page.reload();
+    await page.getByText("This key exists").waitFor();
+    await never("reloaded");
+    await page.goBack();
+    await never("back");
+    await page.goForward().catch(unasked);
+    await never("forward");
+    await page.goto(unsent);
+    await never("there anew");
+    await page.goto(`${base}/t/larkspur${KEYS}`);
+    check((await page.getByLabel(/^Actions for/).count()) === 1, "one form makes one key");
+    await never("in the list");
+
+    await page.getByLabel("Actions for Cron").click();
+    await link(page, "Rename").click();
+    await page.getByLabel("Key name").fill("");
+    await page.getByLabel("Key name").evaluate((field) => field.form.setAttribute("novalidate", ""));
+    await press(page, "Rename key");
+    await page.locator("#name-fault").waitFor();
+    await page.getByLabel("Key name").fill("Cron, nightly");
+    await press(page, "Rename key");
+    await page.locator(".done", { hasText: "Renamed to Cron, nightly" }).waitFor();
+    await page.getByLabel("Actions for Cron, nightly").click();
+    await link(page, "Revoke").click();
+    await press(page, "Revoke key");
+    await page.locator(".done", { hasText: "Revoked Cron, nightly" }).waitFor();
+    check((await call(server, token)) === 401, "a revoked key gets 401");
+    await press(page, "Sign out");
+    await page.getByText("You are signed out").waitFor();
+});
+
+// ---- The demo's people.
+
+const demo = await start("demo");
+const { base, team } = demo;
+const at = (rest) => `${base}/t/${team.slug}${rest}`;
+
+// Signed in, with a password where it will be asked for.
+const enter = async (role, options) => {
+    const page = await open(browser, base, options);
+    await page.goto(demo.here(demo.people.find((person) => person.role === role).link));
+    await press(page, "Sign in");
+    await page.waitForURL("**/products");
+    return page;
+};
+const active = () => demo.shell("key", "list", "--team", team.slug);
+const count = (name) => JSON.stringify(active()).split(`"${name}"`).length - 1;
+const fillKey = async (page, name, mode = "Test") => {
+    await page.getByLabel("Key name").fill(name);
+    await page.getByRole("radio", { name: new RegExp(`^${mode}`) }).check();
+    await page.getByRole("radio", { name: /^Read-only/ }).check();
+};
+const openCreate = async (page) => {
+    await page.goto(at(KEYS));
+    await link(page, "Create API Key").click();
+    await page.getByLabel("Key name").waitFor();
+};
+
+await story("who may what", async () => {
+    for (const role of ["manager", "member"]) {
+        const page = await enter(role, { expected: ["403"] });
+        const links = await page.locator("nav a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
+        check(!links.some((href) => href.includes("/settings")), `${role}: links to settings: ${links}`);
+        check((await page.getByRole("link", { name: /^New/ }).count()) === (role === "manager" ? 1 : 0), `${role}: New product`);
+        for (const path of ["/settings", "/settings/members", "/settings/integrations", KEYS, `${KEYS}/new`, "/settings/audit", "/settings/audit.csv"]) {
+            const answer = await page.goto(at(path));
+            check(answer.status() === 403, `${role}: ${path}: ${answer.status()}`);
+            await page.getByRole("heading", { name: "Not for your role" }).waitFor();
+            for (const email of ["owner@example.com", "admin@example.com"]) {
+                check(await page.getByText(email).isVisible(), `${role}: ${path} does not name ${email}`);
+            }
+        }
+        await page.context().close();
+    }
+
+    const admin = await enter("admin", { expected: ["403"] });
+    await admin.goto(at("/settings"));
+    check((await admin.getByText("Delete").count()) === 0, "admin: can't delete the team");
+    check((await admin.goto(at("/settings/delete"))).status() === 403, "admin: can't delete the team by its address");
+    await admin.goto(at("/settings/members"));
+    check((await admin.getByText("Make owner").count()) === 0, "admin: can't hand the team over");
+
+    // The role is lost while a dialog is open.
+    await openCreate(admin);
+    await fillKey(admin, "Too late");
+    demo.shell("member", "role", "--team", team.slug, "--email", "admin@example.com", "--role", "member");
+    await press(admin, "Create key");
+    await admin.getByText("Not for your role").waitFor();
+    demo.shell("member", "role", "--team", team.slug, "--email", "admin@example.com", "--role", "admin");
+    check(count("Too late") === 0, "a role that was lost makes no key");
+    await admin.context().close();
+});
+
+const owner = await enter("owner", { expected: ["403", "409", "422", "ERR_INTERNET_DISCONNECTED", "ERR_FAILED"] });
+await owner.goto(demo.reset("owner@example.com"));
+await owner.getByLabel("New password", { exact: true }).fill(PASSWORD);
+await press(owner, "Set password");
+await owner.waitForURL("**/products");
+
+const signIn = async (page) => {
+    await page.getByText("Your session had ended, so nothing was created or changed").waitFor();
+    await page.getByLabel("E-mail").fill("owner@example.com");
+    await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+    await press(page, "Sign in");
+};
+
+for (const javaScriptEnabled of [true, false]) {
+    const way = javaScriptEnabled ? "with JavaScript" : "without JavaScript";
+    await story(`the session ends in mid-action, ${way}`, async () => {
+        const storageState = await owner.context().storageState();
+        const page = await open(browser, base, { javaScriptEnabled, storageState, expected: ["403"] });
+        await openCreate(page);
+        await fillKey(page, `Cut off ${way}`);
+        await page.context().clearCookies();
+        await press(page, "Create key");
+        await signIn(page);
+        await page.waitForURL(`**${KEYS}/new?*`);
+        check((await page.getByLabel("Key name").inputValue()) === `Cut off ${way}`, `${way}: the name is lost`);
+        check(await page.getByRole("radio", { name: /^Test/ }).isChecked(), `${way}: the mode is lost`);
+        check(await page.getByRole("radio", { name: /^Read-only/ }).isChecked(), `${way}: the scope is lost`);
+        check(count(`Cut off ${way}`) === 0, `${way}: a key was made without a session`);
+        await press(page, "Create key");
+        await page.getByText("Key created").waitFor();
+        check(count(`Cut off ${way}`) === 1, `${way}: no key after signing in again`);
+        demo.shell("key", "revoke", JSON.stringify(active()).match(new RegExp(`"id":"([^"]*)"[^}]*"name":"Cut off ${way}"`))[1]);
+        await page.context().close();
+    });
+
+    await story(`who one is is asked again, ${way}`, async () => {
+        const storageState = await owner.context().storageState();
+        const page = await open(browser, base, { javaScriptEnabled, storageState, expected: ["403"] });
+        demo.age(16);
+        await openCreate(page);
+        await fillKey(page, `Proved ${way}`, "Live");
+        await press(page, "Create key");
+        await page.getByText("Confirm it’s you").waitFor();
+        await page.getByLabel("Password", { exact: true }).fill("not my password");
+        await press(page, "Go on");
+        await page.getByText("password is wrong").waitFor();
+        check(count(`Proved ${way}`) === 0, `${way}: a wrong password makes a key`);
+        await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+        await press(page, "Go on");
+        await page.getByText("Key created").waitFor();
+        check(count(`Proved ${way}`) === 1, `${way}: the right password makes no key`);
+        // Proving oneself changes the cookie: the others go on with it.
+        await owner.context().addCookies(await page.context().cookies());
+        await page.context().close();
+    });
+}
+
+await story("the network fails in mid-action", async () => {
+    const page = owner;
+    await openCreate(page);
+    await fillKey(page, "Offline");
+    await page.context().setOffline(true);
+    await press(page, "Create key");
+    await dialog(page).getByText("Keyhouse can’t be reached").waitFor();
+    check((await page.getByLabel("Key name").inputValue()) === "Offline", "the name is lost when offline");
+    check(await page.getByRole("radio", { name: /^Test/ }).isChecked(), "the mode is lost when offline");
+    await page.context().setOffline(false);
+    check(count("Offline") === 0, "offline makes no key");
+    await press(page, "Create key");
+    await page.locator("[data-reveal]").waitFor();
+    check(count("Offline") === 1, "trying again makes one key");
+    await link(page, "I’ve saved it").click();
+    await page.getByRole("row", { name: /Offline/ }).waitFor();
+
+    // The answer is lost, not the question.
+    await openCreate(page);
+    await fillKey(page, "Lost answer");
+    await page.evaluate(() => {
+        const real = window.fetch;
+        window.fetch = async (...call) => {
+            window.fetch = real;
+            await real(...call);
+            throw new TypeError("lost");
+        };
+    });
+    await press(page, "Create key");
+    await dialog(page).getByText("Keyhouse can’t be reached").waitFor();
+    await press(page, "Create key");
+    await dialog(page).getByText("This key exists").waitFor();
+    check(count("Lost answer") === 1, "a lost answer and another try make one key");
+    await link(page, "Revoke key…").click();
+    await press(page, "Revoke key");
+    await page.locator(".done", { hasText: "Revoked Lost answer" }).waitFor();
+});
+
+await story("pressed twice", async () => {
+    const page = owner;
+    await openCreate(page);
+    await fillKey(page, "Double");
+    const id = await page.locator("input[name=id]").inputValue();
+    await page.getByRole("button", { name: "Create key" }).dblclick();
+    await page.locator("[data-reveal]").waitFor();
+    check(count("Double") === 1, "a double click makes one key");
+    const token = await page.locator("[data-secret]").first().innerText();
+    const again = await page.evaluate(async ([url, form]) => {
+        const answer = await fetch(url, { method: "POST", body: new URLSearchParams(form), headers: { Accept: "text/html" } });
+        return { status: answer.status, text: await answer.text() };
+    }, [at(`${KEYS}/new`), { id, name: "Double", mode: "test", scope: "read_only" }]);
+    check(again.status === 409 && again.text.includes("This key exists") && !again.text.includes(token.slice(12)), `the same form again: ${again.status}`);
+    check(count("Double") === 1, "the same form twice makes one key");
+    await link(page, "I’ve saved it").click();
+});
+
+await story("a token is never shown again", async () => {
+    const page = owner;
+    const make = async (name) => {
+        await openCreate(page);
+        await fillKey(page, name);
+        await press(page, "Create key");
+        await page.locator("[data-reveal]").waitFor();
+        const token = await page.locator("[data-secret]").first().innerText();
+        check(TOKEN.test(token), "a token is shown once");
+        const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, history.state]) + location.href + document.title + document.cookie);
+        check(!kept.includes(token.slice(12)), "the browser keeps the token");
+        return token.slice(12);
+    };
+    const never = async (token, when, tab = page) => {
+        await tab.locator("main").waitFor({ state: "attached" });
+        check(!(await tab.content()).includes(token), `the token is shown again: ${when}`);
+    };
+    const step = async (way, url) => {
+        await page.evaluate((way) => history[way](), way);
+        await page.waitForURL(url, { waitUntil: "commit" });
+    };
+
+    let token = await make("Reloaded");
+    await page.reload();
+    await never(token, "reloaded");
+    const tab = await page.context().newPage();
+    await tab.goto(page.url());
+    await never(token, "in a new tab", tab);
+    await tab.close();
+
+    // Away with the dialog open, and back.
+    token = await make("Went back");
+    await link(page, "How to use it").click();
+    await page.waitForURL("**/docs/authentication");
+    await step("back", `**${KEYS}`);
+    await page.getByRole("row", { name: /Went back/ }).waitFor();
+    await never(token, "back");
+    check((await dialog(page).count()) === 0, "the dialog comes back");
+    await step("forward", "**/docs/authentication");
+    await never(token, "forward");
+    await step("back", `**${KEYS}`);
+    await never(token, "back again");
+
+    // A token that was typed, and a page that the browser brings back from its memory as it was.
+    await page.goto(at(`${KEYS}/find`));
+    await page.getByLabel("Token", { exact: true }).fill(demo.keys[0].token);
+    await page.evaluate(() => (location.href = "/docs/authentication"));
+    await page.waitForURL("**/docs/authentication");
+    await step("back", "**/find");
+    await until("the page comes from the browser's memory", () => page.evaluate(() => sessionStorage.getItem("restored") === "yes").catch(() => false));
+    await page.waitForLoadState();
+    check((await page.getByLabel("Token", { exact: true }).inputValue()) === "", "a typed token comes back");
+});
+
+await story("who copies by hand has copied", async () => {
+    const page = owner;
+    await openCreate(page);
+    await fillKey(page, "By hand");
+    await press(page, "Create key");
+    const token = page.locator("[data-secret]").first();
+    await tabTo(page, token);
+    await page.keyboard.press("Control+C");
+    check((await pasted(page)) === (await token.innerText()), "Ctrl+C copies the token whole");
+    await page.keyboard.press("Escape");
+    await page.getByRole("row", { name: /By hand/ }).waitFor();
+});
+
+await browser.close();
+if (process.exitCode) fail("the stories have faults");
+process.exit();

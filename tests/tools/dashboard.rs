@@ -1,0 +1,26 @@
+//! The dashboard in a real browser. The stories run twice: on localhost, and over plain HTTP on another name, where
+//! browsers trust less and lend no clipboard.
+
+use std::process::Command;
+
+use super::{here, run, tool};
+
+/// Told with `SHOTS`, the looks leave their pictures in that folder.
+fn browse(program: &str, name: &str) {
+    run(Command::new("node")
+        .arg(here(program))
+        .env("KEYHOUSE", env!("CARGO_BIN_EXE_keyhouse"))
+        .env("NAME", name)
+        .env("PLAYWRIGHT", tool("node_modules/playwright-core/index.mjs"))
+        .env("AXE", tool("node_modules/axe-core/axe.min.js")));
+}
+
+#[test]
+fn the_dashboards_stories_come_true() {
+    browse("dashboard.mjs", "127.0.0.1");
+}
+
+#[test]
+fn the_dashboards_stories_come_true_over_plain_http_on_another_name() {
+    browse("dashboard.mjs", "keyhouse.test");
+}
