@@ -1,0 +1,337 @@
+// Opens every page and every dialog of the dashboard as others see them: light and dark, narrow and wide, magnified, with
+// forced colors, and as an engine for accessibility does. Makes the pictures of the README and the guide into $SHOTS.
+import { join } from "node:path";
+
+import { check, call, fail, inspect, launch, open, start, story, until } from "./dashboard_kit.mjs";
+
+const demo = await start("demo");
+const { base, team } = demo;
+const at = (rest) => `${base}/t/${team.slug}${rest}`;
+const KEYS = "/settings/integrations/api-keys";
+const browser = await launch();
+const shoot = async (page, name) =>
+    process.env.SHOTS && page.screenshot({ path: join(process.env.SHOTS, `${name}.png`), animations: "disabled" });
+
+const enter = async (role, options) => {
+    const page = await open(browser, base, { reducedMotion: "reduce", expected: ["403", "404", "409", "422"], ...options });
+    if (role) {
+        await page.goto(demo.people.find((person) => person.role === role).link);
+        await page.getByRole("button", { name: "Sign in" }).click();
+        await page.waitForURL("**/products");
+    }
+    return page;
+};
+
+// The same view in both themes and all widths, with times as long as they can be; menus and dialogs stay open meanwhile.
+const look = async (page, what) => {
+    const times = await page.locator("time").evaluateAll((times) => times.map((time) => {
+        const words = time.textContent;
+        time.textContent = "59 minutes ago";
+        return words;
+    }));
+    for (const colorScheme of ["light", "dark"]) {
+        await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+        for (const width of [320, 768, 1440]) {
+            await page.setViewportSize({ width, height: 900 });
+            await inspect(page, `${what}, ${colorScheme}, ${width}`);
+        }
+    }
+    await page.locator("time").evaluateAll((all, times) => all.forEach((time, n) => (time.textContent = times[n])), times);
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.emulateMedia({ colorScheme: "light" });
+};
+const dialog = (page) => page.locator("dialog[open]");
+const act = async (page, row, deed) => {
+    await page.getByLabel(`Actions for ${row}`, { exact: true }).click();
+    await page.locator("details[open] li a").filter({ hasText: deed }).click();
+    await dialog(page).waitFor();
+};
+const close = async (page) => {
+    await page.keyboard.press("Escape");
+    await dialog(page).waitFor({ state: "detached" });
+};
+const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
+
+const people = { owner: "Ines Marlow", admin: "Tomás Reyes", manager: "Priya Natarajan", member: "Jonas Weber" };
+const owner = await enter("owner");
+
+await story("names for the pictures", async () => {
+    for (const [role, name] of Object.entries(people)) {
+        const page = role === "owner" ? owner : await enter(role);
+        await page.goto(`${base}/account`);
+        await page.getByLabel("Name").fill(name);
+        await press(page, "Save profile");
+        await page.locator(".done").waitFor();
+        if (page !== owner) await page.context().close();
+    }
+    await owner.goto(at(KEYS));
+    for (const [old, name] of [["Demo: live", "Production backend"], ["Demo: live, reading", "Shop window"], ["Demo: test", "Staging"]]) {
+        await act(owner, old, "Rename");
+        await dialog(owner).getByLabel("Key name").fill(name);
+        await press(owner, "Rename key");
+        await owner.locator(".done", { hasText: `Renamed to ${name}` }).waitFor();
+    }
+    demo.shell("key", "create", "--team", team.slug, "--name", "Warehouse display", "--mode", "live", "--scope", "read_only", "--as", "admin@example.com");
+    for (const key of demo.keys.slice(0, 2)) check((await call(demo, key.token)) === 200, "the demo's keys work");
+});
+
+await story("the keys' dialogs", async () => {
+    const page = owner;
+    await page.goto(at(KEYS));
+    await page.getByRole("link", { name: "Create API Key" }).click();
+    await dialog(page).waitFor();
+    await look(page, "the create dialog");
+    await press(page, "Create key");
+    check(await page.getByLabel("Key name").evaluate((field) => field.matches(":invalid:focus")), "an empty name is asked for");
+    await page.getByLabel("Key name").fill("Nightly price export");
+    await page.getByRole("radio", { name: /^Live/ }).check();
+    await page.getByRole("radio", { name: /^Read-only/ }).check();
+    await shoot(page, "create");
+    await press(page, "Create key");
+    await page.locator("[data-reveal]").waitFor();
+    await shoot(page, "created");
+    await look(page, "the token");
+    await page.keyboard.press("Escape");
+    await page.locator("[data-guard]").waitFor();
+    await look(page, "the token's guard");
+    await press(page, "Close anyway");
+    await dialog(page).waitFor({ state: "detached" });
+    await page.getByText("Nightly price export").waitFor();
+
+    await act(page, "Nightly price export", "Rename");
+    await look(page, "the rename dialog");
+    await page.getByLabel("Key name").fill("x".repeat(101));
+    await press(page, "Rename key");
+    await page.locator("#name-fault").waitFor();
+    await look(page, "the rename dialog with a fault");
+    await close(page);
+
+    await act(page, "Nightly price export", "Revoke");
+    await look(page, "the revoke dialog");
+    await press(page, "Revoke key");
+    await page.locator(".done", { hasText: "Revoked Nightly price export" }).waitFor();
+
+    await page.getByRole("link", { name: "Which key is this?" }).click();
+    await dialog(page).waitFor();
+    await look(page, "the find dialog");
+    await page.getByLabel("Token", { exact: true }).fill("pk_live_no");
+    await press(page, "Find key");
+    await page.locator("#token-fault").waitFor();
+    await look(page, "the find dialog with a fault");
+    await page.getByLabel("Token", { exact: true }).fill(demo.keys[0].token);
+    await press(page, "Find key");
+    await dialog(page).getByRole("heading", { name: "Production backend" }).waitFor();
+    await look(page, "a key that was found");
+    await close(page);
+
+    await until("last uses show", async () => {
+        await page.reload();
+        return (await page.locator("table.keys").getByText("Never used").count()) === 2;
+    });
+    await shoot(page, "keys");
+    await page.emulateMedia({ colorScheme: "dark" });
+    await shoot(page, "keys-dark");
+    await page.emulateMedia({ colorScheme: "light" });
+    await page.setViewportSize({ width: 320, height: 720 });
+    await shoot(page, "keys-narrow");
+    await look(page, "API keys");
+    await page.getByLabel("Actions for Staging").click();
+    await look(page, "a key's menu");
+    await page.keyboard.press("Escape");
+    await page.setViewportSize({ width: 320, height: 720 });
+    await press(page, "Menu");
+    for (const colorScheme of ["light", "dark"]) {
+        await page.emulateMedia({ colorScheme });
+        await inspect(page, `the narrow menu, ${colorScheme}, 320`);
+    }
+    await shoot(page, "menu-narrow");
+    await page.keyboard.press("Escape");
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.emulateMedia({ colorScheme: "light" });
+    await act(page, "Production backend", "Revoke");
+    await page.getByLabel(/^This key is in use/).fill("Production backend");
+    await shoot(page, "revoke");
+    await page.getByLabel(/^This key is in use/).fill("Production");
+    await press(page, "Revoke key");
+    await page.locator("#name-fault").waitFor();
+    await look(page, "the revoke dialog that asks for the name");
+    await close(page);
+});
+
+await story("the team's pages and dialogs", async () => {
+    const page = owner;
+    await page.goto(at("/settings/members/invite"));
+    await look(page, "the invite page");
+    await page.goto(at("/settings/members"));
+    await page.getByRole("link", { name: "Invite member" }).click();
+    await dialog(page).waitFor();
+    await look(page, "the invite dialog");
+    await dialog(page).getByLabel("E-mail").fill("newcomer@example.com");
+    await page.getByRole("radio", { name: /^Manager/ }).check();
+    await press(page, "Make invitation");
+    await dialog(page).getByText("Invitation made").waitFor();
+    await look(page, "the invitation's link");
+    const link = await dialog(page).locator("[data-secret]").innerText();
+    await page.getByRole("link", { name: "Done" }).click();
+    await dialog(page).waitFor({ state: "detached" });
+    await page.getByText("newcomer@example.com").first().waitFor();
+    await shoot(page, "members");
+    await look(page, "Members");
+    for (const [deed, what] of [["Change role", "the role dialog"], ["Make owner", "the hand-over dialog"], ["Remove", "the remove dialog"]]) {
+        await act(page, people.manager, deed);
+        await look(page, what);
+        await close(page);
+    }
+    await page.getByRole("link", { name: "Withdraw" }).click();
+    await dialog(page).waitFor();
+    await look(page, "the withdraw dialog");
+    await close(page);
+    await page.goto(at("/settings"));
+    await look(page, "Settings");
+    await page.getByRole("link", { name: "Delete team…" }).click();
+    await dialog(page).waitFor();
+    await look(page, "the delete-team dialog");
+    await close(page);
+    for (const [path, what] of [["/settings/integrations", "Integrations"], ["/settings/audit", "the audit log"], ["/products", "Products"],
+        ["/products?q=nothing", "no product found"], ["/products/new?mode=test", "a new product"], [`${KEYS}/new`, "the create page"],
+        [`${KEYS}?status=revoked&mode=test`, "no key passes"]]) {
+        await page.goto(at(path));
+        if (path === "/settings/audit") await shoot(page, "audit");
+        if (path === "/products") await shoot(page, "products");
+        await look(page, what);
+    }
+    await page.goto(at("/products"));
+    await page.locator("tbody a").first().click();
+    await page.getByRole("button", { name: "Save product" }).waitFor();
+    await look(page, "a product");
+    await page.getByLabel("Unit price").fill("a lot");
+    await press(page, "Save product");
+    await page.locator("#unitPrice-fault").waitFor();
+    await look(page, "a product with a fault");
+    await page.goto(`${base}/account`);
+    await look(page, "the account");
+    await page.getByRole("link", { name: "Leave" }).click();
+    await dialog(page).waitFor();
+    await look(page, "the leave dialog of the owner");
+    await close(page);
+
+    const nobody = await enter(null);
+    await nobody.goto(link);
+    await look(nobody, "an invitation");
+    await nobody.goto(`${base}/link/nothing`);
+    await look(nobody, "a dead link");
+    await nobody.goto(`${base}/sign-in?cut_off=1`);
+    await look(nobody, "the sign-in page");
+    await nobody.getByLabel("E-mail").fill("a@example.com");
+    await nobody.getByLabel("Password", { exact: true }).fill("wrong wrong wrong");
+    await press(nobody, "Sign in");
+    await nobody.getByRole("alert").waitFor();
+    await look(nobody, "the sign-in page after a wrong password");
+});
+
+await story("who may not", async () => {
+    const page = await open(browser, base, { reducedMotion: "reduce", expected: ["403", "404"] });
+    await page.goto(demo.reset("member@example.com"));
+    await look(page, "choosing a password");
+    await page.getByLabel("New password", { exact: true }).fill("nine lives of a cat");
+    await press(page, "Set password");
+    await page.waitForURL("**/products");
+    await page.goto(at(KEYS));
+    await look(page, "403");
+    await page.goto(at("/nowhere"));
+    await look(page, "404");
+    await page.goto(at("/products"));
+    await page.locator("tbody a").first().click();
+    await page.getByText("Members see products").waitFor();
+    await look(page, "a product that can only be read");
+    await page.goto(`${base}/account`);
+    await page.getByRole("link", { name: "Leave" }).click();
+    await dialog(page).waitFor();
+    await look(page, "the leave dialog");
+});
+
+await story("confirm it's you", async () => {
+    const page = await open(browser, base, { reducedMotion: "reduce", expected: ["403"] });
+    await page.goto(demo.reset("admin@example.com"));
+    await page.getByLabel("New password", { exact: true }).fill("nine lives of a cat");
+    await press(page, "Set password");
+    await page.waitForURL("**/products");
+    demo.age(16);
+    await page.goto(at(KEYS));
+    await act(page, "Shop window", "Revoke");
+    const name = page.getByLabel(/^This key is in use/);
+    if (await name.count()) await name.fill("Shop window");
+    await press(page, "Revoke key");
+    await page.getByLabel("Password", { exact: true }).waitFor();
+    await look(page, "the confirm dialog");
+});
+
+await story("nothing yet, ten of ten, and names as long as can be", async () => {
+    const page = owner;
+    const long = "Wolkenhöhenmesser".repeat(15);
+    const { slug } = demo.shell("team", "create", long.slice(0, 100), "--owner", "owner@example.com");
+    await page.context().clearCookies({ name: "keyhouse_team" });
+    await page.goto(`${base}/`);
+    await page.getByRole("heading", { name: "Your teams" }).waitFor();
+    await look(page, "the choice of teams");
+    await page.goto(`${base}/t/${slug}${KEYS}`);
+    await look(page, "no keys yet");
+    for (let n = 0; n < 10; n++) demo.shell("key", "create", "--team", slug, "--name", long.slice(n, n + 100), "--mode", "live", "--scope", "read_write");
+    await page.reload();
+    await look(page, "ten keys with long names");
+    // It says why not, rather than nothing.
+    await page.getByRole("link", { name: "Create API Key" }).click({ force: true });
+    await dialog(page).getByText("the most there can be").waitFor();
+    await look(page, "the create dialog when there are ten keys");
+    await close(page);
+    await page.getByLabel(/^Actions for/).first().click();
+    await page.getByRole("link", { name: "Revoke", exact: true }).first().click();
+    await dialog(page).waitFor();
+    await look(page, "the revoke dialog with a long name");
+    await close(page);
+    await page.goto(`${base}/t/${slug}/products`);
+    await look(page, "no products yet");
+    await page.goto(`${base}/t/${slug}/products/new`);
+    await page.getByLabel("Name", { exact: true }).fill(long);
+    await page.getByLabel("Unit price").fill("999999999.9999");
+    await page.getByLabel("Currency").fill("EUR");
+    await page.getByLabel("SKU").fill(long.slice(0, 100));
+    await page.getByLabel("Unit of measure").fill(long.slice(0, 50));
+    await press(page, "Create product");
+    await page.locator(".done").waitFor();
+    await look(page, "a product with long names");
+    await page.locator("summary", { hasText: "Switch team" }).click();
+    await inspect(page, "the open team switcher, light, 1280");
+});
+
+await story("magnified, with less motion, in forced colors", async () => {
+    const storageState = await owner.context().storageState();
+    for (const path of ["/products", KEYS, `${KEYS}/new`, "/settings", "/settings/members", "/settings/audit", "/products/new"]) {
+        // 200 % of a window of 1280: half its width, twice the pixels.
+        const page = await open(browser, base, { viewport: { width: 640, height: 400 }, deviceScaleFactor: 2, storageState });
+        await page.goto(at(path));
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+        check(wide <= 640, `${path} scrolls sideways at 200 %: ${wide}`);
+        await page.context().close();
+    }
+
+    const page = await enter(null, { storageState });
+    await page.goto(at(KEYS));
+    await page.getByRole("link", { name: "Create API Key" }).click();
+    await dialog(page).waitFor();
+    const moving = () => page.evaluate(() => document.getAnimations().length + (getComputedStyle(document.querySelector("dialog")).animationName === "none" ? 0 : 1));
+    check((await moving()) === 0, "the dialog moves under prefers-reduced-motion");
+    await close(page);
+    await page.emulateMedia({ forcedColors: "active", reducedMotion: "reduce" });
+    await shoot(page, "forced-colors");
+    await page.getByRole("link", { name: "Create API Key" }).click();
+    await dialog(page).waitFor();
+    await page.getByRole("radio", { name: /^Live/ }).check();
+    await shoot(page, "forced-colors-create");
+    const line = await page.locator("dialog .choice").first().evaluate((choice) => getComputedStyle(choice).borderTopStyle);
+    check(line === "solid", "choices have edges in forced colors");
+});
+
+await browser.close();
+if (process.exitCode) fail("the looks have faults");
+process.exit();
