@@ -34,9 +34,15 @@ impl Timestamp {
         }
     }
 
-    /// How long after `now` it will be: `in 3 minutes`.
+    /// How long after `now` it will be, rounded: 7 days are still 7 days a moment later. `in 3 minutes`.
     pub fn ahead(self, now: Self) -> String {
-        match span(self.0.saturating_sub(now.0) / 1000) {
+        let seconds = self.0.saturating_sub(now.0) / 1000;
+        let unit = match seconds {
+            ..3600 => 60,
+            3600..86_400 => 3600,
+            _ => 86_400,
+        };
+        match span(seconds + unit / 2) {
             None => "in less than a minute".to_owned(),
             Some(span) => format!("in {span}"),
         }
@@ -93,6 +99,8 @@ mod tests {
             assert_eq!(Timestamp::from_ms(now.ms() - seconds * 1000).ago(now), says);
         }
         assert_eq!(now.plus(Duration::from_secs(7 * 86_400)).ahead(now), "in 7 days");
+        assert_eq!(now.plus(Duration::from_secs(7 * 86_400 - 5)).ahead(now), "in 7 days");
+        assert_eq!(now.plus(Duration::from_secs(3540)).ahead(now), "in 59 minutes");
         assert_eq!(now.ahead(now), "in less than a minute");
         assert_eq!(now.exact(), "2026-11-24 09:30:00 UTC");
     }

@@ -24,3 +24,9 @@ fn the_dashboards_stories_come_true() {
 fn the_dashboards_stories_come_true_over_plain_http_on_another_name() {
     browse("dashboard.mjs", "keyhouse.test");
 }
+
+/// Every page and dialog, by an engine for accessibility: light and dark, 320, 768 and 1440 wide.
+#[test]
+fn the_dashboard_can_be_read_by_everybody_everywhere() {
+    browse("dashboard_looks.mjs", "127.0.0.1");
+}

@@ -158,7 +158,7 @@ pub async fn leave_form(holds: Holds<TakePart>) -> Answer {
 pub async fn leave(State(web): State<Web>, Posted { who: holds, .. }: Posted<Holds<TakePart>>) -> Answer {
     match web.app.leave_team(&holds.permit, holds.seat.person.id).await {
         Ok(()) => Ok(see_other("/account?done=left")),
-        Err(ChangeMemberError::IsOwner) => leave_page(&holds, "The owner can't leave"),
+        Err(ChangeMemberError::IsOwner) => leave_page(&holds, "The owner can’t leave"),
         Err(ChangeMemberError::NoSuchMember | ChangeMemberError::NotAllowed) => Err(Halt::absent()),
         Err(ChangeMemberError::Store(error)) => Err(error.into()),
     }

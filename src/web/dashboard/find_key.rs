@@ -52,7 +52,7 @@ pub async fn find_key(State(web): State<Web>, Posted { who: holds, form }: Poste
     let found = web.app.find_key(token).await?;
     let manages = |team: &Team| holds.teams.iter().any(|(mine, role)| mine.id == team.id && role.administers());
     let Some((key, team)) = found.filter(|(_, team)| manages(team)) else {
-        let sentence = "No key of yours has this token. Its form is right, so it may be another team's";
+        let sentence = "No key of yours has this token. Its form is right, so it may be another team’s";
         return find_page(&holds, Faults::one("token", sentence), None);
     };
     let base = format!("/t/{}{PAGE}", team.slug.as_str());

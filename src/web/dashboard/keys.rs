@@ -346,7 +346,7 @@ pub async fn revoke(
     let now = web.app.clock().now();
     let name = key.name.as_ref().map_or("", KeyName::as_str);
     if key.key.is_active() && is_in_use(&key, now) && form.get("name").trim() != name {
-        let sentence = "This is not the key's name; type it as it stands above";
+        let sentence = "This is not the key’s name; type it as it stands above";
         return revoke_page(&holds, &key, now, Faults::one("name", sentence));
     }
     if key.key.mode == Mode::Live && key.key.is_active() {

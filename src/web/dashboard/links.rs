@@ -58,7 +58,7 @@ struct Opened {
 fn gone() -> Halt {
     Halt::page(message(
         StatusCode::NOT_FOUND,
-        "This link can't be used",
+        "This link can’t be used",
         "It has been used, was withdrawn, or is older than 7 days. Ask whoever sent it for a new one.",
         ("Sign in", "/sign-in"),
     ))

@@ -129,13 +129,18 @@ struct ErrorPage<'a> {
 pub fn error_page(error: &ApiError, id: RequestId) -> Vec<u8> {
     let title = match error.code.status() {
         404 => "There is nothing here",
-        405 => "This page can't be used like that",
+        405 => "This page can’t be used like that",
         429 => "Too many requests",
         500 => "Something went wrong on our side",
-        503 => "Keyhouse can't answer right now",
+        503 => "Keyhouse can’t answer right now",
         _ => "This did not work",
     };
-    let page = ErrorPage { title, message: error.message(), request_id: id.to_string(), status: error.code.status() };
+    // What the API says of its paths is of no use to who follows a link.
+    let message = match error.message() {
+        path if path == ErrorCode::RouteNotFound.sentence() => "There is no such page, or not for you",
+        message => message,
+    };
+    let page = ErrorPage { title, message, request_id: id.to_string(), status: error.code.status() };
     page.render().map_or_else(|_| error.speak(id), String::into_bytes)
 }
 
@@ -159,6 +164,8 @@ pub fn forbidden(seat: &Seat, admins: &[Member]) -> Response {
 #[template(path = "confirm.html")]
 struct ConfirmPage<'a> {
     action: &'a str,
+    /// Where the form was read.
+    path: &'a str,
     email: &'a str,
     has_password: bool,
     fields: Vec<(&'a str, &'a str)>,
@@ -169,6 +176,7 @@ struct ConfirmPage<'a> {
 pub fn confirm(signed_in: &SignedIn, form: &Form, fault: &str) -> Response {
     let page_of = ConfirmPage {
         action: &signed_in.visitor.place,
+        path: signed_in.visitor.place.split('?').next().unwrap_or("/"),
         email: signed_in.person.email.as_str(),
         has_password: signed_in.person.has_password,
         fields: form.repeatable(),

@@ -241,7 +241,7 @@ impl ProductPage {
             typed: Typed::stored(&product.fields),
             edits: holds.seat.role.edits(),
             created: Some(Moment::past(product.created_at, now)),
-            updated: Some(Moment::past(product.updated_at, now)),
+            updated: (product.updated_at != product.created_at).then(|| Moment::past(product.updated_at, now)),
             ..Self::new(holds, mode, Typed::default(), faults)
         }
     }

@@ -97,7 +97,7 @@ pub async fn delete_form(State(web): State<Web>, holds: Holds<OwnTeam>) -> Answe
 
 pub async fn delete(State(web): State<Web>, Posted { who: mut holds, form }: Posted<Holds<OwnTeam>>) -> Answer {
     if form.get("name").trim() != holds.team().name.as_str() {
-        let faults = Faults::one("name", "This is not the team's name; type it as it stands above");
+        let faults = Faults::one("name", "This is not the team’s name; type it as it stands above");
         return delete_page(&web, &holds, faults).await;
     }
     holds.signed_in.prove(&web, &form).await?;

@@ -56,7 +56,7 @@ worlds! {
         let made = house.send(&ada, &path, &fields).await;
         let token = token_in(&made);
         assert_eq!((made.status.as_u16(), token.len()), (200, 50));
-        assert!(made.text().contains(&format!(r#"curl "http://keyhouse.test/api/v1/products" -H "Authorization: Bearer {token}""#)), "{made}");
+        assert!(made.text().contains(&format!("curl \"http://keyhouse.test/api/v1/products\" \\\n  -H \"Authorization: Bearer {token}\"")), "{made}");
         assert_eq!(made.header("cache-control"), Some("no-store"));
         assert_eq!(house.get("/api/v1/key").bearer(&token).await.status, 200);
 
@@ -157,7 +157,7 @@ worlds! {
         let theirs = house.key(&other, Mode::Live, Scope::ReadOnly).await;
         let strange = house.send(&ada, &format!("{PAGE}/find"), &[("token", theirs.token.expose())]).await;
         assert!(strange.status == 422 && !strange.text().contains("Globex"));
-        shows!(faults(&strange).join("\n"), @"No key of yours has this token. Its form is right, so it may be another team&#39;s.");
+        shows!(faults(&strange).join("\n"), @"No key of yours has this token. Its form is right, so it may be another team’s.");
         // And another team's key is on no page of ours.
         assert_eq!(house.page(&ada, &format!("{PAGE}/{}/revoke", theirs.key.id)).await.status, 404);
         assert_eq!(house.send(&ada, &format!("{PAGE}/{}/revoke", theirs.key.id), &[]).await.status, 404);

@@ -94,7 +94,7 @@ worlds! {
         let body = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
         assert_eq!(house.post("/api/v1/products", body).bearer(key.token.expose()).await.status, 201);
         let wrong = house.send(&ada, "/t/acme/settings/delete", &[("name", "acme")]).await;
-        shows!(faults(&wrong).join("\n"), @"This is not the team&#39;s name; type it as it stands above.");
+        shows!(faults(&wrong).join("\n"), @"This is not the team’s name; type it as it stands above.");
         house.advance(Duration::from_secs(16 * 60));
         assert_eq!(house.send(&ada, "/t/acme/settings/delete", &[("name", "Acme")]).await.status, 403, "asks again first");
         let done = house.send(&ada, "/t/acme/settings/delete", &[("name", "Acme"), ("confirm_password", PASSWORD)]).await;
