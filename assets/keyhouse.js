@@ -42,15 +42,18 @@ const unsaved = () => {
     return reveal && !reveal.dataset.copied ? reveal : null;
 };
 
-// Leaves the dialog; what it held is gone. A list that changed meanwhile is fetched anew.
-const leave = async () => {
+// However the dialog is left (browsers let Escape, pressed twice, pass every guard), what it held is gone, and a list that
+// changed meanwhile is fetched anew.
+dialog.addEventListener("close", async () => {
     const list = find(dialog, "[data-list]")?.dataset.list;
+    // Emptied already: another page has taken over.
+    const over = !dialog.firstChild;
     wipe(dialog);
-    dialog.close();
     dialog.replaceChildren();
     if (list) await visit(list);
-    else restoreFocus();
-};
+    else if (!over) restoreFocus();
+});
+const leave = () => dialog.close();
 
 const guard = () => {
     const reveal = unsaved();
@@ -75,7 +78,8 @@ const restoreFocus = () => {
 
 const parse = (text) => new DOMParser().parseFromString(text, "text/html");
 
-// The page at an address, or null where another page has to take over or nothing came back.
+// The page at an address, or null where another page has to take over. What is no page of ours (a proxy's error, say) and
+// what failed on our side is an error: nothing is known of what was done.
 const load = async (url, options = {}) => {
     const response = await fetch(url, { ...options, headers: { Accept: "text/html", ...options.headers } });
     if (new URL(response.url).pathname === "/sign-in") {
@@ -83,6 +87,7 @@ const load = async (url, options = {}) => {
         return null;
     }
     const page = parse(await response.text());
+    if (response.status >= 500 || !find(page, "#main")) throw new Error(`status ${response.status}`);
     return { page, url: response.url };
 };
 
@@ -152,6 +157,8 @@ document.addEventListener("click", async (event) => {
 
 document.addEventListener("submit", async (event) => {
     const form = event.target;
+    // A password that was shown is one again, or browsers would offer it as a text.
+    for (const field of all(form, "input[data-peek]")) field.type = "password";
     if (form.method !== "post" || form.hasAttribute("data-plain") || event.defaultPrevented) return;
     event.preventDefault();
     const button = event.submitter ?? find(form, "button");
@@ -177,7 +184,7 @@ document.addEventListener("submit", async (event) => {
         const note = document.createElement("p");
         note.className = "fault offline";
         note.setAttribute("role", "alert");
-        note.textContent = "Keyhouse can’t be reached. What you typed is still here: check the connection and try again.";
+        note.textContent = "Keyhouse can’t be reached or can’t answer. What you typed is still here: try again.";
         form.append(note);
         button?.focus();
     } finally {
@@ -195,7 +202,7 @@ const wipe = (root) => {
 // Whatever comes back from the browser's memory shows no secret and nothing that has changed since.
 addEventListener("pagehide", () => {
     wipe(document);
-    for (const field of all(document, "input[type=password], input.mono[name=token]")) field.value = "";
+    for (const field of all(document, "input[type=password], input[data-peek]")) field.value = "";
 });
 addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
@@ -227,19 +234,21 @@ document.addEventListener("click", async (event) => {
         const node = find(button.parentElement, "[data-copied]");
         const what = button.dataset.copy || "text";
         button.style.minInlineSize = `${button.offsetWidth}px`;
-        const was = button.innerHTML;
+        button.dataset.label ??= button.innerHTML;
+        const back = () => (button.innerHTML = button.dataset.label);
         if (await copy(node)) {
             const reveal = button.closest("[data-reveal]");
             if (reveal) reveal.dataset.copied = "copied";
             button.textContent = "✓ Copied";
             say(`Copied the ${what}`);
             button.focus();
-            setTimeout(() => (button.innerHTML = was), 2000);
+            setTimeout(back, 2000);
         } else {
             select(node);
             node.focus();
             say("Press Ctrl+C to copy");
             button.textContent = "Press Ctrl+C";
+            setTimeout(back, 6000);
         }
         return;
     }

@@ -16,6 +16,7 @@ CREATE TABLE links (
     email TEXT,
     email_canonical TEXT COLLATE "C",
     role TEXT CHECK (role IN ('admin', 'manager', 'member')),
+    made_by TEXT COLLATE "C" REFERENCES people (id),
     made_by_name TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,

@@ -16,6 +16,7 @@ CREATE TABLE links (
     email TEXT,
     email_canonical TEXT,
     role TEXT CHECK (role IN ('admin', 'manager', 'member')),
+    made_by TEXT REFERENCES people (id),
     made_by_name TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,

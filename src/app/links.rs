@@ -74,9 +74,6 @@ pub enum Invitee {
 impl App {
     /// The link for the first person of an empty Keyhouse, in place of an earlier one. `None`: there is somebody already.
     pub async fn set_up_link(&self) -> Result<Option<Secret>, StoreError> {
-        if self.store.has_people().await? {
-            return Ok(None);
-        }
         let code = self.secret();
         let stamp = self.stamp(By { person: None, name: "Keyhouse".to_owned() }, "start");
         let new = NewLink { id: LinkId::new(self.ids.seed()), code: code.hash(), purpose: &Purpose::SetUp };
@@ -171,7 +168,7 @@ impl App {
         let stamp = self.stamp(by, &browser.addr.to_string());
         let team = (TeamId::new(self.ids.seed()), team);
         let team = self.store.set_up(&code.hash(), new, team, &session, &stamp).await?.done()?;
-        Ok((Started { person, secret }, team))
+        Ok((Started { secret }, team))
     }
 
     /// Joins a team as somebody who had no account.
@@ -194,7 +191,7 @@ impl App {
         let by = By { person: Some(person), name: name.as_str().to_owned() };
         let stamp = self.stamp(by, &browser.addr.to_string());
         let team = self.store.accept_invitation(&code.hash(), who, Some(&session), &stamp).await?.done()?;
-        Ok((Started { person, secret }, self.joined(team).await?))
+        Ok((Started { secret }, self.joined(team).await?))
     }
 
     /// Joins a team as somebody with an account, whose password is typed, and begins a session.
@@ -212,7 +209,7 @@ impl App {
         let stamp = self.personal_stamp(&known.person, browser);
         let who = Joining::Known(known.person.id);
         let team = self.store.accept_invitation(&code.hash(), who, Some(&session), &stamp).await?.done()?;
-        Ok((Started { person: known.person.id, secret }, self.joined(team).await?))
+        Ok((Started { secret }, self.joined(team).await?))
     }
 
     /// Joins a team as the person who is signed in already.
@@ -237,8 +234,8 @@ impl App {
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
         let stamp = self.personal_stamp(person, browser);
-        let person = self.store.reset_password(&code.hash(), &password, &session, &stamp).await?.done()?;
-        Ok(Started { person, secret })
+        self.store.reset_password(&code.hash(), &password, &session, &stamp).await?.done()?;
+        Ok(Started { secret })
     }
 
     pub async fn sign_in_by_link(
@@ -250,8 +247,8 @@ impl App {
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
         let stamp = self.personal_stamp(person, browser);
-        let person = self.store.sign_in_by_link(&code.hash(), &session, &stamp).await?.done()?;
-        Ok(Started { person, secret })
+        self.store.sign_in_by_link(&code.hash(), &session, &stamp).await?.done()?;
+        Ok(Started { secret })
     }
 
     /// Looked at before a password is hashed: made-up codes must not cost that.

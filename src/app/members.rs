@@ -52,7 +52,7 @@ impl App {
     }
 
     pub(super) fn newcomer<'a>(&self, email: &'a Email, role: Role) -> NewMember<'a> {
-        NewMember { person: PersonId::new(self.ids.seed()), email, name: email.local_part(), role }
+        NewMember { person: PersonId::new(self.ids.seed()), email, name: email.as_name(), role }
     }
 
     /// All of a team's members, the owner first.

@@ -5,6 +5,7 @@
 pub mod admit;
 pub mod clock;
 pub mod dice;
+mod guesses;
 pub mod ids;
 pub mod keys;
 pub mod limits;
@@ -21,11 +22,11 @@ use std::sync::Arc;
 
 use clock::Clock;
 use dice::Dice;
+use guesses::SignInGuesses;
 use ids::Ids;
 use limits::{Guesses, Limits};
 use passwords::Hasher;
 use running::Running;
-use sign_in::SignInGuesses;
 use usage::Usage;
 
 use crate::domain::audit::{By, Stamp};

@@ -28,9 +28,9 @@ pub enum ListProductsError {
 pub enum WriteProductError {
     #[error("no such product")]
     NoSuchProduct,
-    /// Somebody changed it since; this is how it is now.
+    /// Somebody changed it since the member looked at it.
     #[error("the product was changed since")]
-    Stale(Box<Product>),
+    Stale,
     #[error("the member's role does not allow changing products")]
     NotAllowed,
     #[error("another product has this SKU")]
@@ -205,7 +205,7 @@ impl TryFrom<ProductWritten> for Written {
             ProductWritten::Repeated(Repeat::OtherBody) => Err(WriteProductError::OtherBody),
             ProductWritten::Repeated(Repeat::Running) => Err(WriteProductError::StillRunning),
             ProductWritten::NoSuchProduct => Err(WriteProductError::NoSuchProduct),
-            ProductWritten::Stale(product) => Err(WriteProductError::Stale(Box::new(product))),
+            ProductWritten::Stale => Err(WriteProductError::Stale),
             ProductWritten::RoleLost => Err(WriteProductError::NotAllowed),
             ProductWritten::SkuTaken => Err(WriteProductError::SkuTaken),
         }

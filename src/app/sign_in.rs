@@ -1,47 +1,21 @@
 //! People's browsers: sign in, prove it again, sign out; and what a person says of themselves.
 
 use std::net::IpAddr;
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use sha2::{Digest, Sha256};
-
 use super::App;
-use super::limits::{Guesses, network};
+use super::limits::network;
 pub use super::passwords::Busy;
 use crate::domain::audit::{By, Stamp};
 use crate::domain::ids::{PersonId, SessionId};
 use crate::domain::password::{Password, PasswordError, PasswordHash};
 use crate::domain::person::{Email, PersonName};
-use crate::domain::rate::RateLimit;
 use crate::domain::secret::Secret;
 use crate::domain::session::{AGE_MAX, Person, Session};
 use crate::store::{Credentials, EmailTaken, NewSession, StoreError};
 
 /// How far a session's last use may lag behind: one write per session and minute.
 const SEEN_LAG: Duration = Duration::from_secs(60);
-
-/// Wrong passwords from one network, for one account from one network, and for one account from everywhere.
-///
-/// The last is NIST's hundred (SP 800-63B-4, 3.2.2), and never counts against networks that the person has signed in
-/// from: strangers can't lock anybody out of their own office.
-static PER_NETWORK: LazyLock<RateLimit> = LazyLock::new(|| limit(30, 15 * 60));
-static PER_ACCOUNT_AND_NETWORK: LazyLock<RateLimit> = LazyLock::new(|| limit(10, 15 * 60));
-static PER_ACCOUNT: LazyLock<RateLimit> = LazyLock::new(|| limit(100, 24 * 60 * 60));
-
-fn limit(requests: u64, seconds: u64) -> RateLimit {
-    RateLimit::new(requests, Duration::from_secs(seconds)).expect("more than no guesses in more than a second")
-}
-
-/// Wrong passwords of the last while, in tables of fixed size. Accounts are known by a digest of the address that was
-/// typed, whether there is one of it or not.
-#[derive(Debug, Default)]
-pub struct SignInGuesses {
-    networks: Guesses<IpNet>,
-    accounts_and_networks: Guesses<[u8; 16]>,
-    accounts: Guesses<[u8; 16]>,
-}
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +28,6 @@ pub struct Browser<'a> {
 /// A session that has begun. Its secret goes into a cookie and nowhere else.
 #[derive(Debug)]
 pub struct Started {
-    pub person: PersonId,
     pub secret: Secret,
 }
 
@@ -109,7 +82,7 @@ impl App {
         if !self.store.sign_in(credentials.person.id, &stored, &session, &stamp).await? {
             return Err(SignInError::Wrong);
         }
-        Ok(Started { person: credentials.person.id, secret })
+        Ok(Started { secret })
     }
 
     /// Whether a person's password was typed, within the limits for guessing. A failure is noted in their teams' logs.
@@ -121,55 +94,39 @@ impl App {
         addr: IpAddr,
     ) -> Result<(Credentials, PasswordHash), SignInError> {
         let now = self.clock.now();
-        let (network, guesses) = (network(addr), &self.sign_ins);
-        let digest = |text: &str| {
-            let mut short = [0; 16];
-            short.copy_from_slice(&Sha256::digest(text.as_bytes())[..16]);
-            short
-        };
-        let (here, anywhere) = (digest(&format!("{network} {account}")), digest(account));
-        // Counted before it is judged, and taken back if it was right: many at once get no more tries than one by one.
-        if let Some(wait) = guesses.networks.count(network, &PER_NETWORK, now) {
-            return Err(SignInError::TooMany(wait));
-        }
-        if let Some(wait) = guesses.accounts_and_networks.count(here, &PER_ACCOUNT_AND_NETWORK, now) {
-            guesses.networks.take_back(network);
-            return Err(SignInError::TooMany(wait));
-        }
-        let is_known_here = match &found {
-            Some(found) => {
-                let origins = self.store.origins_of(found.person.id, now.minus(AGE_MAX)).await?;
-                let near =
-                    |origin: &String| origin.parse().is_ok_and(|addr: IpAddr| super::limits::network(addr) == network);
-                origins.iter().any(near)
-            }
-            None => false,
-        };
-        if !is_known_here && let Some(wait) = guesses.accounts.count(anywhere, &PER_ACCOUNT, now) {
-            return Err(SignInError::TooMany(wait));
+        let mut guess = self.sign_ins.count(account, addr, now).map_err(SignInError::TooMany)?;
+        // For nobody too, so that it takes the same time.
+        let person = found.as_ref().map_or_else(|| PersonId::new(self.ids.seed()), |found| found.person.id);
+        let origins = self.store.origins_of(person, now.minus(AGE_MAX)).await?;
+        let is_near = |origin: &String| origin.parse().is_ok_and(|origin: IpAddr| network(origin) == network(addr));
+        if !origins.iter().any(is_near) {
+            guess.as_stranger(now).map_err(SignInError::TooMany)?;
         }
         let stored = found.as_ref().and_then(|found| found.password.clone());
-        let is_it = self.hasher.verify(Password::typed(typed), stored.clone()).await;
-        // It was nobody's guess if it was not judged.
-        if !matches!(is_it, Ok(false)) {
-            guesses.networks.take_back(network);
-            guesses.accounts_and_networks.take_back(here);
-            if !is_known_here {
-                guesses.accounts.take_back(anywhere);
-            }
-        }
-        match (is_it?, found.zip(stored)) {
+        let is_it = self.hasher.verify(Password::typed(typed), stored.clone()).await?;
+        match (is_it, found.zip(stored)) {
             (true, Some(right)) => Ok(right),
             (_, known) => {
+                guess.stands();
                 if let Some((credentials, _)) = known {
-                    // By nobody: who typed it is just what is not known.
-                    let by = By { person: None, name: format!("Somebody as {}", credentials.person.email) };
-                    let stamp = self.stamp(by, &addr.to_string());
-                    self.store.note_failed_sign_in(credentials.person.id, &stamp).await?;
+                    self.note_failed_sign_in(&credentials.person, addr);
                 }
                 Err(SignInError::Wrong)
             }
         }
+    }
+
+    /// Writes down that somebody could not prove to be this person. Nobody waits for it: the time of an answer must not tell
+    /// whether there is such a person.
+    fn note_failed_sign_in(&self, person: &Person, addr: IpAddr) {
+        // By nobody: who typed it is just what is not known.
+        let by = By { person: None, name: format!("Somebody as {}", person.email) };
+        let (store, id, stamp) = (self.store.clone(), person.id, self.stamp(by, &addr.to_string()));
+        tokio::spawn(async move {
+            if let Err(error) = store.note_failed_sign_in(id, &stamp).await {
+                tracing::warn!(%error, "a failed sign-in is not in the audit log");
+            }
+        });
     }
 
     /// The good session of a cookie's secret, and whose it is. Notes its use at most once a minute.
@@ -178,8 +135,11 @@ impl App {
         let found = self.store.session_by_secret(&secret.hash()).await?;
         let Some((mut session, person)) = found.filter(|(session, _)| session.is_good(now)) else { return Ok(None) };
         if session.seen_at.plus(SEEN_LAG) <= now {
-            self.store.touch_session(session.id, now).await?;
-            session.seen_at = now;
+            // Whoever only reads goes on while nothing can be written.
+            match self.store.touch_session(session.id, now).await {
+                Ok(()) => session.seen_at = now,
+                Err(error) => tracing::warn!(%error, "the use of a session is not noted yet"),
+            }
         }
         Ok(Some((session, person)))
     }
@@ -239,7 +199,7 @@ impl App {
         if !self.store.change_password(person.id, &stored, &new, &session, &stamp).await? {
             return Err(SignInError::Wrong.into());
         }
-        Ok(Started { person: person.id, secret })
+        Ok(Started { secret })
     }
 
     pub async fn change_profile(

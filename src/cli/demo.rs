@@ -55,7 +55,7 @@ impl Demo {
         let app = boot::migrate_and_open(&config).await?;
         let team = team(&app).await?;
         let keys = new_keys(&app, &team).await?;
-        let people = ways_in(&app, &config.url(address)).await?;
+        let people = ways_in(&app, &team, &config.url(address)).await?;
         let [live, _, test] = &keys;
         let counts = [fill(&app, live, catalog::LIVE).await?, fill(&app, test, catalog::TEST).await?];
         if global.json {
@@ -98,12 +98,15 @@ async fn team(app: &App) -> anyhow::Result<Team> {
 }
 
 /// A one-time sign-in link for each of the people.
-async fn ways_in(app: &App, url: &str) -> anyhow::Result<Vec<(&'static str, Role, String)>> {
+async fn ways_in(app: &App, team: &Team, url: &str) -> anyhow::Result<Vec<(String, Role, String)>> {
     let mut links = Vec::new();
-    for (email, role) in PEOPLE {
-        let code = app.sign_in_link(&super::os_user(), &Email::parse(email)?).await?;
-        links.push((email, role, super::link(url, &code.context("they were made above")?)));
+    // Whoever is in it by now, and under whatever address.
+    for member in app.members_of(team).await? {
+        if let Some(code) = app.sign_in_link(&super::os_user(), &member.email).await? {
+            links.push((member.email.to_string(), member.role, super::link(url, &code)));
+        }
     }
+    links.sort_by_key(|(_, role, _)| Role::ALL.iter().position(|known| known == role));
     Ok(links)
 }
 
@@ -165,7 +168,7 @@ fn welcome(
     team: &Team,
     [live, reading, test]: &[Created; 3],
     [live_count, test_count]: [String; 2],
-    people: &[(&str, Role, String)],
+    people: &[(String, Role, String)],
     place: &str,
 ) -> anyhow::Result<()> {
     say!("{} on {}", style::STRONG.paint("Keyhouse demo"), style::ACCENT.paint(url));
@@ -179,7 +182,7 @@ fn welcome(
 
     let mut table = Table::new(["Sign in, once each", "", ""]);
     for (email, role, link) in people {
-        table.row([role.label().into(), (*email).into(), Cell::from(link.as_str())]);
+        table.row([role.label().into(), email.as_str().into(), Cell::from(link.as_str())]);
     }
     say!("");
     table.print()?;

@@ -64,7 +64,7 @@ pub enum PersonCommand {
 }
 
 fn given(text: &str) -> Result<Role, &'static str> {
-    Role::parse_given(text).ok_or("admin, manager or member; the owner hands the team over on its settings page")
+    Role::parse_given(text).ok_or("admin, manager or member; the owner hands the team over on its Members page")
 }
 
 impl MemberCommand {

@@ -65,8 +65,8 @@ impl Password {
         let digits_off = bare.trim_end_matches(|c: char| c.is_ascii_digit());
         if COMMON.iter().any(|common| bare == *common || digits_off == *common)
             || bare.contains("passwordpassword")
-            || is_repeated(&bare)
-            || is_row(&bare)
+            || is_repeated(&password.0)
+            || (!bare.is_empty() && is_row(&bare))
         {
             return Err(PasswordError::Common);
         }
@@ -120,10 +120,10 @@ fn bare(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// One to five characters over and over; an empty rest of nothing but punctuation counts too.
+/// One to five characters over and over.
 fn is_repeated(text: &str) -> bool {
-    let chars: Vec<_> = text.chars().collect();
-    chars.is_empty() || (1..=5).any(|span| chars.iter().zip(chars.iter().skip(span)).all(|(a, b)| a == b))
+    let chars: Vec<_> = text.chars().flat_map(char::to_lowercase).collect();
+    (1..=5).any(|span| chars.iter().zip(chars.iter().skip(span)).all(|(a, b)| a == b))
 }
 
 /// Nothing but pieces of four or more of the rows, forwards or backwards.
@@ -166,6 +166,7 @@ mod tests {
             ("1234567890123456", Some(PasswordError::Common)),
             ("qwertyuiopasdfghjkl123", Some(PasswordError::Common)),
             ("--- --- --- --- ---", Some(PasswordError::Common)),
+            ("!?=+ *~#/ <>|-_ ;:,.", None),
             ("ada@example.com 12", Some(PasswordError::Personal)),
             ("ada lovelace ada lovelace", Some(PasswordError::Personal)),
             ("ada's cat sleeps in the sun", None),

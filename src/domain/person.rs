@@ -61,7 +61,12 @@ impl Email {
         self.0.to_lowercase()
     }
 
-    /// What a person is called before they have said so: the part before the `@`.
+    /// What a person is called before they have said so: the part before the `@`, as far as a name goes.
+    pub fn as_name(&self) -> PersonName {
+        PersonName(self.local_part().chars().take(PersonName::MAX).collect())
+    }
+
+    /// The part before the `@`.
     pub fn local_part(&self) -> &str {
         self.0.split_once('@').map_or(&*self.0, |(name, _)| name)
     }
@@ -81,6 +86,8 @@ mod tests {
     fn email_addresses_have_two_halves() {
         assert_eq!(Email::parse(" Ada@Example.com ").unwrap().canonical(), "ada@example.com");
         assert_eq!(Email::parse("ada@example.com").unwrap().local_part(), "ada");
+        let long = Email::parse(&format!("{}@example.com", "a".repeat(120))).unwrap();
+        assert_eq!(PersonName::parse(long.as_name().as_str()), Ok(long.as_name()), "a name that is one");
         for text in ["", "ada", "@example.com", "ada@", "a b@example.com", "a@b@c", "a\u{0}@b"] {
             assert_eq!(Email::parse(text), Err(EmailError), "{text}");
         }

@@ -83,15 +83,19 @@ impl Store {
     /// Makes the set-up link, in place of an unused one. `false`: somebody has an account, so it is too late for one.
     pub async fn insert_set_up_link(&self, new: NewLink<'_>, stamp: &Stamp) -> Result<bool> {
         let mut tx = self.begin().await?;
-        on!(&mut tx.0, db => sqlx::query("DELETE FROM links WHERE purpose = 'set_up'")
-            .execute(&mut **db).await?.rows_affected());
         let one: Option<i64> = on!(&mut tx.0, db =>
             sqlx::query_scalar("SELECT created_at FROM people LIMIT 1").fetch_optional(&mut **db).await?);
-        if one.is_none() {
-            tx.add_link(&new, stamp).await?;
+        if one.is_some() {
+            return Ok(false);
+        }
+        tx.end_set_up().await?;
+        match tx.add_link(&new, stamp).await {
+            // Another node that starts in the same moment: its link stands.
+            Err(StoreError::Conflict(_)) => return Ok(false),
+            other => other?,
         }
         tx.commit().await?;
-        Ok(one.is_none())
+        Ok(true)
     }
 
     /// Makes a link by which a person gets in, in place of those that they have not used.
@@ -171,8 +175,11 @@ impl Store {
         if !tx.use_link(code, stamp.at).await? {
             return Ok(LinkUsed::Gone);
         }
-        tx.add_person(person.id, person.email, person.name.as_str(), Some(person.password), stamp).await?;
-        let owner = NewMember { person: person.id, email: person.email, name: person.name.as_str(), role: Role::Owner };
+        match tx.add_person(person.id, person.email, person.name, Some(person.password), stamp).await {
+            Err(StoreError::Conflict(_)) => return Ok(LinkUsed::Taken),
+            other => other?,
+        }
+        let owner = NewMember { person: person.id, email: person.email, name: person.name.clone(), role: Role::Owner };
         let team = tx.add_team(&NewTeam { id: team.0, name: team.1, owner }, stamp, 0).await?;
         tx.add_session(person.id, session, stamp).await?;
         tx.audit_in_teams(person.id, Action::SignedIn, &format!("with {}", session.browser), stamp, 2).await?;
@@ -197,13 +204,14 @@ impl Store {
         }
         let (person, name) = match &who {
             Joining::New(new) => {
-                match tx.add_person(new.id, &email, new.name.as_str(), Some(new.password), stamp).await {
+                match tx.add_person(new.id, &email, new.name, Some(new.password), stamp).await {
                     Err(StoreError::Conflict(_)) => return Ok(LinkUsed::Taken),
                     other => other?,
                 }
-                (new.id, new.name.as_str())
+                (new.id, new.name.clone())
             }
-            Joining::Known(person) => (*person, ""),
+            // Their name is known, so this one is not used.
+            Joining::Known(person) => (*person, email.as_name()),
         };
         let new = NewMember { person, email: &email, name, role };
         let joined = match tx.add_member(team, &new, stamp, 0).await {
@@ -270,6 +278,31 @@ impl Store {
 }
 
 impl Tx {
+    /// Once there is somebody, nobody sets up any more.
+    pub(super) async fn end_set_up(&mut self) -> Result<()> {
+        on!(&mut self.0, db => sqlx::query("DELETE FROM links WHERE purpose = 'set_up'")
+            .execute(&mut **db).await?.rows_affected());
+        Ok(())
+    }
+
+    /// Withdraws what a person has invited who may not invite any more: they have seen the links. The events are numbered
+    /// from `nth` on.
+    pub(super) async fn withdraw_invitations_of(
+        &mut self,
+        team: TeamId,
+        person: PersonId,
+        stamp: &Stamp,
+        nth: u16,
+    ) -> Result<()> {
+        let gone: Vec<(String, String)> = on!(&mut self.0, db => sqlx::query_as(
+            "DELETE FROM links WHERE team_id = $1 AND made_by = $2 RETURNING id, email")
+            .bind(team.to_string()).bind(person.to_string()).fetch_all(&mut **db).await?);
+        for (nth, (id, email)) in (nth..).zip(gone) {
+            self.audit(&stamp.event(nth, team, Action::InvitationWithdrawn, id, email)).await?;
+        }
+        Ok(())
+    }
+
     async fn add_link(&mut self, new: &NewLink<'_>, stamp: &Stamp) -> Result<()> {
         let (person, team, email, role) = match new.purpose {
             Purpose::SetUp => (None, None, None, None),
@@ -277,13 +310,14 @@ impl Tx {
             Purpose::Reset { person } | Purpose::SignIn { person } => (Some(person), None, None, None),
         };
         on!(&mut self.0, db => sqlx::query(
-            "INSERT INTO links (id, code_hash, purpose, person_id, team_id, email, email_canonical, role, made_by_name, \
-                                created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
+            "INSERT INTO links (id, code_hash, purpose, person_id, team_id, email, email_canonical, role, made_by, \
+                                made_by_name, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
             .bind(new.id.to_string()).bind(new.code.as_bytes()).bind(new.purpose.word())
             .bind(person.map(ToString::to_string)).bind(team.map(ToString::to_string))
             .bind(email.map(Email::as_str)).bind(email.map(Email::canonical)).bind(role.map(|role| role.as_str()))
-            .bind(&stamp.by.name).bind(stamp.at.ms()).bind(stamp.at.plus(LINK_MAX).ms())
+            .bind(stamp.by.person.map(|person| person.to_string())).bind(&stamp.by.name)
+            .bind(stamp.at.ms()).bind(stamp.at.plus(LINK_MAX).ms())
             .execute(&mut **db).await?.rows_affected());
         Ok(())
     }

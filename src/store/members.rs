@@ -3,7 +3,8 @@
 use super::{Result, Store, StoreError, Tx, corrupt, on, record};
 use crate::domain::audit::{Action, Stamp};
 use crate::domain::ids::{PersonId, TeamId};
-use crate::domain::person::Email;
+use crate::domain::key::ACTIVE_KEYS_MAX;
+use crate::domain::person::{Email, PersonName};
 use crate::domain::role::{Participant, Permit, Right, Role, TeamAdmin, TeamOwner};
 use crate::domain::team::Member;
 use crate::domain::timestamp::Timestamp;
@@ -17,7 +18,7 @@ pub struct NewMember<'a> {
     pub person: PersonId,
     pub email: &'a Email,
     /// What to call them if the address is new.
-    pub name: &'a str,
+    pub name: PersonName,
     pub role: Role,
 }
 
@@ -123,6 +124,9 @@ impl Store {
             tx.set_role(&member, role).await?;
             let detail = format!("{} from {} to {}", member.email, member.role.as_str(), role.as_str());
             tx.audit(&stamp.event(0, admin.team(), Action::MemberRoleChanged, person, detail)).await?;
+            if !role.administers() {
+                tx.withdraw_invitations_of(admin.team(), person, stamp, 1).await?;
+            }
             tx.commit().await?;
         }
         Ok(MemberChanged::Done)
@@ -143,6 +147,7 @@ impl Store {
         };
         let detail = format!("{} ({})", member.email, member.role.as_str());
         tx.audit(&stamp.event(0, admin.team(), Action::MemberRemoved, person, detail)).await?;
+        tx.withdraw_invitations_of(admin.team(), person, stamp, 1 + ACTIVE_KEYS_MAX as u16).await?;
         if revoke_keys {
             tx.revoke_where(admin.team(), Some(person), stamp, 1).await?;
         }
@@ -160,6 +165,7 @@ impl Store {
         };
         let detail = format!("{} ({})", found.email, found.role.as_str());
         tx.audit(&stamp.event(0, member.team(), Action::MemberLeft, person, detail)).await?;
+        tx.withdraw_invitations_of(member.team(), person, stamp, 1).await?;
         tx.delete_member(&found).await?;
         tx.commit().await?;
         Ok(MemberChanged::Done)
@@ -228,7 +234,7 @@ impl Tx {
         let person = match known {
             Some(id) => id.parse().map_err(|_| corrupt("people", &id))?,
             None => {
-                self.add_person(new.person, new.email, new.name, None, stamp).await?;
+                self.add_person(new.person, new.email, &new.name, None, stamp).await?;
                 new.person
             }
         };

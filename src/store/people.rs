@@ -21,7 +21,7 @@ record!(SessionRow {
     id: String,
     email: String,
     name: String,
-    password: Option<String>,
+    has_password: i64,
 });
 
 /// A person with what their password is compared with.
@@ -47,20 +47,14 @@ macro_rules! select_session {
     ($rest:literal) => {
         concat!(
             "SELECT sessions.id AS session_id, sessions.created_at AS session_created_at, seen_at, proved_at, origin, \
-             browser, people.id AS id, email, name, password FROM sessions JOIN people ON people.id = person_id WHERE ",
+             browser, people.id AS id, email, name, \
+             CAST(CASE WHEN password IS NULL THEN 0 ELSE 1 END AS BIGINT) AS has_password FROM sessions JOIN people ON people.id = person_id WHERE ",
             $rest
         )
     };
 }
 
 impl Store {
-    /// Whether anybody has an account yet.
-    pub async fn has_people(&self) -> Result<bool> {
-        let one: Option<i64> = on!(&self.reads, db =>
-            sqlx::query_scalar("SELECT created_at FROM people LIMIT 1").fetch_optional(db).await?);
-        Ok(one.is_some())
-    }
-
     pub async fn person_by_email(&self, email: &Email) -> Result<Option<Credentials>> {
         let row: Option<PersonRow> = on!(&self.reads, db => sqlx::query_as(
             "SELECT id, email, name, password FROM people WHERE email_canonical = $1")
@@ -192,11 +186,13 @@ impl Store {
     ) -> Result<std::result::Result<(), EmailTaken>> {
         let mut tx = self.begin().await?;
         let written = on!(&mut tx.0, db => sqlx::query(
-            "UPDATE people SET name = $2, email = $3, email_canonical = $4 WHERE id = $1")
+            "UPDATE people SET name = $2, email = $3, email_canonical = $4 WHERE id = $1 AND (name <> $2 OR email <> $3)")
             .bind(person.to_string()).bind(name.as_str()).bind(email.as_str()).bind(email.canonical())
             .execute(&mut **db).await.map(|done| done.rows_affected()));
         match written.map_err(StoreError::from) {
             Err(StoreError::Conflict(_)) => return Ok(Err(EmailTaken)),
+            // As it was.
+            Ok(0) => return Ok(Ok(())),
             other => other?,
         };
         tx.audit_in_teams(person, Action::ProfileChanged, &format!("\"{name}\", {email}"), stamp, 0).await?;
@@ -224,13 +220,14 @@ impl Tx {
         &mut self,
         id: PersonId,
         email: &Email,
-        name: &str,
+        name: &PersonName,
         password: Option<&PasswordHash>,
         stamp: &Stamp,
     ) -> Result<()> {
+        self.end_set_up().await?;
         on!(&mut self.0, db => sqlx::query(
             "INSERT INTO people (id, email, email_canonical, name, password, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
-            .bind(id.to_string()).bind(email.as_str()).bind(email.canonical()).bind(name)
+            .bind(id.to_string()).bind(email.as_str()).bind(email.canonical()).bind(name.as_str())
             .bind(password.map(PasswordHash::as_str)).bind(stamp.at.ms()).execute(&mut **db).await?.rows_affected());
         Ok(())
     }
@@ -265,6 +262,9 @@ impl Tx {
     ) -> Result<()> {
         on!(&mut self.0, db => sqlx::query("UPDATE people SET password = $2 WHERE id = $1")
             .bind(person.to_string()).bind(password.as_str()).execute(&mut **db).await?.rows_affected());
+        // Whatever else would let somebody in as this person ends too.
+        on!(&mut self.0, db => sqlx::query("DELETE FROM links WHERE person_id = $1")
+            .bind(person.to_string()).execute(&mut **db).await?.rows_affected());
         self.end_sessions(person, None, stamp).await?;
         self.add_session(person, session, stamp).await?;
         self.audit_in_teams(person, Action::PasswordChanged, "all browsers signed out", stamp, 0).await
@@ -293,23 +293,25 @@ impl TryFrom<PersonRow> for Credentials {
     type Error = StoreError;
 
     fn try_from(row: PersonRow) -> Result<Self> {
-        let bad = || corrupt("people", &row.id);
-        let person = Person {
-            id: row.id.parse().map_err(|_| bad())?,
-            email: Email::parse(&row.email).map_err(|_| bad())?,
-            name: PersonName::parse(&row.name).map_err(|_| bad())?,
-            has_password: row.password.is_some(),
-        };
+        let person = person(row.id, &row.email, &row.name, row.password.is_some())?;
         Ok(Self { person, password: row.password.map(PasswordHash::new) })
     }
 }
 
+fn person(id: String, email: &str, name: &str, has_password: bool) -> Result<Person> {
+    let bad = || corrupt("people", &id);
+    Ok(Person {
+        email: Email::parse(email).map_err(|_| bad())?,
+        name: PersonName::parse(name).map_err(|_| bad())?,
+        id: id.parse().map_err(|_| bad())?,
+        has_password,
+    })
+}
+
 impl SessionRow {
     fn read(self) -> Result<(Session, Person)> {
-        let bad = || corrupt("sessions", &self.session_id);
-        let id = self.session_id.parse().map_err(|_| bad())?;
-        let row = PersonRow { id: self.id, email: self.email, name: self.name, password: self.password };
-        let person = Credentials::try_from(row)?.person;
+        let id = self.session_id.parse().map_err(|_| corrupt("sessions", &self.session_id))?;
+        let person = person(self.id, &self.email, &self.name, self.has_password != 0)?;
         let session = Session {
             id,
             person: person.id,

@@ -37,8 +37,8 @@ pub enum ProductWritten {
     /// Nothing was done: the same call came before.
     Repeated(Repeat),
     NoSuchProduct,
-    /// It was changed since the member looked at it; this is how it is now.
-    Stale(Product),
+    /// It was changed since the member looked at it.
+    Stale,
     /// The member may not change the catalog, or no longer.
     RoleLost,
     /// Another product of this team and mode has the SKU.
@@ -194,7 +194,7 @@ impl Store {
         let tenant = editor.tenant(mode);
         let Some(old) = tx.lock_product(&tenant, id).await? else { return Ok(ProductWritten::NoSuchProduct) };
         if seen.is_some_and(|seen| seen != old.updated_at) {
-            return Ok(ProductWritten::Stale(old));
+            return Ok(ProductWritten::Stale);
         }
         let Some(changed) = change(&old) else { return Ok(ProductWritten::Done(old)) };
         let product = Product { updated_at: stamp.at, ..changed };

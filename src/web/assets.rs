@@ -33,6 +33,9 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         asset("keyhouse.js", js, Bytes::from_static(include_bytes!("../../assets/keyhouse.js"))),
         asset("reference.js", js, Bytes::from_static(include_bytes!("../../assets/reference.js"))),
         asset("icon.svg", "image/svg+xml", Bytes::from_static(include_bytes!("../../assets/icon.svg"))),
+        asset("keys.png", "image/png", Bytes::from_static(include_bytes!("../../docs/pictures/keys.png"))),
+        asset("created.png", "image/png", Bytes::from_static(include_bytes!("../../docs/pictures/created.png"))),
+        asset("revoke.png", "image/png", Bytes::from_static(include_bytes!("../../docs/pictures/revoke.png"))),
         asset("swagger-ui-bundle.js", js, bundle),
         asset("swagger-ui.css", css, style),
     ]

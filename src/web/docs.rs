@@ -30,6 +30,7 @@ macro_rules! pages {
 
 const PAGES: &[Page] = pages! {
     "overview": "Overview",
+    "api-keys": "Managing keys",
     "authentication": "Authentication",
     "endpoints": "Endpoints",
     "errors": "Errors",
@@ -39,6 +40,9 @@ const PAGES: &[Page] = pages! {
 };
 
 const REFERENCE: &str = "reference";
+
+/// Pictures in the guide, from `docs/pictures`; `scripts/pictures` makes them.
+const PICTURES: [&str; 3] = ["keys.png", "created.png", "revoke.png"];
 
 /// A link of the side bar.
 struct Link {
@@ -75,7 +79,17 @@ fn links(current: &str) -> Vec<Link> {
         .collect()
 }
 
-static ARTICLES: LazyLock<Vec<String>> = LazyLock::new(|| PAGES.iter().map(|page| article(page.markdown)).collect());
+/// The pages' Markdown with pictures where the program serves them; in the repository they lie beside the guide.
+static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let placed = |page: &Page| {
+        PICTURES.iter().fold(page.markdown.to_owned(), |text, name| {
+            text.replace(&format!("(../pictures/{name})"), &format!("({})", assets::url(name)))
+        })
+    };
+    PAGES.iter().map(placed).collect()
+});
+
+static ARTICLES: LazyLock<Vec<String>> = LazyLock::new(|| TEXTS.iter().map(|text| article(text)).collect());
 
 /// Markdown to HTML; each heading gets an id from its words, so that it can be linked to.
 fn article(markdown: &str) -> String {
@@ -121,15 +135,15 @@ pub async fn index() -> Response {
 }
 
 pub async fn index_markdown() -> Response {
-    markdown(PAGES[0].markdown)
+    markdown(TEXTS[0].as_str())
 }
 
 /// `/docs/{page}` and `/docs/{page}.md`.
 pub async fn page(Path(name): Path<String>) -> Response {
     match name.strip_suffix(".md") {
         Some(REFERENCE) => markdown(reference_markdown()),
-        Some(slug) => match PAGES.iter().find(|page| page.slug == slug) {
-            Some(page) => markdown(page.markdown),
+        Some(slug) => match PAGES.iter().position(|page| page.slug == slug) {
+            Some(place) => markdown(TEXTS[place].as_str()),
             None => absent(),
         },
         None if name == REFERENCE => {

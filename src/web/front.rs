@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 use tower::ServiceExt;
 
 use super::error::{ApiError, ErrorCode};
+use super::headers::guard;
 use super::{Web, client, dashboard};
 use crate::domain::ids::{KeyId, RequestId};
 
@@ -87,6 +88,9 @@ impl Front {
         headers.insert("x-request-id", HeaderValue::try_from(id.to_string()).expect("an id is ASCII"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if !is_api {
+            guard(&self.web, headers);
+        }
 
         if *self.web.stopping.borrow() {
             // The client's next call is better off on another connection, to another node.

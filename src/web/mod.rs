@@ -74,7 +74,6 @@ pub fn front(web: Web) -> Front {
         .merge(dashboard::routes(&web))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(web.clone(), headers::guard))
         .layer(axum::middleware::from_fn(front::note_route))
         .with_state(web.clone());
     Front::new(web, api, site)

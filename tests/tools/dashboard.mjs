@@ -81,7 +81,7 @@ await story("by mouse", async () => {
     await link(page, "Revoke").click();
     await page.getByLabel(/^This key is in use/).fill("production");
     await press(page, "Revoke key");
-    await page.getByText("This is not the key's name").waitFor();
+    await page.getByText("This is not the key’s name").waitFor();
     check((await call(server, token)) === 200, "a wrong name revokes nothing");
     await page.getByLabel(/^This key is in use/).fill("Production backend");
     await press(page, "Revoke key");
@@ -421,6 +421,22 @@ await story("the network fails in mid-action", async () => {
     check(count("Offline") === 1, "trying again makes one key");
     await link(page, "I’ve saved it").click();
     await page.getByRole("row", { name: /Offline/ }).waitFor();
+
+    // A proxy answers in our place, while we restart: nothing is known of what was done, so nothing is taken as done.
+    await openCreate(page);
+    await fillKey(page, "Behind a proxy");
+    await page.evaluate(() => {
+        const real = window.fetch;
+        window.fetch = async () => {
+            window.fetch = real;
+            return { status: 502, url: location.href, text: async () => "<h1>502 Bad Gateway</h1>" };
+        };
+    });
+    await press(page, "Create key");
+    await dialog(page).getByText("can’t answer").waitFor();
+    check((await page.getByLabel("Key name").inputValue()) === "Behind a proxy", "the name is lost behind a proxy");
+    await page.keyboard.press("Escape");
+    await dialog(page).waitFor({ state: "detached" });
 
     // The answer is lost, not the question.
     await openCreate(page);

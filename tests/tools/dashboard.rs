@@ -3,14 +3,17 @@
 
 use std::process::Command;
 
-use super::{here, run, tool};
+use super::{Path, here, run, tool};
 
-/// Told with `SHOTS`, the looks leave their pictures in that folder.
+/// The look-over leaves its pictures in `target/pictures`; `scripts/pictures` takes some of them into `docs`.
 fn browse(program: &str, name: &str) {
+    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pictures");
+    std::fs::create_dir_all(&pictures).expect("a folder");
     run(Command::new("node")
         .arg(here(program))
         .env("KEYHOUSE", env!("CARGO_BIN_EXE_keyhouse"))
         .env("NAME", name)
+        .env("SHOTS", pictures)
         .env("PLAYWRIGHT", tool("node_modules/playwright-core/index.mjs"))
         .env("AXE", tool("node_modules/axe-core/axe.min.js")));
 }

@@ -158,7 +158,7 @@ fn written(
 ) -> Result<Response, ApiError> {
     let (stored, replayed) = match outcome {
         // No outcome of a key's call: that these can be told apart is for members.
-        Err(error @ (WriteProductError::Stale(_) | WriteProductError::NotAllowed)) => {
+        Err(error @ (WriteProductError::Stale | WriteProductError::NotAllowed)) => {
             return Err(ApiError::new(ErrorCode::InternalError).because(error));
         }
         Ok(Written::Now(product)) => (say(&product), false),

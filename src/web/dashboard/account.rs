@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 
 use super::form::{Faults, Form};
 use super::halt::{Answer, Halt, see_other};
@@ -40,6 +41,17 @@ struct AccountPage {
 }
 
 async fn show(web: &Web, who: &SignedIn, typed: Option<&Form>, done: &str, faults: Faults) -> Answer {
+    let (page, status) = account_page(web, who, typed, done, faults).await?;
+    Ok(pages::page(status, &page))
+}
+
+async fn account_page(
+    web: &Web,
+    who: &SignedIn,
+    typed: Option<&Form>,
+    done: &str,
+    faults: Faults,
+) -> Result<(AccountPage, StatusCode), Halt> {
     let now = web.app.clock().now();
     let teams = web.app.teams_of(who.person.id).await?;
     let sessions = web.app.sessions_of(&who.person).await?;
@@ -63,7 +75,8 @@ async fn show(web: &Web, who: &SignedIn, typed: Option<&Form>, done: &str, fault
         max: Password::MAX,
         faults,
     };
-    Ok(pages::form(&page.faults, &page))
+    let status = if page.faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    Ok((page, status))
 }
 
 pub async fn account(State(web): State<Web>, who: SignedIn, query: Query) -> Answer {
@@ -77,7 +90,7 @@ pub async fn account(State(web): State<Web>, who: SignedIn, query: Query) -> Ans
     show(&web, &who, None, done, Faults::default()).await
 }
 
-pub async fn change(State(web): State<Web>, Posted { mut who, form }: Posted<SignedIn>) -> Answer {
+pub async fn change(State(web): State<Web>, Posted { who, form }: Posted<SignedIn>) -> Answer {
     match form.get("do") {
         "profile" => profile(&web, who, &form).await,
         "password" => password(&web, who, &form).await,
@@ -91,10 +104,7 @@ pub async fn change(State(web): State<Web>, Posted { mut who, form }: Posted<Sig
             who.visitor.forget();
             Ok(see_other("/sign-in?signed_out=1"))
         }
-        _ => {
-            who.visitor.place = "/account".to_owned();
-            Err(Halt::absent())
-        }
+        _ => Err(Halt::absent()),
     }
 }
 
@@ -128,8 +138,9 @@ async fn password(web: &Web, who: SignedIn, form: &Form) -> Answer {
             show(web, &who, None, "", Faults::one("password", "This is not your password")).await
         }
         Err(ChangePasswordError::SignIn(error)) => {
-            let sentence = super::sign_in::sentence(error)?;
-            show(web, &who, None, "", Faults::one("password", sentence)).await
+            let (sentence, wait) = super::sign_in::refusal(error)?;
+            let (page, status) = account_page(web, &who, None, "", Faults::one("password", sentence)).await?;
+            Ok(super::sign_in::refused(wait, status, &page))
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
 use super::halt::Answer;
-use super::pages::{Frame, Moment, ok};
+use super::pages::{Frame, Moment, address, ok};
 use super::visitor::Holds;
 use crate::app::App;
 use crate::domain::audit::{Action, AuditEvent, AuditFilter};
@@ -101,12 +101,11 @@ fn filter(query: &Query) -> AuditFilter {
     }
 }
 
-fn address(path: &str, query: &Query, before: Option<AuditId>) -> String {
+/// The log at a place, with the filter that is in force.
+fn place(path: &str, query: &Query, before: Option<AuditId>) -> String {
     let before = before.map_or(String::new(), |id| id.to_string());
     let named = ["person", "key", "action"].map(|name| (name, query.text(name)));
-    let pairs = named.into_iter().chain([("before", before.as_str())]).filter(|(_, value)| !value.is_empty());
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+    address(path, named.into_iter().chain([("before", before.as_str())]))
 }
 
 pub async fn list(State(web): State<Web>, holds: Holds<ManageTeam>, query: Query) -> Answer {
@@ -146,8 +145,8 @@ pub async fn list(State(web): State<Web>, holds: Holds<ManageTeam>, query: Query
         people: choices(people, query.text("person")),
         keys: choices(keys, query.text("key")),
         actions: choices(actions.collect(), query.text("action")),
-        next: last.map(|last| address(&base, &query, Some(last))),
-        csv: address(&format!("{base}.csv"), &query, None),
+        next: last.map(|last| place(&base, &query, Some(last))),
+        csv: place(&format!("{base}.csv"), &query, None),
         filtered: filter != AuditFilter::default(),
         is_first: before.is_none(),
         base,

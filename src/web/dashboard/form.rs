@@ -38,9 +38,9 @@ impl Form {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
-    /// All fields but those that must not be sent back.
+    /// All fields but those that must not be sent back, and those of the question for a password itself.
     pub fn repeatable(&self) -> Vec<(&str, &str)> {
-        let secret = |name: &str| ["password", "token", "secret"].iter().any(|word| name.contains(word));
+        let secret = |name: &str| ["password", "token", "secret", "confirm_"].iter().any(|word| name.contains(word));
         self.0.iter().filter(|(name, _)| !secret(name)).map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 

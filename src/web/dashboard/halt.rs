@@ -11,12 +11,25 @@ use crate::web::error::{ApiError, ErrorCode};
 #[derive(Debug)]
 pub struct Halt(Box<Response>);
 
+#[derive(Debug, Clone, Copy)]
+struct NotSignedIn;
+
 pub type Answer = Result<Response, Halt>;
 
 impl Halt {
     /// There is no such page, or none for this person: one answer.
     pub fn absent() -> Self {
         ApiError::new(ErrorCode::RouteNotFound).saying("There is no such page, or not for you").into()
+    }
+
+    /// The way to the sign-in page.
+    pub fn not_signed_in(mut response: Response) -> Self {
+        response.extensions_mut().insert(NotSignedIn);
+        Self::page(response)
+    }
+
+    pub fn is_not_signed_in(&self) -> bool {
+        self.0.extensions().get::<NotSignedIn>().is_some()
     }
 
     pub fn page(response: Response) -> Self {

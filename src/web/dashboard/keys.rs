@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 
 use super::form::Faults;
 use super::halt::{Answer, Halt, see_other};
-use super::pages::{self, Frame, Moment, name_of, ok};
+use super::pages::{self, Frame, Moment, address, name_of, ok};
 use super::visitor::{Holds, Posted, Rest};
 use crate::app::keys::{CreateKeyError, RenameKeyError, Revocation, RevokeKeyError};
 use crate::domain::ids::KeyId;
@@ -89,9 +89,7 @@ struct ListPage {
 
 impl ListPage {
     fn link(&self, mode: &str, status: &str) -> String {
-        let pairs = [("mode", mode), ("status", status)].into_iter().filter(|(_, value)| !value.is_empty());
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        if query.is_empty() { self.base.clone() } else { format!("{}?{query}", self.base) }
+        address(&self.base, [("mode", mode), ("status", status)])
     }
 
     fn mode_word(&self) -> &'static str {

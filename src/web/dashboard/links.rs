@@ -6,7 +6,8 @@ use axum::http::StatusCode;
 
 use super::form::{Faults, Form};
 use super::halt::{Answer, Halt, see_other};
-use super::pages::{message, page};
+use super::pages::message;
+use super::sign_in::{refusal, refused};
 use super::visitor::{Rest, Visitor};
 use crate::app::links::{Invitee, UseLinkError};
 use crate::domain::password::Password;
@@ -99,6 +100,10 @@ async fn open(web: &Web, visitor: &Visitor, code: Option<&Secret>) -> Result<Ope
 }
 
 fn show(opened: &Opened, typed: (&str, &str, &str), faults: Faults) -> Answer {
+    show_and_wait(opened, typed, faults, None)
+}
+
+fn show_and_wait(opened: &Opened, typed: (&str, &str, &str), faults: Faults, wait: Option<u64>) -> Answer {
     let (email, role) = match (&opened.link.purpose, &opened.person) {
         (Purpose::Invite { email, role, .. }, _) => (email.to_string(), role.label()),
         (_, Some(person)) => (person.email.to_string(), ""),
@@ -117,7 +122,7 @@ fn show(opened: &Opened, typed: (&str, &str, &str), faults: Faults) -> Answer {
         faults,
     };
     let status = if shown.faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    Ok(page(status, &shown))
+    Ok(refused(wait, status, &shown))
 }
 
 pub async fn look(State(web): State<Web>, visitor: Visitor, Rest(code): Rest<String>) -> Answer {
@@ -180,7 +185,8 @@ pub async fn enter(State(web): State<Web>, visitor: Visitor, Rest(code): Rest<St
         ))),
         Err(UseLinkError::Unfit(fault)) => show(&opened, typed, Faults::one("password", fault)),
         Err(UseLinkError::SignIn(error)) => {
-            show(&opened, typed, Faults::one("password", super::sign_in::sentence(error)?))
+            let (sentence, wait) = refusal(error)?;
+            show_and_wait(&opened, typed, Faults::one("password", sentence), wait)
         }
     }
 }

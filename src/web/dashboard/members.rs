@@ -5,7 +5,7 @@ use axum::extract::State;
 
 use super::form::Faults;
 use super::halt::{Answer, Halt, see_other};
-use super::pages::{self, Frame, Moment, ok};
+use super::pages::{self, Frame, Moment, address, ok};
 use super::visitor::{Holds, Posted, Rest};
 use crate::app::links::InviteError;
 use crate::app::members::ChangeMemberError;
@@ -60,11 +60,10 @@ pub async fn list(State(web): State<Web>, holds: Holds<ManageTeam>, query: Query
     let mut members = web.app.members_page(holds.team(), search, after.as_ref(), ROWS as u32 + 1).await?;
     let more = members.len() > ROWS;
     members.truncate(ROWS);
-    let next = members.last().filter(|_| more).map(|last| {
-        let pairs = [("q", search), ("after", last.email.as_str())];
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        format!("{}?{query}", holds.at(PAGE))
-    });
+    let next = members
+        .last()
+        .filter(|_| more)
+        .map(|last| address(&holds.at(PAGE), [("q", search), ("after", last.email.as_str())]));
     let is_first = after.is_none();
     let invitations = if is_first { web.app.invitations_of(holds.team()).await? } else { Vec::new() };
     let done = match query.text("done") {

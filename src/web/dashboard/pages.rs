@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::form::{Faults, Form};
+use super::sign_in::refused;
 use super::visitor::{Holds, SignedIn};
 use crate::domain::audit::By;
 use crate::domain::ids::RequestId;
@@ -111,6 +112,13 @@ pub fn form(faults: &Faults, template: &impl Template) -> Response {
     page(if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, template)
 }
 
+/// A path with a query; what is empty is left out of it.
+pub fn address<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
 /// Who did it, as lists show it.
 pub fn name_of(by: &By, has_left: bool) -> String {
     if has_left { format!("{} (no longer in the team)", by.name) } else { by.name.clone() }
@@ -173,7 +181,7 @@ struct ConfirmPage<'a> {
 }
 
 /// Asks for the password before a form goes on; what the form holds goes along.
-pub fn confirm(signed_in: &SignedIn, form: &Form, fault: &str) -> Response {
+pub fn confirm(signed_in: &SignedIn, form: &Form, fault: &str, wait: Option<u64>) -> Response {
     let page_of = ConfirmPage {
         action: &signed_in.visitor.place,
         path: signed_in.visitor.place.split('?').next().unwrap_or("/"),
@@ -182,7 +190,7 @@ pub fn confirm(signed_in: &SignedIn, form: &Form, fault: &str) -> Response {
         fields: form.repeatable(),
         fault,
     };
-    page(StatusCode::FORBIDDEN, &page_of)
+    refused(wait, StatusCode::FORBIDDEN, &page_of)
 }
 
 #[derive(Template)]

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 
 use super::form::{Faults, Form};
 use super::halt::{Answer, Halt, see_other};
-use super::pages::{self, Frame, Moment, ok};
+use super::pages::{self, Frame, Moment, address, ok};
 use super::visitor::{Holds, Posted, Rest};
 use crate::app::products::{ListProductsError, WriteProductError};
 use crate::domain::ids::ProductId;
@@ -48,16 +48,14 @@ struct ListPage<'a> {
 
 impl ListPage<'_> {
     fn link(&self, mode: &str, status: &str) -> String {
-        address(&self.base, mode, status, self.search, "")
+        place(&self.base, mode, status, self.search, "")
     }
 }
 
 /// An address of the list; what is as usual is left out.
-fn address(base: &str, mode: &str, status: &str, search: &str, after: &str) -> String {
+fn place(base: &str, mode: &str, status: &str, search: &str, after: &str) -> String {
     let pairs = [("mode", mode, "live"), ("status", status, "active"), ("q", search, ""), ("after", after, "")];
-    let pairs = pairs.into_iter().filter(|(_, value, usual)| value != usual).map(|(name, value, _)| (name, value));
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-    if query.is_empty() { base.to_owned() } else { format!("{base}?{query}") }
+    address(base, pairs.into_iter().filter(|(_, value, usual)| value != usual).map(|(name, value, _)| (name, value)))
 }
 
 /// Live, unless the address says Test.
@@ -77,7 +75,7 @@ pub async fn list(State(web): State<Web>, holds: Holds<TakePart>, query: Query) 
             Ok(page) => page,
             // A cursor of another list, typed or old: the list from its beginning.
             Err(ListProductsError::Cursor) => {
-                return Ok(see_other(&address(&holds.at("/products"), mode.as_str(), query.text("status"), "", "")));
+                return Ok(see_other(&place(&holds.at("/products"), mode.as_str(), query.text("status"), "", "")));
             }
             Err(ListProductsError::Store(error)) => return Err(error.into()),
         }
@@ -100,7 +98,7 @@ pub async fn list(State(web): State<Web>, holds: Holds<TakePart>, query: Query) 
     let last = page.items.last().filter(|_| page.has_more);
     Ok(ok(&ListPage {
         frame: Frame::of(&holds, "Products", "products").saying(done),
-        next: last.map(|last| address(&base, mode.as_str(), status, search, &last.id.to_string())),
+        next: last.map(|last| place(&base, mode.as_str(), status, search, &last.id.to_string())),
         rows: page.items.iter().map(|product| row(product, now)).collect(),
         base,
         mode,
@@ -277,7 +275,7 @@ async fn failed<R>(web: &Web, holds: &Holds<R>, error: WriteProductError) -> Res
         WriteProductError::SkuTaken => {
             Ok(Faults::one("sku", "Another product of this mode has this SKU, perhaps an archived one"))
         }
-        WriteProductError::Stale(_) => Ok(Faults::one(
+        WriteProductError::Stale => Ok(Faults::one(
             "product",
             "Somebody changed this product since you opened it, and nothing was saved. Save again to put what you typed in \
              place of theirs, or open the product anew to see theirs",
@@ -298,6 +296,7 @@ pub async fn look(State(web): State<Web>, holds: Holds<TakePart>, Rest(id): Rest
     // What was typed before the session ended.
     if !query.text("name").is_empty() {
         page.typed = Typed::by(|name| query.text(name).to_owned());
+        page.seen = query.text("seen").parse().unwrap_or(0);
     }
     Ok(ok(&page))
 }

@@ -48,31 +48,32 @@ pub async fn sign_in(State(web): State<Web>, visitor: Visitor, form: Form) -> An
             Ok(see_other(next))
         }
         Err(error) => {
-            let wait = if let SignInError::TooMany(seconds) = error { Some(seconds) } else { None };
-            let sentence = sentence(error)?;
+            let (sentence, wait) = refusal(error)?;
             let again =
                 SignInPage { email: form.get("email"), next, cut_off: false, signed_out: false, fault: &sentence };
-            Ok(refused(wait, &again))
+            Ok(refused(wait, StatusCode::UNPROCESSABLE_ENTITY, &again))
         }
     }
 }
 
-/// 401 without a challenge would be no 401: browsers' own dialogs are not ours, so this is 422, or 429 with the wait.
-pub fn refused(wait: Option<u64>, template: &impl Template) -> Response {
-    let Some(seconds) = wait else { return page(StatusCode::UNPROCESSABLE_ENTITY, template) };
+/// A form again, with `status` or, after too many tries, 429 and the wait. Never 401: it would need a challenge, and
+/// browsers' own dialogs are not ours.
+pub fn refused(wait: Option<u64>, status: StatusCode, template: &impl Template) -> Response {
+    let Some(seconds) = wait else { return page(status, template) };
     let mut response = page(StatusCode::TOO_MANY_REQUESTS, template);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
-/// What is said of a sign-in that failed; what is no matter of the password stops the page.
-pub fn sentence(error: SignInError) -> Result<String, Halt> {
+/// What is said of a sign-in that failed, and how long to wait; what is no matter of the password stops the page.
+pub fn refusal(error: SignInError) -> Result<(String, Option<u64>), Halt> {
     match error {
-        SignInError::Wrong => Ok("The e-mail address or the password is wrong".to_owned()),
+        SignInError::Wrong => Ok(("The e-mail address or the password is wrong".to_owned(), None)),
         SignInError::TooMany(seconds) => {
             let minutes = seconds.div_ceil(60);
             let s = if minutes == 1 { "" } else { "s" };
-            Ok(format!("Too many wrong passwords. Wait {minutes} minute{s}, or ask for a reset link"))
+            let sentence = format!("Too many wrong passwords. Wait {minutes} minute{s}, or ask for a reset link");
+            Ok((sentence, Some(seconds)))
         }
         SignInError::Busy(busy) => Err(busy.into()),
         SignInError::Store(error) => Err(error.into()),

@@ -156,22 +156,15 @@ impl FromRequestParts<Web> for SignedIn {
         let visitor = Visitor::from_request_parts(parts, web).await?;
         match visitor.session(web).await? {
             Some((session, person)) => Ok(Self { visitor, session, person }),
-            None => Err(Halt::page(see_other(&sign_in_page(&visitor.place, false)))),
+            None => Err(Halt::not_signed_in(see_other(&sign_in_page(&visitor.place, false)))),
         }
     }
 }
 
 /// The sign-in page, with the way back. `cut_off`: somebody was about to change something.
 pub fn sign_in_page(place: &str, cut_off: bool) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    if place != "/" {
-        query.append_pair("next", place);
-    }
-    if cut_off {
-        query.append_pair("cut_off", "1");
-    }
-    let query = query.finish();
-    if query.is_empty() { "/sign-in".to_owned() } else { format!("/sign-in?{query}") }
+    let next = if place == "/" { "" } else { place };
+    pages::address("/sign-in", [("next", next), ("cut_off", if cut_off { "1" } else { "" })])
 }
 
 impl SignedIn {
@@ -183,7 +176,7 @@ impl SignedIn {
         }
         let typed = form.get("confirm_password");
         if typed.is_empty() {
-            return Err(Halt::page(pages::confirm(self, form, "")));
+            return Err(Halt::page(pages::confirm(self, form, "", None)));
         }
         match web.app.prove(&self.session, &self.person, typed, self.visitor.browser()).await {
             Ok(secret) => {
@@ -191,8 +184,8 @@ impl SignedIn {
                 Ok(())
             }
             Err(error) => {
-                let sentence = super::sign_in::sentence(error)?;
-                Err(Halt::page(pages::confirm(self, form, &sentence)))
+                let (sentence, wait) = super::sign_in::refusal(error)?;
+                Err(Halt::page(pages::confirm(self, form, &sentence, wait)))
             }
         }
     }
@@ -256,12 +249,22 @@ impl<R> Holds<R> {
         format!("/t/{}{rest}", self.seat.team.slug.as_str())
     }
 
-    /// The right is gone since the page was opened.
+    /// The right was there when the request began and not at the write: signed out, out of the team, or in another role.
     pub async fn lost(&self, web: &Web) -> Halt {
-        match web.app.admins_of(&self.seat.team).await {
-            Ok(admins) => Halt::page(pages::forbidden(&self.seat, &admins)),
-            Err(error) => error.into(),
+        self.what_is_left(web).await.unwrap_or_else(|halt| halt)
+    }
+
+    async fn what_is_left(&self, web: &Web) -> Result<Halt, Halt> {
+        let sessions = web.app.sessions_of(&self.seat.person).await?;
+        if sessions.iter().all(|session| session.id != self.seat.session) {
+            return Ok(Halt::page(see_other(&sign_in_page(&self.signed_in.visitor.place, true))));
         }
+        let teams = web.app.teams_of(self.seat.person.id).await?;
+        let Some((_, role)) = teams.into_iter().find(|(team, _)| team.id == self.seat.team.id) else {
+            return Ok(Halt::absent());
+        };
+        let admins = web.app.admins_of(&self.seat.team).await?;
+        Ok(Halt::page(pages::forbidden(&Seat { role, ..self.seat.clone() }, &admins)))
     }
 }
 
@@ -277,17 +280,23 @@ impl<W: FromRequestParts<Web, Rejection = Halt> + Send> FromRequest<Web> for Pos
 
     async fn from_request(request: Request, web: &Web) -> Result<Self, Halt> {
         let (mut parts, body) = request.into_parts();
-        let visitor = Visitor::from_request_parts(&mut parts, web).await?;
-        if visitor.session(web).await?.is_none() {
-            let form = Form::from_request(Request::from_parts(parts, body), web).await?;
-            let path = visitor.place.split('?').next().unwrap_or("/");
-            let query = form.as_query();
-            let place = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-            return Err(Halt::page(see_other(&sign_in_page(&place, true))));
-        }
-        let who = W::from_request_parts(&mut parts, web).await?;
+        let who = match W::from_request_parts(&mut parts, web).await {
+            Ok(who) => Some(who),
+            Err(halt) if halt.is_not_signed_in() => None,
+            Err(halt) => return Err(halt),
+        };
+        let place = parts.uri.path_and_query().map_or("/", |place| place.as_str()).to_owned();
         let form = Form::from_request(Request::from_parts(parts, body), web).await?;
-        Ok(Self { who, form })
+        match who {
+            Some(who) => Ok(Self { who, form }),
+            None => {
+                // Back to where the form was read, its own query first: that says of which mode it is.
+                let fields = form.as_query();
+                let join = if place.contains('?') { '&' } else { '?' };
+                let place = if fields.is_empty() { place } else { format!("{place}{join}{fields}") };
+                Err(Halt::page(see_other(&sign_in_page(&place, true))))
+            }
+        }
     }
 }
 

@@ -116,7 +116,7 @@ worlds! {
         assert_eq!(house.get("/api/v1/key").bearer(&token).await.status, 401, "the very next call");
         let list = house.page(&ada, revoked.location()).await;
         assert!(list.text().contains("Revoked New."));
-        shows!(rows(&list).join("\n"), @"New pk_live_yLH... Revoked Live just now Ada in 90 days");
+        shows!(rows(&list).join("\n"), @"New Revoked pk_live_yLH... Live Read-only Ada just now just now by Ada in 90 days");
         assert_eq!(house.send(&ada, &format!("{PAGE}/{id}/rename"), &[("name", "x")]).await.status, 422, "not any more");
 
         house.advance(90 * DAY - Duration::from_millis(1));

@@ -41,7 +41,7 @@ async fn every_method(place: Place) {
     // Teams and people.
     let name = TeamName::parse("Acme").unwrap();
     let ada = Email::parse("Ada@example.com").unwrap();
-    let owner = |n| NewMember { person: PersonId::new(seed(n)), email: &ada, name: "Ada", role: Role::Owner };
+    let owner = |n| NewMember { person: PersonId::new(seed(n)), email: &ada, name: ada.as_name(), role: Role::Owner };
     let team = store
         .insert_team(NewTeam { id: TeamId::new(seed(1)), name: &name, owner: owner(2) }, &stamp(3, now))
         .await
@@ -52,7 +52,8 @@ async fn every_method(place: Place) {
         .unwrap();
     assert_eq!((team.slug.as_str(), twin.slug.as_str()), ("acme", "acme-2"));
     let bob = Email::parse("bob@example.com").unwrap();
-    let manager = || NewMember { person: PersonId::new(seed(7)), email: &bob, name: "Bob", role: Role::Manager };
+    let manager =
+        || NewMember { person: PersonId::new(seed(7)), email: &bob, name: bob.as_name(), role: Role::Manager };
     assert!(store.insert_member(team.id, manager(), &stamp(8, now)).await.unwrap());
     assert!(store.insert_member(team.id, manager(), &stamp(9, now)).await.is_err(), "twice");
     assert!(!store.insert_member(TeamId::new(seed(99)), manager(), &stamp(10, now)).await.unwrap(), "no such team");

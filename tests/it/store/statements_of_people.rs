@@ -50,7 +50,6 @@ async fn every_method(place: Place) {
     let name = |text: &str| PersonName::parse(text).unwrap();
 
     // Set-up: one link, one use, nobody there before.
-    assert!(!store.has_people().await.unwrap());
     assert!(store.insert_set_up_link(link(1, &Purpose::SetUp), &stamp(1, now)).await.unwrap());
     assert!(store.insert_set_up_link(link(2, &Purpose::SetUp), &stamp(2, now)).await.unwrap());
     assert_eq!(store.link(&hash(1), now).await.unwrap(), None, "the second replaced the first");
@@ -64,7 +63,6 @@ async fn every_method(place: Place) {
     let LinkUsed::Done(team) = done else { panic!("{done:?}") };
     let again = store.set_up(&hash(2), person(), new_team, &session(4), &stamp(4, now)).await.unwrap();
     assert_eq!(again, LinkUsed::Gone);
-    assert!(store.has_people().await.unwrap());
     assert!(!store.insert_set_up_link(link(5, &Purpose::SetUp), &stamp(5, now)).await.unwrap(), "too late");
 
     // Sessions.
@@ -139,7 +137,7 @@ async fn every_method(place: Place) {
 
     // Members.
     let eve_id = PersonId::new(seed(50));
-    let new = NewMember { person: eve_id, email: &eve_at, name: "Eve", role: Role::Member };
+    let new = NewMember { person: eve_id, email: &eve_at, name: name("Eve"), role: Role::Member };
     assert!(store.insert_member(team.id, new, &stamp(50, now)).await.unwrap());
     assert_eq!(store.member_count(team.id).await.unwrap(), 3);
     let page = |search: &'static str, after: Option<Email>| {
@@ -231,7 +229,7 @@ async fn every_method(place: Place) {
     }
     let archive = |old: &Product| Some(Product { status: Status::Archived, ..old.clone() });
     let stale = store.change_product_as(&editor, Mode::Test, product.id, Some(later), archive, &stamp(71, now)).await;
-    assert_eq!(stale.unwrap(), ProductWritten::Stale(product.clone()));
+    assert_eq!(stale.unwrap(), ProductWritten::Stale);
     let done = store.change_product_as(&editor, Mode::Test, product.id, Some(now), archive, &stamp(72, later)).await;
     assert!(matches!(done.unwrap(), ProductWritten::Done(Product { status: Status::Archived, .. })));
 
