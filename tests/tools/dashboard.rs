@@ -2,11 +2,16 @@
 //! browsers trust less and lend no clipboard.
 
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Path, here, run, tool};
 
 /// The look-over leaves its pictures in `target/pictures`; `scripts/pictures` takes some of them into `docs`.
+///
+/// One browser after the other: three at once leave each other no frames on a small machine.
 fn browse(program: &str, name: &str) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pictures");
     std::fs::create_dir_all(&pictures).expect("a folder");
     run(Command::new("node")

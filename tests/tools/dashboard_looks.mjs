@@ -9,8 +9,16 @@ const { base, team } = demo;
 const at = (rest) => `${base}/t/${team.slug}${rest}`;
 const KEYS = "/settings/integrations/api-keys";
 const browser = await launch();
-const shoot = async (page, name) =>
-    process.env.SHOTS && page.screenshot({ path: join(process.env.SHOTS, `${name}.png`), animations: "disabled" });
+// On a busy machine Chromium sometimes has no frame to give; then it is asked again.
+const shoot = async (page, name, tries = 3) => {
+    if (!process.env.SHOTS) return;
+    try {
+        await page.screenshot({ path: join(process.env.SHOTS, `${name}.png`), animations: "disabled" });
+    } catch (error) {
+        if (tries === 1 || !String(error).includes("Unable to capture screenshot")) throw error;
+        await shoot(page, name, tries - 1);
+    }
+};
 
 const enter = async (role, options) => {
     const page = await open(browser, base, { reducedMotion: "reduce", expected: ["403", "404", "409", "422"], ...options });
