@@ -10,11 +10,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::app::App;
+use crate::app::admit::ASK_EVERY;
 use crate::app::clock::Clock;
 use crate::app::dice::Dice;
 use crate::app::usage::{FLUSH_EVERY, Flush};
 use crate::config::Config;
-use crate::store::{Store, Warning};
+use crate::store::{Follower, Store, Warning};
+use crate::web::ops::Ops;
 use crate::web::{self, Web};
 
 /// How often what has had its time is cleared: names of keys revoked 90 days ago, answers kept for 24 hours. Hourly, so
@@ -50,17 +52,35 @@ pub fn openapi() -> serde_json::Value {
     web::openapi::document()
 }
 
-/// A port that is taken, before anything is promised about it.
-pub async fn listen(config: &Config) -> anyhow::Result<(TcpListener, SocketAddr)> {
-    let asked = config.listen;
-    let taken = || format!("can't listen on {asked}; choose another with --listen, {}:0 for any free port", asked.ip());
-    let listener = TcpListener::bind(asked).await.with_context(taken)?;
-    let bound = listener.local_addr()?;
-    Ok((listener, bound))
+/// The ports, taken before anything is promised about them.
+pub struct Doors {
+    main: TcpListener,
+    /// Where the pages and the API are.
+    pub address: SocketAddr,
+    ops: Option<TcpListener>,
+    /// Where the metrics are.
+    pub ops_address: Option<SocketAddr>,
+}
+
+pub async fn listen(config: &Config) -> anyhow::Result<Doors> {
+    let take = async |asked: SocketAddr, flag: &str| {
+        let taken =
+            || format!("can't listen on {asked}; choose another with {flag}, {}:0 for any free port", asked.ip());
+        TcpListener::bind(asked).await.with_context(taken)
+    };
+    let main = take(config.listen, "--listen").await?;
+    let ops = match config.ops_listen {
+        Some(asked) => Some(take(asked, "--ops-listen").await?),
+        None => None,
+    };
+    let ops_address = ops.as_ref().map(TcpListener::local_addr).transpose()?;
+    Ok(Doors { address: main.local_addr()?, main, ops, ops_address })
 }
 
 /// Serves until SIGTERM or Ctrl-C, then stops in order: not ready, grace, finish what runs, flush, close.
-pub async fn serve(config: &Config, app: App, listener: TcpListener) -> anyhow::Result<()> {
+pub async fn serve(config: &Config, app: App, doors: Doors) -> anyhow::Result<()> {
+    let mut follower = app.follower();
+    app.follow(&mut follower).await.context("can't follow the changes of keys")?;
     let (not_ready, stopping) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let front = web::front(Web {
@@ -69,7 +89,11 @@ pub async fn serve(config: &Config, app: App, listener: TcpListener) -> anyhow::
         public_url: config.public_url.clone(),
         stopping,
     });
+    let following = spawn_following(app.clone(), follower);
     let work = [spawn_usage(app.clone(), stopped.clone()), spawn_clearing(app.clone(), stopped.clone())];
+    if let Some(listener) = doors.ops {
+        tokio::spawn(web::server::serve(listener, Ops(app.clone()), stopped.clone(), Duration::ZERO));
+    }
 
     let grace = config.shutdown_grace;
     let signal = terminated()?;
@@ -81,7 +105,10 @@ pub async fn serve(config: &Config, app: App, listener: TcpListener) -> anyhow::
         stop.send_replace(true);
     };
     let finish = CALLS_END_WITHIN.saturating_sub(grace);
-    let ((), ()) = tokio::join!(order, web::server::serve(listener, front, stopped, finish));
+    let ((), ()) = tokio::join!(order, web::server::serve(doors.main, front, stopped, finish));
+    // It writes nothing, and the last call needs it as the first did.
+    following.abort();
+    let _aborted = following.await;
 
     // They end between two writes, so that what one has taken up is written or noted again.
     for task in work {
@@ -103,6 +130,24 @@ fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn spawn_following(app: App, mut follower: Follower) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut beat = tokio::time::interval(ASK_EVERY);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut lost = false;
+        loop {
+            beat.tick().await;
+            let followed = app.follow(&mut follower).await;
+            match &followed {
+                Ok(()) if lost => tracing::info!("the changes of keys are followed again"),
+                Err(error) if !lost => tracing::warn!(%error, "the changes of keys can't be followed now"),
+                Ok(()) | Err(_) => {}
+            }
+            lost = followed.is_err();
         }
     })
 }

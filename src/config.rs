@@ -26,6 +26,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// `None` where nobody said: then links name the address that is listened on.
     pub public_url: Option<PublicUrl>,
+    /// Where metrics are served; `None`: nowhere.
+    pub ops_listen: Option<SocketAddr>,
     pub shutdown_grace: Duration,
     pub limits: Limits,
     pub log: Targets,
@@ -38,6 +40,7 @@ pub struct Config {
 pub struct Flags {
     pub config: Option<PathBuf>,
     pub listen: Option<String>,
+    pub ops_listen: Option<String>,
     pub data: Option<String>,
     pub database: Option<String>,
     /// A command's own default in place of `./keyhouse-data`; anything that is said beats it.
@@ -93,6 +96,7 @@ impl Config {
         settings.add_environment(&env)?;
         for (flag, name, value) in [
             ("--listen", "listen", &flags.listen),
+            ("--ops-listen", "ops_listen", &flags.ops_listen),
             ("--data", "data", &flags.data),
             ("--database", "database_url", &flags.database),
         ] {
@@ -107,9 +111,9 @@ impl Config {
 impl Settings {
     fn judge(self) -> Result<Config, ConfigError> {
         Ok(Config {
-            listen: self.text("listen", |text| {
-                text.parse().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080 or [::1]:8080")
-            })?,
+            listen: self.text("listen", address)?,
+            ops_listen: self
+                .text("ops_listen", |text| if text.is_empty() { Ok(None) } else { address(text).map(Some) })?,
             database: self.database()?,
             trusted_proxies: self.networks("trusted_proxies")?,
             public_url: self
@@ -176,6 +180,10 @@ pub fn local_url(address: SocketAddr) -> String {
         reached.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
     format!("http://{reached}")
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080 or [::1]:8080")
 }
 
 /// Reads what is to be logged. `Targets` alone would take a mistyped level for a target's name and fall silent.

@@ -1,13 +1,31 @@
 //! Whose token is this? The one verdict that every door asks for.
 //!
-//! Asks the database each time: always right. A cache of records will change this file alone; the change counter and
-//! the lock order that keep such a cache honest are in every transaction already (`store/changes.rs`).
+//! Answered from memory as long as the node's lease is good: the node has asked within [`LEASE`](super::records::LEASE)
+//! what changed, and dropped it. Without a lease the database is asked for each call, and if that fails the answer is
+//! that nobody knows. What is remembered are records of keys; whether a key is active is judged each time.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::App;
+use super::metrics::LookedUp;
+use super::records::{Look, Records, Room, Ticket};
 use crate::domain::grant::Refused;
 use crate::domain::key::ApiKey;
-use crate::domain::token::RawToken;
-use crate::store::StoreError;
+use crate::domain::token::{RawToken, TokenHash};
+use crate::store::{Follower, StoreError};
+
+/// How often a node asks what changed.
+pub const ASK_EVERY: Duration = Duration::from_millis(250);
+
+/// Locks, so that calls rarely wait for each other.
+const SHARDS: usize = 64;
+/// What a node remembers at most, over all shards. An active key takes about 250 bytes.
+const ROOM: Room = Room { records: 100_000, bytes: 32 << 20, unknown: 16_384 };
 
 #[derive(Debug, thiserror::Error)]
 pub enum IdentifyError {
@@ -16,15 +34,137 @@ pub enum IdentifyError {
     Refused(#[from] Refused),
     /// The truth can't be had: 503, never 401.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] Arc<StoreError>),
+}
+
+/// What a look-up found, for all who wait for it.
+type Answer = Result<Option<Arc<ApiKey>>, Arc<StoreError>>;
+type Asking = Shared<BoxFuture<'static, Answer>>;
+/// Does not keep a look-up alive that nobody waits for any more.
+type Waiting = WeakShared<BoxFuture<'static, Answer>>;
+
+/// The keys that this node knows.
+pub(super) struct KeyCache {
+    shards: Box<[Mutex<Records<Waiting>>]>,
+}
+
+impl Default for KeyCache {
+    fn default() -> Self {
+        let [records, bytes, unknown] = [ROOM.records, ROOM.bytes, ROOM.unknown].map(|all| all / SHARDS);
+        let shard = || Mutex::new(Records::new(Room { records, bytes, unknown }));
+        Self { shards: std::iter::repeat_with(shard).take(SHARDS).collect() }
+    }
+}
+
+impl fmt::Debug for KeyCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyCache(..)")
+    }
+}
+
+impl KeyCache {
+    /// A hash is as good as random: its first byte chooses.
+    fn shard(&self, hash: &TokenHash) -> MutexGuard<'_, Records<Waiting>> {
+        lock(&self.shards[usize::from(hash.as_bytes()[0]) % SHARDS])
+    }
+}
+
+fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A look-up that nobody waits for any more makes room for the next.
+struct Abandoned {
+    cache: Arc<KeyCache>,
+    hash: TokenHash,
+    ticket: Ticket,
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.cache.shard(&self.hash).end(&self.hash, self.ticket);
+    }
 }
 
 impl App {
     /// Finds the active key of a token; the token itself ends here.
-    pub async fn identify(&self, token: RawToken) -> Result<ApiKey, IdentifyError> {
+    pub async fn identify(&self, token: RawToken) -> Result<Arc<ApiKey>, IdentifyError> {
         let hash = token.hash();
         drop(token);
-        let key = self.store.key_by_hash(&hash).await?.ok_or(Refused::Unknown)?;
+        let key = self.record(&hash).await?.ok_or(Refused::Unknown)?;
         if key.is_active() { Ok(key) } else { Err(Refused::Revoked.into()) }
+    }
+
+    async fn record(&self, hash: &TokenHash) -> Answer {
+        let mut begun = None;
+        let look = {
+            let mut shard = self.known_keys.shard(hash);
+            // Asked for under the lock: whoever had to wait for it may have waited long.
+            let (now, own) = (self.clock.moment(), self.store.own_changes());
+            shard.look(hash, now, own, |ticket| {
+                let asking = self.look_up(*hash, ticket);
+                let waiting = asking.downgrade().expect("it has not run yet");
+                begun = Some(asking);
+                waiting
+            })
+        };
+        let (asking, answered) = match (look, begun) {
+            (Look::Known(key), _) => {
+                self.metrics.looked_up(LookedUp::Cache);
+                return Ok(key);
+            }
+            (Look::Asked(_), Some(begun)) => (Some(begun), LookedUp::Database),
+            (Look::Asked(waiting), None) => (waiting.upgrade(), LookedUp::Shared),
+            (Look::NoLease, _) => (None, LookedUp::Database),
+        };
+        match asking {
+            Some(asking) => {
+                self.metrics.looked_up(answered);
+                asking.await
+            }
+            // No lease; or whoever asked has gone in this moment.
+            None => {
+                self.metrics.looked_up(LookedUp::Database);
+                let found = self.store.key_by_hash(hash).await.map_err(Arc::new)?;
+                Ok(found.key.map(Arc::new))
+            }
+        }
+    }
+
+    /// Asks the database once, for everybody who wants this record meanwhile.
+    fn look_up(&self, hash: TokenHash, ticket: Ticket) -> Asking {
+        let (store, cache, clock) = (self.store.clone(), Arc::clone(&self.known_keys), self.clock.clone());
+        let abandoned = Abandoned { cache: Arc::clone(&cache), hash, ticket };
+        async move {
+            let _abandoned = abandoned;
+            let found = store.key_by_hash(&hash).await.map_err(Arc::new)?;
+            let mut shard = cache.shard(&hash);
+            let now = clock.moment();
+            Ok(shard.land(&hash, ticket, found, now))
+        }
+        .boxed()
+        .shared()
+    }
+
+    /// What a node follows the changes by; one for each process.
+    pub fn follower(&self) -> Follower {
+        self.store.follower()
+    }
+
+    /// Asks what changed, drops it, and only then renews the lease. To be called each [`ASK_EVERY`].
+    pub async fn follow(&self, follower: &mut Follower) -> Result<(), StoreError> {
+        let (asked, own) = (self.clock.moment(), self.store.own_changes());
+        let change = follower.ask().await?;
+        for shard in &self.known_keys.shards {
+            lock(shard).learn(&change, asked, own);
+        }
+        self.metrics.learnt(&change, asked.ticks, self.clock.ticks());
+        Ok(())
+    }
+
+    /// How long what this node remembers still counts; zero without a good lease, `None` where nobody follows the changes.
+    pub fn lease_left(&self) -> Option<Duration> {
+        // Shards are renewed one after another, so the last one's lease is the oldest.
+        self.known_keys.shards.last().and_then(|shard| lock(shard).lease_left(self.clock.moment()))
     }
 }

@@ -8,25 +8,62 @@ use crate::domain::timestamp::Timestamp;
 #[derive(Debug, Clone)]
 pub enum Clock {
     System,
-    /// Stands still until told to move. Both of its clocks move together.
+    /// Stands still until told to move.
     #[cfg(feature = "testing")]
-    Manual(std::sync::Arc<std::sync::atomic::AtomicI64>),
+    Manual(std::sync::Arc<Hands>),
+}
+
+/// Both clocks of a manual one, in milliseconds.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+pub struct Hands {
+    wall: std::sync::atomic::AtomicI64,
+    ticks: std::sync::atomic::AtomicU64,
+}
+
+/// A moment by both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub ticks: Duration,
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// How far the wall's clock has moved against the ticks since another moment, either way.
+    pub fn drift_from(&self, other: &Self) -> Duration {
+        let ticks = |of: &Self| i64::try_from(of.ticks.as_millis()).unwrap_or(i64::MAX);
+        let apart = (self.wall.ms() - other.wall.ms()) - (ticks(self) - ticks(other));
+        Duration::from_millis(apart.unsigned_abs())
+    }
 }
 
 impl Clock {
     /// A clock that stands at `start`.
     #[cfg(feature = "testing")]
     pub fn manual(start: Timestamp) -> Self {
-        Self::Manual(std::sync::Arc::new(start.ms().into()))
+        Self::Manual(std::sync::Arc::new(Hands { wall: start.ms().into(), ticks: start.ms().unsigned_abs().into() }))
     }
 
-    /// Moves a manual clock forward; the system's can't be moved.
+    /// Moves a manual clock forward, both of its hands; the system's can't be moved.
     #[cfg(feature = "testing")]
     pub fn advance(&self, by: Duration) {
-        if let Self::Manual(ms) = self {
-            let by = i64::try_from(by.as_millis()).expect("a test's span fits");
-            ms.fetch_add(by, std::sync::atomic::Ordering::SeqCst);
+        if let Self::Manual(hands) = self {
+            let by = u64::try_from(by.as_millis()).expect("a test's span fits");
+            hands.ticks.fetch_add(by, std::sync::atomic::Ordering::SeqCst);
+            self.set_wall(by.cast_signed());
         }
+    }
+
+    /// Sets a manual clock's wall, and only that, forward or back by so many milliseconds.
+    #[cfg(feature = "testing")]
+    pub fn set_wall(&self, by_ms: i64) {
+        if let Self::Manual(hands) = self {
+            hands.wall.fetch_add(by_ms, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    pub fn moment(&self) -> Moment {
+        Moment { ticks: self.ticks(), wall: self.now() }
     }
 
     /// The wall's time.
@@ -38,7 +75,7 @@ impl Clock {
                 Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
             }
             #[cfg(feature = "testing")]
-            Self::Manual(ms) => Timestamp::from_ms(ms.load(std::sync::atomic::Ordering::SeqCst)),
+            Self::Manual(hands) => Timestamp::from_ms(hands.wall.load(std::sync::atomic::Ordering::SeqCst)),
         }
     }
 
@@ -50,7 +87,7 @@ impl Clock {
                 Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
             }
             #[cfg(feature = "testing")]
-            Self::Manual(_) => Duration::from_millis(self.now().ms().unsigned_abs()),
+            Self::Manual(hands) => Duration::from_millis(hands.ticks.load(std::sync::atomic::Ordering::SeqCst)),
         }
     }
 }

@@ -134,7 +134,7 @@ impl App {
 
     /// Which key a token belongs to, and whose: for a token found where it should not be. Counts as no use.
     pub async fn find_key(&self, token: RawToken) -> Result<Option<(ListedKey, Team)>, StoreError> {
-        let Some(found) = self.store.key_by_hash(&token.hash()).await? else { return Ok(None) };
+        let Some(found) = self.store.key_by_hash(&token.hash()).await?.key else { return Ok(None) };
         let key = self.store.key(found.id).await?;
         let team = self.store.team(&TeamRef::Id(found.team)).await?;
         Ok(key.zip(team))

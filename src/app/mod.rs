@@ -11,8 +11,10 @@ pub mod keys;
 pub mod limits;
 pub mod links;
 pub mod members;
+pub mod metrics;
 mod passwords;
 pub mod products;
+pub mod records;
 mod running;
 pub mod sign_in;
 pub mod teams;
@@ -20,11 +22,13 @@ pub mod usage;
 
 use std::sync::Arc;
 
+use admit::KeyCache;
 use clock::Clock;
 use dice::Dice;
 use guesses::SignInGuesses;
 use ids::Ids;
 use limits::{Guesses, Limits};
+use metrics::Metrics;
 use passwords::Hasher;
 use running::Running;
 use usage::Usage;
@@ -35,6 +39,15 @@ use crate::domain::secret::Secret;
 use crate::domain::token::Brand;
 use crate::store::{Store, StoreError};
 
+/// Why a node should get no calls for now.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("for 3 seconds nobody could say which keys have changed")]
+    NoLease,
+}
+
 /// Everything that a deed may use. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App {
@@ -43,6 +56,8 @@ pub struct App {
     clock: Clock,
     dice: Dice,
     ids: Arc<Ids>,
+    known_keys: Arc<KeyCache>,
+    metrics: Arc<Metrics>,
     usage: Arc<Usage>,
     guesses: Arc<Guesses>,
     sign_ins: Arc<SignInGuesses>,
@@ -54,12 +69,15 @@ pub struct App {
 impl App {
     pub fn new(store: Store, brand: Brand, clock: Clock, dice: Dice, limits: Limits) -> Self {
         let ids = Arc::new(Ids::new(clock.clone(), dice.clone()));
+        let metrics = Arc::new(Metrics::new(&store));
         Self {
             store,
             brand: Arc::new(brand),
             clock,
             dice,
             ids,
+            known_keys: Arc::default(),
+            metrics,
             usage: Arc::default(),
             guesses: Arc::default(),
             sign_ins: Arc::default(),
@@ -82,8 +100,9 @@ impl App {
     }
 
     /// Whether this node can do its work now.
-    pub async fn ready(&self) -> Result<(), StoreError> {
-        self.store.ping().await
+    pub async fn ready(&self) -> Result<(), NotReady> {
+        self.store.ping().await?;
+        if self.lease_left().is_some_and(|left| left.is_zero()) { Err(NotReady::NoLease) } else { Ok(()) }
     }
 
     /// Writes what is still in memory and closes the database.

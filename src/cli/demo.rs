@@ -51,7 +51,8 @@ impl Demo {
         let config = Config::load(&flags)?;
         logs::init(&config.log);
         // The port first: a demo that can't be reached should not have ended the keys of one that can.
-        let (listener, address) = boot::listen(&config).await?;
+        let doors = boot::listen(&config).await?;
+        let address = doors.address;
         let app = boot::migrate_and_open(&config).await?;
         let team = team(&app).await?;
         let keys = new_keys(&app, &team).await?;
@@ -76,7 +77,7 @@ impl Demo {
             welcome(&local_url(address), &team, &keys, counts, &people, &place)?;
         }
         drop(keys);
-        boot::serve(&config, app, listener).await
+        boot::serve(&config, app, doors).await
     }
 }
 
@@ -198,7 +199,7 @@ fn welcome(
         ),
         ("Read-only means it: 403", format!("curl -X POST \"{url}/api/v1/products\" {}", auth(reading))),
         (
-            "Revoke the live key, in another terminal; then try the first line again: 401",
+            "Revoke the live key, in another terminal; a second later the first line gets 401",
             format!("{} key revoke {} {place}", program(), live.key.id),
         ),
     ] {

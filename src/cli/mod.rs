@@ -129,6 +129,7 @@ impl Global {
         Flags {
             config: self.config.clone(),
             listen,
+            ops_listen: None,
             data: self.data.clone(),
             database: self.database.clone(),
             default_data: None,

@@ -6,32 +6,40 @@ use serde_json::json;
 use super::terminal::{print_json, say, style};
 use super::{Global, logs};
 use crate::boot;
-use crate::config::{Config, local_url};
+use crate::config::{Config, Flags, local_url};
 
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Address and port for /metrics, for inside the house [default: none]
+    #[arg(long, value_name = "ADDR")]
+    ops_listen: Option<String>,
 }
 
 impl Serve {
     pub async fn run(self, global: Global) -> anyhow::Result<()> {
-        let config = Config::load(&global.flags(self.listen))?;
+        let config = Config::load(&Flags { ops_listen: self.ops_listen, ..global.flags(self.listen) })?;
         logs::init(&config.log);
         let app = boot::migrate_and_open(&config).await?;
-        let (listener, address) = boot::listen(&config).await?;
+        let doors = boot::listen(&config).await?;
+        let address = doors.address;
         let set_up = app.set_up_link().await?;
         let link = set_up.as_ref().map(|code| super::link(&config.url(address), code));
         if global.json {
-            print_json(&json!({ "url": local_url(address), "setUpLink": link }))?;
+            let ops = doors.ops_address.map(local_url);
+            print_json(&json!({ "url": local_url(address), "opsUrl": ops, "setUpLink": link }))?;
         } else {
             say!("Keyhouse listens on {}", style::ACCENT.paint(local_url(address)));
+            if let Some(ops) = doors.ops_address {
+                say!("Metrics: {}/metrics", local_url(ops));
+            }
             if let Some(link) = &link {
                 say!("\nNobody has an account yet. Set it up, within 7 days:\n{link}");
             }
         }
-        boot::serve(&config, app, listener).await
+        boot::serve(&config, app, doors).await
     }
 }
 

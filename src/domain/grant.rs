@@ -82,6 +82,18 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// One word, for whoever counts.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Repeated => "repeated",
+            Self::Scheme => "scheme",
+            Self::Malformed(_) => "malformed",
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+        }
+    }
+
     /// Whether a credential was sent at all. What is none gets the bare challenge, and is never counted as a guess.
     pub fn is_guess(self) -> bool {
         match self {

@@ -130,6 +130,11 @@ impl fmt::Debug for RawToken {
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
+    /// As the database gives it back; `None` if it never was one.
+    pub fn from_stored(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -37,6 +37,7 @@ impl Tx {
 
     /// Advances the change counter and holds it to the commit, so that numbers come out in commit order.
     pub(super) async fn advance(&mut self) -> Result<i64> {
+        self.1.yes = true;
         Ok(on!(&mut self.0, db =>
             sqlx::query_scalar("UPDATE changes SET seq = seq + 1 WHERE id = 1 RETURNING seq").fetch_one(&mut **db).await?))
     }

@@ -50,6 +50,29 @@ pub enum Revoked {
     RoleLost,
 }
 
+/// The answer to "whose token is this?", and how far the database had come when it gave it: all in one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Revoked ones too; `None`: no key has this token.
+    pub key: Option<ApiKey>,
+    pub seq: i64,
+    pub epoch: String,
+}
+
+record!(FoundRow {
+    seq: i64,
+    epoch: String,
+    id: Option<String>,
+    team_id: Option<String>,
+    prefix: Option<String>,
+    mode: Option<String>,
+    scope: Option<String>,
+    created_at: Option<i64>,
+    revoked_at: Option<i64>,
+    revoked_by: Option<String>,
+    revoked_by_name: Option<String>,
+});
+
 record!(KeyRow {
     id: String,
     team_id: String,
@@ -93,13 +116,14 @@ macro_rules! listed {
 }
 
 impl Store {
-    /// The key with this token, revoked ones too. One look-up on a unique index.
-    pub async fn key_by_hash(&self, hash: &TokenHash) -> Result<Option<ApiKey>> {
-        let row: Option<KeyRow> = on!(&self.admit, db => sqlx::query_as(
-            "SELECT id, team_id, prefix, mode, scope, created_at, revoked_at, revoked_by, revoked_by_name \
-             FROM keys WHERE token_hash = $1")
-            .bind(hash.as_bytes()).fetch_optional(db).await?);
-        row.map(ApiKey::try_from).transpose()
+    /// The key with this token. One look-up on a unique index.
+    pub async fn key_by_hash(&self, hash: &TokenHash) -> Result<Found> {
+        self.admit.note_wait(&self.waits.admit);
+        let row: FoundRow = on!(&self.admit, db => sqlx::query_as(
+            "SELECT changes.seq, epoch, keys.id, team_id, prefix, mode, scope, created_at, revoked_at, revoked_by, \
+             revoked_by_name FROM changes LEFT JOIN keys ON token_hash = $1")
+            .bind(hash.as_bytes()).fetch_one(db).await?);
+        Ok(Found { seq: row.seq, epoch: row.epoch.clone(), key: row.key()?.map(ApiKey::try_from).transpose()? })
     }
 
     /// One key, whatever its team and state.
@@ -249,6 +273,25 @@ impl Tx {
         let name = key.name.as_ref().map_or("", KeyName::as_str);
         let detail = format!("{} \"{name}\"", key.key.prefix);
         self.audit(&stamp.event(nth, key.key.team, Action::KeyRevoked, key.key.id, detail)).await
+    }
+}
+
+impl FoundRow {
+    /// All of a key's columns, or none.
+    fn key(self) -> Result<Option<KeyRow>> {
+        let Some(id) = self.id else { return Ok(None) };
+        let bad = || corrupt("keys", &id);
+        Ok(Some(KeyRow {
+            team_id: self.team_id.ok_or_else(bad)?,
+            prefix: self.prefix.ok_or_else(bad)?,
+            mode: self.mode.ok_or_else(bad)?,
+            scope: self.scope.ok_or_else(bad)?,
+            created_at: self.created_at.ok_or_else(bad)?,
+            revoked_at: self.revoked_at,
+            revoked_by: self.revoked_by,
+            revoked_by_name: self.revoked_by_name,
+            id,
+        }))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod audit;
 mod changes;
+mod follower;
 mod idempotency;
 mod keys;
 mod links;
@@ -17,8 +18,9 @@ mod products;
 mod teams;
 mod usage;
 
+pub use follower::{Change, Follower};
 pub use idempotency::Repeat;
-pub use keys::{Inserted, NewRow, Renamed, Revoked};
+pub use keys::{Found, Inserted, NewRow, Renamed, Revoked};
 pub use links::{Invited, Joining, LinkUsed, NewLink, NewPerson};
 pub use members::{MemberChanged, NewMember};
 pub use open::{Location, OpenError, Warning};
@@ -27,8 +29,11 @@ pub use products::{Once, ProductWritten};
 pub use teams::NewTeam;
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 /// The same thing for either database: a pool, or a transaction.
@@ -39,6 +44,22 @@ enum Engine<S, P> {
 }
 
 type Pool = Engine<SqlitePool, PgPool>;
+
+impl Pool {
+    /// Connections in all, and those that are free.
+    fn size(&self) -> (u32, usize) {
+        match self {
+            Self::Sqlite(pool) => (pool.size(), pool.num_idle()),
+            Self::Postgres(pool) => (pool.size(), pool.num_idle()),
+        }
+    }
+
+    fn note_wait(&self, waits: &Counter) {
+        if self.size().1 == 0 {
+            waits.inc();
+        }
+    }
+}
 
 /// How long a statement may take in all, as our own clock has it: a server that is frozen keeps no time-out of its own.
 const STATEMENT_TIME: Duration = Duration::from_millis(2500);
@@ -92,7 +113,32 @@ pub struct Store {
     reads: Pool,
     /// Whose token is this? Apart from the rest, so that slow pages never keep the API from judging keys.
     admit: Pool,
+    location: Location,
+    own_changes: OwnChanges,
+    waits: Waits,
 }
+
+/// How often somebody found no connection free and had to wait for one.
+#[derive(Debug, Clone, Default)]
+pub struct Waits {
+    /// To begin a change.
+    pub writes: Counter,
+    /// To learn whose token it is.
+    pub admit: Counter,
+}
+
+/// How many connections a pool has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolSize {
+    pub pool: &'static str,
+    pub idle: u32,
+    pub busy: u32,
+}
+
+/// How many transactions of this process have advanced the change counter, as far as it can know: one whose outcome is
+/// unknown counts too.
+#[derive(Debug, Clone, Default)]
+struct OwnChanges(Arc<AtomicU64>);
 
 /// Why the database did not do it. Absence is no error: it is `Option`. Each tells its cause itself, once.
 #[derive(Debug, thiserror::Error)]
@@ -130,24 +176,60 @@ impl From<sqlx::Error> for StoreError {
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// A writing transaction. Dropped before its commit, it leaves nothing.
-struct Tx(Engine<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>);
+struct Tx(Engine<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>, Advanced);
+
+/// Whether a transaction has advanced the change counter. Counted when it goes, whichever way: after a commit is over and
+/// before anybody hears of it.
+struct Advanced {
+    own: OwnChanges,
+    yes: bool,
+}
+
+impl Drop for Advanced {
+    fn drop(&mut self) {
+        if self.yes {
+            self.own.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
 
 impl Store {
     async fn begin(&self) -> Result<Tx> {
-        Ok(Tx(match &self.writes {
+        self.writes.note_wait(&self.waits.writes);
+        let transaction = match &self.writes {
             // The write lock at once: a reading transaction that turns to writing can fail past every time-out.
             Engine::Sqlite(pool) => Engine::Sqlite(in_time(pool.begin_with("BEGIN IMMEDIATE")).await?),
             // Pinned: at REPEATABLE READ the snapshot is older than the team's lock, and the lock protects nothing.
             Engine::Postgres(pool) => {
                 Engine::Postgres(in_time(pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?)
             }
-        }))
+        };
+        Ok(Tx(transaction, Advanced { own: self.own_changes.clone(), yes: false }))
+    }
+
+    /// Grows with each transaction of this process that changed, or may have changed, what a key's record says: before
+    /// the deed is answered.
+    pub fn own_changes(&self) -> u64 {
+        self.own_changes.0.load(Ordering::SeqCst)
     }
 
     /// Whether the database answers, and is one of ours.
     pub async fn ping(&self) -> Result<()> {
         let _seq: i64 = on!(&self.admit, db => sqlx::query_scalar("SELECT seq FROM changes").fetch_one(db).await?);
         Ok(())
+    }
+
+    pub fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    /// The pools as they are now.
+    pub fn pools(&self) -> [PoolSize; 3] {
+        [("writes", &self.writes), ("reads", &self.reads), ("admit", &self.admit)].map(|(name, pool)| {
+            let (all, idle) = pool.size();
+            let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(all);
+            PoolSize { pool: name, idle, busy: all - idle }
+        })
     }
 
     /// Closes every connection; SQLite folds its write-ahead log into the file.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::{Engine, Store, migrations, on};
+use super::{Engine, Follower, Pool, Store, migrations, on};
 use crate::domain::token::Brand;
 
 /// The SQLite file inside the data folder.
@@ -180,7 +180,7 @@ impl Store {
                     .await?;
                 let reads = pool.max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await?;
                 let reads = Engine::Sqlite(reads);
-                Ok(Self { writes: Engine::Sqlite(writes), admit: reads.clone(), reads })
+                Ok(Self::of(location, Engine::Sqlite(writes), reads.clone(), reads))
             }
             Location::Postgres(options) => {
                 // A pool tries again until its patience ends and then says no more than that; this one says why.
@@ -198,16 +198,24 @@ impl Store {
                 Ok(match size {
                     Size::Shell => {
                         let only = pool(1);
-                        Self { writes: only.clone(), reads: only.clone(), admit: only }
+                        Self::of(location, only.clone(), only.clone(), only)
                     }
-                    Size::Node => Self {
-                        writes: pool(POSTGRES_WRITERS),
-                        reads: pool(POSTGRES_READERS),
-                        admit: pool(POSTGRES_JUDGES),
-                    },
+                    Size::Node => {
+                        Self::of(location, pool(POSTGRES_WRITERS), pool(POSTGRES_READERS), pool(POSTGRES_JUDGES))
+                    }
                 })
             }
         }
+    }
+
+    fn of(location: &Location, writes: Pool, reads: Pool, admit: Pool) -> Self {
+        let (own_changes, waits) = Default::default();
+        Self { writes, reads, admit, location: location.clone(), own_changes, waits }
+    }
+
+    /// A connection of its own, by which a node follows the change counter; made when it is first needed.
+    pub fn follower(&self) -> Follower {
+        Follower::new(self.location.clone())
     }
 
     async fn check_brand(&self, asked: Option<&Brand>) -> Result<Brand, OpenError> {
@@ -251,6 +259,18 @@ impl Store {
             }
         }
     }
+}
+
+/// One connection to a database that is set up, for reading alone, outside every pool.
+pub(super) async fn connect_alone(location: &Location) -> sqlx::Result<Engine<SqliteConnection, PgConnection>> {
+    Ok(match location {
+        Location::Folder(folder) => Engine::Sqlite(sqlite_options(folder).read_only(true).connect().await?),
+        Location::Postgres(options) => {
+            let mut connection = options.connect().await?;
+            harden(&mut connection).await?;
+            Engine::Postgres(connection)
+        }
+    })
 }
 
 /// What every connection to PostgreSQL promises before it is used.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -162,7 +163,7 @@ impl IntoResponse for ApiError {
             response.headers_mut().append(name.clone(), value.clone());
         }
         // Extensions must be Clone, and a cause is not.
-        response.extensions_mut().insert(std::sync::Arc::new(self));
+        response.extensions_mut().insert(Arc::new(self));
         response
     }
 }
@@ -179,7 +180,13 @@ impl From<Refused> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        match error {
+        Arc::new(error).into()
+    }
+}
+
+impl From<Arc<StoreError>> for ApiError {
+    fn from(error: Arc<StoreError>) -> Self {
+        match *error {
             StoreError::Unavailable(_) => {
                 Self::new(ErrorCode::ServiceUnavailable).with_header(header::RETRY_AFTER, "1").because(error)
             }

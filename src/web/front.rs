@@ -17,6 +17,7 @@ use tower::ServiceExt;
 
 use super::error::{ApiError, ErrorCode};
 use super::headers::guard;
+use super::server::Door;
 use super::{Web, client, dashboard};
 use crate::domain::ids::{KeyId, RequestId};
 
@@ -50,9 +51,11 @@ impl Front {
     pub(super) fn new(web: Web, api: Router, site: Router) -> Self {
         Self { web, api, site }
     }
+}
 
-    /// Answers one request. Never fails and never panics: a fault inside is a 500.
-    pub async fn answer(&self, peer: SocketAddr, mut request: Request<Body>) -> Response {
+impl Door for Front {
+    /// Answers one request; a fault inside is a 500.
+    async fn answer(&self, peer: SocketAddr, mut request: Request<Body>) -> Response {
         let id = self.web.app.ids().request();
         let began = self.web.app.clock().ticks();
         let method = request.method().clone();

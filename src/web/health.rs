@@ -4,21 +4,22 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::Web;
+use crate::app::NotReady;
 
 pub async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// 503 once asked to stop, and while the database does not answer.
+/// 503 once asked to stop, while the database does not answer, and without a good lease on what is known of keys.
 pub async fn ready(State(web): State<Web>) -> (StatusCode, &'static str) {
     if *web.stopping.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    match web.app.ready().await {
-        Ok(()) => (StatusCode::OK, "ready\n"),
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n")
-        }
-    }
+    let Err(error) = web.app.ready().await else { return (StatusCode::OK, "ready\n") };
+    tracing::warn!(%error, "not ready");
+    let why = match error {
+        NotReady::Store(_) => "the database does not answer\n",
+        NotReady::NoLease => "the changes of keys can't be followed\n",
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, why)
 }

@@ -14,6 +14,7 @@ mod headers;
 mod health;
 mod json;
 pub mod openapi;
+pub mod ops;
 mod origin;
 pub mod server;
 mod verdict;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use axum::response::Response;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,7 +21,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
-use super::Front;
+/// What answers the requests of a port.
+pub trait Door: Clone + Send + 'static {
+    /// Never fails and never panics.
+    fn answer(&self, peer: SocketAddr, request: Request<Body>) -> impl Future<Output = Response> + Send;
+}
 
 /// How long a request's head may take, and how long a kept-alive connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -36,12 +41,12 @@ pub const HEADERS_MAX: usize = 100;
 const CONNECTIONS_MAX: usize = 4096;
 
 /// Accepts until `stop` turns true, then lets what runs finish, for at most `finish`, and cuts off the rest.
-pub async fn serve(listener: TcpListener, front: Front, mut stop: watch::Receiver<bool>, finish: Duration) {
+pub async fn serve(listener: TcpListener, door: impl Door, mut stop: watch::Receiver<bool>, finish: Duration) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut running = JoinSet::new();
     let stopping = stop.clone();
     let take = |running: &mut JoinSet<()>, (stream, peer, place): Accepted| {
-        let connection = connection(patient(stream), peer, front.clone(), stopping.clone());
+        let connection = connection(patient(stream), peer, door.clone(), stopping.clone());
         running.spawn(async move {
             connection.await;
             drop(place);
@@ -90,15 +95,15 @@ fn patient(stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
 ///
 /// Once `stop` turns true: the call that runs is finished, one that a new client is about to send is waited for a moment,
 /// and a connection that rests between two calls is closed.
-pub async fn connection<IO>(io: IO, peer: SocketAddr, front: Front, mut stop: watch::Receiver<bool>)
+pub async fn connection<IO>(io: IO, peer: SocketAddr, door: impl Door, mut stop: watch::Receiver<bool>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (called, mut first_call) = watch::channel(false);
     let service = service_fn(move |request: Request<Incoming>| {
         called.send_replace(true);
-        let front = front.clone();
-        async move { Ok::<_, Infallible>(front.answer(peer, request.map(Body::new)).await) }
+        let door = door.clone();
+        async move { Ok::<_, Infallible>(door.answer(peer, request.map(Body::new)).await) }
     });
     let mut http = http1::Builder::new();
     // Without a timer hyper's header time-out does nothing.

@@ -68,7 +68,7 @@ where
                     let mut response = match quota.and_then(|quota| quota.retry_after) {
                         Some(wait) => ApiError::too_many(wait).into_response(),
                         None => {
-                            request.extensions_mut().insert(Arc::new(key));
+                            request.extensions_mut().insert(key);
                             // Here too, so that the answer still tells the quota and the log whose call it was.
                             match AssertUnwindSafe(inner.call(request)).catch_unwind().await {
                                 Ok(answer) => answer?,
@@ -76,6 +76,11 @@ where
                             }
                         }
                     };
+                    match code(&response) {
+                        Some(ErrorCode::RateLimitExceeded) => web.app.metrics().refused("rate_limit"),
+                        Some(ErrorCode::ScopeInsufficient) => web.app.metrics().refused("scope"),
+                        _ => web.app.metrics().admitted(),
+                    }
                     if let Some(quota) = quota {
                         tell(response.headers_mut(), &quota);
                     }
@@ -94,7 +99,7 @@ async fn judge(
     web: &Web,
     token: Result<RawToken, Refused>,
     client: Option<ClientAddr>,
-) -> Result<(ApiKey, Option<Quota>), ApiError> {
+) -> Result<(Arc<ApiKey>, Option<Quota>), ApiError> {
     let client = client.ok_or_else(|| ApiError::new(ErrorCode::InternalError).because("a request without a client"))?;
     let found = match token {
         Ok(token) => web.app.identify(token).await,
@@ -105,12 +110,20 @@ async fn judge(
             let quota = web.app.count_call(&key, client.0);
             Ok((key, quota))
         }
-        Err(IdentifyError::Store(error)) => Err(error.into()),
+        Err(IdentifyError::Store(error)) => {
+            web.app.metrics().refused("unavailable");
+            Err(error.into())
+        }
         Err(IdentifyError::Refused(refused)) => {
             let wait = if refused.is_guess() { web.app.count_bad_token(client.0) } else { None };
+            web.app.metrics().refused(if wait.is_some() { "bad_tokens" } else { refused.word() });
             Err(wait.map_or_else(|| refused.into(), |wait| ApiError::too_many(wait).because(refused)))
         }
     }
+}
+
+fn code(response: &Response) -> Option<ErrorCode> {
+    response.extensions().get::<Arc<ApiError>>().map(|error| error.code)
 }
 
 fn tell(headers: &mut HeaderMap, quota: &Quota) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use keyhouse::domain::key::{Mode, Scope};
+use keyhouse::web::server::Door;
 
 use crate::harness::{House, shows, worlds};
 

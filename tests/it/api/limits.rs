@@ -8,6 +8,7 @@ use axum::http::Request;
 use keyhouse::app::limits::{BAD_TOKENS_WINDOW, Limits};
 use keyhouse::domain::key::{KeyName, Mode, Scope};
 use keyhouse::domain::rate::RateLimit;
+use keyhouse::web::server::Door;
 
 use crate::harness::{Answer, House, Place, shows};
 

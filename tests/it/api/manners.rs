@@ -1,5 +1,6 @@
 //! How the API behaves as an HTTP server: methods, headers, faulty requests.
 
+use keyhouse::web::server::Door;
 use std::net::SocketAddr;
 use std::time::Duration;
 

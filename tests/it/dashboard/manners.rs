@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::http::Request;
 use keyhouse::domain::site::PublicUrl;
+use keyhouse::web::server::Door;
 use keyhouse::web::{self, Web};
 use tokio::sync::watch;
 

@@ -1,6 +1,8 @@
 //! A house to test in: a database of its own, a clock and dice that the test holds, and three kinds of callers.
 
 pub mod http;
+#[allow(dead_code, reason = "not every binary explores")]
+pub mod interleavings;
 pub mod postgres;
 pub mod process;
 #[allow(dead_code, reason = "not every binary races")]
@@ -22,6 +24,7 @@ use keyhouse::domain::role::KeyAdmin;
 use keyhouse::domain::team::{Team, TeamName};
 use keyhouse::domain::timestamp::Timestamp;
 use keyhouse::store::{Location, Store};
+use keyhouse::web::server::Door;
 use keyhouse::web::{self, Front, Web};
 use tokio::sync::watch;
 

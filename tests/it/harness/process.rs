@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
+use keyhouse::app::clock::Clock;
+use keyhouse::app::records::LEASE;
 use serde_json::Value;
 
 use super::Place;
@@ -120,6 +122,18 @@ impl Serving {
             "GET {path} HTTP/1.1\r\nHost: keyhouse.test\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
         );
         status(&self.send(request.as_bytes()))
+    }
+
+    /// Whether a token that was revoked by another process is refused in time: within the lease of 3 seconds, however
+    /// busy this machine is.
+    pub fn refuses_in_time(&self, path: &str, token: &str) -> bool {
+        let asked = Clock::System.ticks();
+        while self.get(path, token) != 401 {
+            if Clock::System.ticks() - asked > LEASE {
+                return false;
+            }
+        }
+        true
     }
 }
 

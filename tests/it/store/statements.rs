@@ -93,7 +93,12 @@ async fn every_method(place: Place) {
         store.rename_key(&owner_admin, key.id, &KeyName::parse("New").unwrap(), &stamp(14, now)).await.unwrap(),
         Renamed::Done
     );
-    assert_eq!(store.key_by_hash(&token.hash()).await.unwrap(), Some(key.clone()));
+    let found = store.key_by_hash(&token.hash()).await.unwrap();
+    assert_eq!((found.key, found.seq), (Some(key.clone()), 2), "made and renamed");
+    let mut follower = store.follower();
+    let first = follower.ask().await.unwrap();
+    assert_eq!((&first.epoch, first.seq, first.changed), (&found.epoch, 2, None), "a new connection knows nothing");
+    assert_eq!(follower.ask().await.unwrap().changed, Some(Vec::new()));
     let used = LastUse { at: now, from: "192.0.2.7".into() };
     store.note_uses(&[(key.id, used.clone())]).await.unwrap();
     store.note_uses(&[(key.id, LastUse { at: Timestamp::from_ms(1), from: "old".into() })]).await.unwrap();
@@ -106,7 +111,11 @@ async fn every_method(place: Place) {
         Revoked::NoSuchKey,
         "another team's"
     );
+    let own = store.own_changes();
     assert_eq!(store.revoke_key(&admin, key.id, &stamp(16, now)).await.unwrap(), Revoked::Done);
+    assert_eq!(store.own_changes(), own + 1);
+    let change = follower.ask().await.unwrap();
+    assert_eq!((change.seq, change.changed), (3, Some(vec![token.hash()])));
     assert_eq!(store.revoke_key(&admin, key.id, &stamp(17, now)).await.unwrap(), Revoked::Already);
     assert_eq!(store.rename_key(&admin, key.id, &key_name, &stamp(18, now)).await.unwrap(), Renamed::Revoked);
     assert_eq!(store.revoke_all_keys(&admin, &stamp(19, now)).await.unwrap(), Some(vec![]));

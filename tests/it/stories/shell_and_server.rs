@@ -1,10 +1,10 @@
-//! The shell is another process on the same database: what it does counts at once for the server.
+//! The shell is another process on the same database: what it does counts within a second for the server.
 
 use crate::harness::Place;
 use crate::harness::process::{Serving, run_json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_made_in_the_shell_works_at_once_and_revoked_it_is_refused_at_once() {
+async fn a_key_made_in_the_shell_works_and_revoked_it_is_refused() {
     for place in [Place::folder(), Place::postgres().await] {
         let mut serving = Serving::start(&place, "serve", "info");
         run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
@@ -14,7 +14,7 @@ async fn a_key_made_in_the_shell_works_at_once_and_revoked_it_is_refused_at_once
             let (id, token) = (key["id"].as_str().unwrap(), key["token"].as_str().unwrap());
             assert_eq!(serving.get("/api/v1/products", token), 200, "round {round}");
             run_json(&place, &["key", "revoke", id]);
-            assert_eq!(serving.get("/api/v1/products", token), 401, "round {round}");
+            assert!(serving.refuses_in_time("/api/v1/products", token), "round {round}");
         }
         // A graceful stop loses no last use, though none was due.
         let create = ["key", "create", "--team", "acme", "--name", "Last", "--mode", "live", "--scope", "read_only"];

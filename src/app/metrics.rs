@@ -1,0 +1,161 @@
+//! What a node counts, for whoever watches it: in the form that Prometheus reads. No name of a key, team or address.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::App;
+use crate::store::{Change, Store};
+
+/// Upper ends of the buckets for how late changes are learnt, in seconds: the promises are among them.
+const LATE: [f64; 9] = [0.05, 0.1, 0.25, 0.3, 0.5, 0.75, 1.0, 2.0, 3.0];
+
+/// Where the record of a key was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LookedUp {
+    /// In memory, under a good lease.
+    Cache,
+    /// With somebody who was asking the database already.
+    Shared,
+    Database,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answer {
+    answer: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Connections {
+    pool: &'static str,
+    state: &'static str,
+}
+
+/// All of them. Counting takes no lock that a call could wait for long on.
+pub struct Metrics {
+    registry: Registry,
+    admitted: Counter,
+    refused: Family<Reason, Counter>,
+    lookups: Family<Answer, Counter>,
+    change_seen: Histogram,
+    change_lag: Gauge<f64, AtomicU64>,
+    lease_left: Gauge<f64, AtomicU64>,
+    connections: Family<Connections, Gauge>,
+    /// When the last good question was asked, in milliseconds of ticks.
+    asked: AtomicU64,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics(..)")
+    }
+}
+
+impl Metrics {
+    pub(super) fn new(store: &Store) -> Self {
+        let mut registry = Registry::with_prefix("keyhouse");
+        let (admitted, refused, lookups) = Default::default();
+        let (change_lag, lease_left, connections) = Default::default();
+        let change_seen = Histogram::new(LATE);
+        registry.register(
+            "calls_admitted",
+            "Calls of the API with a good key, within its budget and scope",
+            Counter::clone(&admitted),
+        );
+        registry.register("calls_refused", "Calls of the API that were refused, by reason", Family::clone(&refused));
+        registry.register("key_lookups", "Where the record of a call's key was found", Family::clone(&lookups));
+        registry.register(
+            "change_seen_seconds",
+            "For each change of a key that was learnt: how late at most",
+            Histogram::clone(&change_seen),
+        );
+        registry.register(
+            "change_lag_seconds",
+            "How long ago the database was last asked with success what changed: nothing from before that is unknown here",
+            Gauge::clone(&change_lag),
+        );
+        registry.register(
+            "lease_seconds_left",
+            "How long what is remembered of keys still counts if the database is not heard of again",
+            Gauge::clone(&lease_left),
+        );
+        registry.register("pool_connections", "Connections to the database", Family::clone(&connections));
+        let waits = store.waits();
+        registry.register("pool_waits_to_write", "Changes that found no connection free", waits.writes.clone());
+        registry.register("pool_waits_to_admit", "Look-ups of keys that found no connection free", waits.admit.clone());
+        Self {
+            registry,
+            admitted,
+            refused,
+            lookups,
+            change_seen,
+            change_lag,
+            lease_left,
+            connections,
+            asked: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts a call that may go on.
+    pub fn admitted(&self) {
+        self.admitted.inc();
+    }
+
+    /// Counts a call that may not.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    pub(super) fn looked_up(&self, answer: LookedUp) {
+        let answer = match answer {
+            LookedUp::Cache => "cache",
+            LookedUp::Shared => "shared",
+            LookedUp::Database => "database",
+        };
+        self.lookups.get_or_create(&Answer { answer }).inc();
+    }
+
+    /// Notes an answer about what changed. A change that is learnt now came after the question before: it is at most that
+    /// old.
+    pub(super) fn learnt(&self, change: &Change, asked: Duration, now: Duration) {
+        let asked = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
+        let before = Duration::from_millis(self.asked.swap(asked, Ordering::Relaxed));
+        for _ in change.changed.iter().flatten() {
+            self.change_seen.observe(now.saturating_sub(before).as_secs_f64());
+        }
+    }
+}
+
+impl App {
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// All metrics of this node, as OpenMetrics text.
+    pub fn metrics_text(&self) -> Result<String, fmt::Error> {
+        let metrics = &self.metrics;
+        let asked = Duration::from_millis(metrics.asked.load(Ordering::Relaxed));
+        metrics.change_lag.set(self.clock.ticks().saturating_sub(asked).as_secs_f64());
+        metrics.lease_left.set(self.lease_left().unwrap_or_default().as_secs_f64());
+        for size in self.store.pools() {
+            for (state, number) in [("idle", size.idle), ("busy", size.busy)] {
+                metrics.connections.get_or_create(&Connections { pool: size.pool, state }).set(number.into());
+            }
+        }
+        let mut text = String::new();
+        text::encode(&mut text, &metrics.registry)?;
+        Ok(text)
+    }
+}

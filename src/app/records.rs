@@ -1,0 +1,209 @@
+//! What one lock of the key cache guards: records of keys, the lease under which they count, and the look-ups under way.
+//!
+//! Pure: no clock, no database and no waiting, so that a model can try every order of things
+//! (`tests/it/harness/interleavings.rs`). A record is believed only if it is known to say what the database said at most
+//! [`LEASE`] ago, and nothing that this process itself has changed since.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::Weighter;
+use quick_cache::unsync::Cache;
+
+use super::clock::Moment;
+use crate::domain::key::{ApiKey, KeyState};
+use crate::domain::token::TokenHash;
+use crate::store::{Change, Found};
+
+/// How long what is known counts, from the moment the database was asked.
+pub const LEASE: Duration = Duration::from_secs(3);
+/// How far the wall's clock may move against the ticks under one lease: more, and the machine may have stood still.
+const DRIFT_MAX: Duration = Duration::from_secs(1);
+/// How long a token that nobody has is remembered as such. New keys are among the changes, so this only bounds memory.
+const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+
+/// How much a cache may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    pub records: usize,
+    pub bytes: usize,
+    pub unknown: usize,
+}
+
+/// `W` is what those wait for who want a record that somebody is looking up already.
+pub struct Records<W> {
+    lease: Option<Lease>,
+    /// How far the changes are known: everything up to `seq` of this `epoch` has been dropped.
+    epoch: String,
+    seq: i64,
+    /// How many of this process's own changes are among them.
+    own: u64,
+    records: Cache<TokenHash, Record, ByBytes>,
+    unknown: Cache<TokenHash, Unknown>,
+    flights: HashMap<TokenHash, Flight<W>>,
+    flown: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    asked: Moment,
+}
+
+impl Lease {
+    fn left(&self, now: Moment) -> Duration {
+        if now.drift_from(&self.asked) > DRIFT_MAX {
+            return Duration::ZERO;
+        }
+        (self.asked.ticks + LEASE).saturating_sub(now.ticks)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Record {
+    key: Arc<ApiKey>,
+    /// How many own changes were over when the database was asked for it.
+    own: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Unknown {
+    own: u64,
+    until: Duration,
+}
+
+struct Flight<W> {
+    number: u64,
+    own: u64,
+    waiting: W,
+}
+
+/// Which look-up an answer belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticket {
+    number: u64,
+    own: u64,
+}
+
+/// What is known of a token.
+#[derive(Debug)]
+pub enum Look<W> {
+    /// What the database last said; `None`: no key has it.
+    Known(Option<Arc<ApiKey>>),
+    /// The database is being asked, by this look or one before.
+    Asked(W),
+    /// There is no good lease: ask for yourself, remember nothing.
+    NoLease,
+}
+
+impl<W: Clone> Records<W> {
+    pub fn new(room: Room) -> Self {
+        let least = (room.bytes / room.records.max(1)) as u64;
+        Self {
+            lease: None,
+            epoch: String::new(),
+            seq: 0,
+            own: 0,
+            records: Cache::with_weighter(room.records, room.bytes as u64, ByBytes { least }),
+            unknown: Cache::new(room.unknown),
+            flights: HashMap::new(),
+            flown: 0,
+        }
+    }
+
+    /// How long what is in here still counts; `None` before the first lease.
+    pub fn lease_left(&self, now: Moment) -> Option<Duration> {
+        self.lease.map(|lease| lease.left(now))
+    }
+
+    fn counts_now(&self, now: Moment) -> bool {
+        self.lease_left(now).is_some_and(|left| !left.is_zero())
+    }
+
+    /// Looks a token up. `own`: how many own changes are over now; `ask` begins a look-up, to be [landed](Self::land).
+    pub fn look(&mut self, hash: &TokenHash, now: Moment, own: u64, ask: impl FnOnce(Ticket) -> W) -> Look<W> {
+        if !self.counts_now(now) {
+            return Look::NoLease;
+        }
+        let caught_up = self.own;
+        let counts = |of: u64| of.max(caught_up) >= own;
+        if let Some(record) = self.records.get(hash).filter(|record| counts(record.own)) {
+            return Look::Known(Some(Arc::clone(&record.key)));
+        }
+        if self.unknown.get(hash).is_some_and(|unknown| counts(unknown.own) && now.ticks < unknown.until) {
+            return Look::Known(None);
+        }
+        // One that began before an own change may not know of it: whoever comes after does not join.
+        if let Some(flight) = self.flights.get(hash).filter(|flight| counts(flight.own)) {
+            return Look::Asked(flight.waiting.clone());
+        }
+        self.flown += 1;
+        let ticket = Ticket { number: self.flown, own };
+        let waiting = ask(ticket);
+        self.flights.insert(*hash, Flight { number: ticket.number, own, waiting: waiting.clone() });
+        Look::Asked(waiting)
+    }
+
+    /// Takes in what a look-up found, and hands it to those who wait. It is not remembered if the record was dropped
+    /// meanwhile, or if the database that answered is not as far as is known here.
+    pub fn land(&mut self, hash: &TokenHash, ticket: Ticket, found: Found, now: Moment) -> Option<Arc<ApiKey>> {
+        let key = found.key.map(Arc::new);
+        let as_far = found.epoch == self.epoch && found.seq >= self.seq;
+        if self.end(hash, ticket) && as_far && self.counts_now(now) {
+            match &key {
+                Some(key) => self.records.insert(*hash, Record { key: Arc::clone(key), own: ticket.own }),
+                None => self.unknown.insert(*hash, Unknown { own: ticket.own, until: now.ticks + UNKNOWN_FOR }),
+            }
+        }
+        key
+    }
+
+    /// Ends a look-up; `false` if it was dropped, or another took its place.
+    pub fn end(&mut self, hash: &TokenHash, ticket: Ticket) -> bool {
+        let ours = self.flights.get(hash).is_some_and(|flight| flight.number == ticket.number);
+        if ours {
+            self.flights.remove(hash);
+        }
+        ours
+    }
+
+    /// Drops what changed, then renews the lease. `asked` and `own` are of before the database was asked.
+    pub fn learn(&mut self, change: &Change, asked: Moment, own: u64) {
+        match &change.changed {
+            None => {
+                self.records.clear();
+                self.unknown.clear();
+                self.flights.clear();
+            }
+            Some(changed) => {
+                for hash in changed {
+                    self.records.remove(hash);
+                    self.unknown.remove(hash);
+                    self.flights.remove(hash);
+                }
+            }
+        }
+        self.epoch.clone_from(&change.epoch);
+        self.seq = change.seq;
+        self.own = own;
+        self.lease = Some(Lease { asked });
+    }
+}
+
+/// The bytes of a record, and never less than would let more of them in than there is room for.
+#[derive(Debug, Clone)]
+struct ByBytes {
+    least: u64,
+}
+
+impl Weighter<TokenHash, Record> for ByBytes {
+    fn weight(&self, _hash: &TokenHash, record: &Record) -> u64 {
+        let who = match &record.key.state {
+            KeyState::Active => 0,
+            KeyState::Revoked { by, .. } => by.name.capacity(),
+        };
+        let bytes =
+            size_of::<TokenHash>() + size_of::<Record>() + size_of::<ApiKey>() + record.key.prefix.as_str().len() + who;
+        self.least.max(bytes as u64)
+    }
+}

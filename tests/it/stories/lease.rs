@@ -1,0 +1,205 @@
+//! What a node remembers of keys, and how long it may.
+
+use std::time::Duration;
+
+use keyhouse::app::App;
+use keyhouse::domain::key::{Mode, Scope};
+use keyhouse::domain::role::TeamOwner;
+use keyhouse::domain::token::RawToken;
+
+use crate::harness::{House, Place, Server, open, worlds};
+
+/// Revokes behind everybody's back: without the change counter, so that only a look into the database can tell.
+const REVOKED_IN_SECRET: &str = "UPDATE keys SET revoked_at = 1, revoked_by_name = 'nobody' WHERE revoked_at IS NULL";
+
+async fn status(house: &House, token: &str) -> u16 {
+    house.get("/api/v1/key").bearer(token).await.status.as_u16()
+}
+
+/// How often the database was asked whose token it is.
+fn asked(app: &App) -> u64 {
+    let metrics = app.metrics_text().unwrap();
+    let line = metrics.lines().find(|line| line.starts_with("keyhouse_key_lookups_total{answer=\"database\"}"));
+    line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+}
+
+worlds! {
+    async fn a_record_counts_for_three_seconds_after_the_last_good_question(house) {
+        let token = house.live_token().await;
+        let mut follower = house.app.follower();
+        house.app.follow(&mut follower).await.unwrap();
+        assert_eq!(status(&house, &token).await, 200);
+        house.place.tamper(REVOKED_IN_SECRET).await.unwrap();
+        house.advance(Duration::from_millis(2999));
+        assert_eq!(status(&house, &token).await, 200, "from memory: nothing was said to have changed");
+        assert_eq!(house.get("/readyz").await.status, 200);
+        house.advance(Duration::from_millis(1));
+        assert_eq!(status(&house, &token).await, 401, "from the database");
+        assert_eq!(house.get("/readyz").await.text(), "the changes of keys can't be followed\n");
+        house.app.follow(&mut follower).await.unwrap();
+        assert_eq!(house.get("/readyz").await.status, 200);
+    }
+
+    async fn a_wall_clock_that_jumps_ends_the_lease(house) {
+        let token = house.live_token().await;
+        let mut follower = house.app.follower();
+        for jump in [1001, -1001] {
+            house.app.follow(&mut follower).await.unwrap();
+            assert_eq!(status(&house, &token).await, 200);
+            let before = asked(&house.app);
+            house.clock.set_wall(jump / 2);
+            assert_eq!((status(&house, &token).await, asked(&house.app)), (200, before), "half a second is nothing");
+            house.clock.set_wall(jump - jump / 2);
+            assert_eq!((status(&house, &token).await, asked(&house.app)), (200, before + 1), "asked again");
+        }
+    }
+
+    async fn without_anybody_to_follow_the_changes_the_database_is_asked_each_time(house) {
+        let token = house.live_token().await;
+        for calls in 1..=3 {
+            assert_eq!((status(&house, &token).await, asked(&house.app)), (200, calls));
+        }
+    }
+
+    async fn revoked_here_a_key_is_refused_by_the_very_next_call(house) {
+        let team = house.team("Acme").await;
+        let mut follower = house.app.follower();
+        for way in 0..4 {
+            let key = house.key(&team, Mode::Live, Scope::ReadOnly).await;
+            house.app.follow(&mut follower).await.unwrap();
+            assert_eq!(status(&house, key.token.expose()).await, 200);
+            let admin = house.shell(&team);
+            match way {
+                0 => drop(house.app.revoke_key(&admin, key.key.id).await.unwrap()),
+                1 => drop(house.app.revoke_all_keys(&admin).await.unwrap()),
+                2 => {
+                    // Somebody else's change says nothing of this key; what is remembered is asked for once, and counts again.
+                    let other = house.team("Other").await;
+                    house.key(&other, Mode::Live, Scope::ReadOnly).await;
+                    let before = asked(&house.app);
+                    for _ in 0..3 {
+                        assert_eq!((status(&house, key.token.expose()).await, asked(&house.app)), (200, before + 1));
+                    }
+                    continue;
+                }
+                _ => {
+                    let owner = &house.app.members_of(&team).await.unwrap()[0];
+                    house.app.delete_team(&TeamOwner::member(owner, "192.0.2.1").unwrap()).await.unwrap();
+                }
+            }
+            assert_eq!(status(&house, key.token.expose()).await, 401, "way {way}");
+        }
+    }
+
+    async fn revoked_elsewhere_a_key_is_refused_once_the_node_has_asked(house) {
+        let other = open(&house.place, house.clock.clone(), 2).await;
+        let team = house.team("Acme").await;
+        let (mut follower, admin) = (house.app.follower(), house.shell(&team));
+        house.app.follow(&mut follower).await.unwrap();
+        let [gone, kept] = [Scope::ReadOnly, Scope::ReadWrite].map(|scope| house.key(&team, Mode::Live, scope));
+        let (gone, kept) = (gone.await, kept.await);
+        house.app.follow(&mut follower).await.unwrap();
+        for key in [&gone, &kept] {
+            assert_eq!(status(&house, key.token.expose()).await, 200);
+        }
+        other.revoke_key(&admin, gone.key.id).await.unwrap();
+        house.app.follow(&mut follower).await.unwrap();
+        assert_eq!(status(&house, gone.token.expose()).await, 401);
+        let before = asked(&house.app);
+        assert_eq!((status(&house, kept.token.expose()).await, asked(&house.app)), (200, before), "only what changed is dropped");
+        let metrics = house.app.metrics_text().unwrap();
+        assert!(metrics.contains("keyhouse_change_seen_seconds_count 3"), "two made, one revoked: {metrics}");
+    }
+
+    async fn a_database_that_was_put_back_is_believed_and_nothing_from_before(house) {
+        let token = house.live_token().await;
+        let mut follower = house.app.follower();
+        for put_back in ["UPDATE changes SET seq = seq - 1", "UPDATE changes SET epoch = 'another'"] {
+            house.app.follow(&mut follower).await.unwrap();
+            assert_eq!(status(&house, &token).await, 200);
+            let before = asked(&house.app);
+            house.place.tamper(put_back).await.unwrap();
+            house.app.follow(&mut follower).await.unwrap();
+            assert_eq!((status(&house, &token).await, asked(&house.app)), (200, before + 1), "{put_back}");
+        }
+    }
+
+    async fn a_thousand_cold_calls_with_one_key_are_one_question(house) {
+        let token = house.live_token().await;
+        house.app.follow(&mut house.app.follower()).await.unwrap();
+        let calls = (0..1000).map(|_| status(&house, &token));
+        let statuses = futures_util::future::join_all(calls).await;
+        assert!(statuses.iter().all(|status| *status == 200));
+        assert_eq!(asked(&house.app), 1);
+    }
+
+    async fn a_call_that_hangs_up_leaves_the_look_up_to_those_who_wait(house) {
+        let token = house.live_token().await;
+        house.app.follow(&mut house.app.follower()).await.unwrap();
+        let mut hasty = Box::pin(status(&house, &token));
+        let begun = futures_util::poll!(&mut hasty);
+        let patient = async { tokio::join!(status(&house, &token), async move { drop(hasty) }).0 };
+        assert_eq!((patient.await, asked(&house.app)), (200, 1), "begun: {begun:?}");
+        // And with nobody left, the next one asks anew.
+        let other = house.key(&house.team("Other").await, Mode::Live, Scope::ReadOnly).await;
+        let mut hasty = Box::pin(status(&house, other.token.expose()));
+        let begun = futures_util::poll!(&mut hasty);
+        drop(hasty);
+        let known = if begun.is_ready() { 2 } else { 3 };
+        assert_eq!((status(&house, other.token.expose()).await, asked(&house.app)), (200, known));
+    }
+}
+
+/// Houses with the same dice make the same tokens: what one has made is what the other will.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_nobody_has_is_remembered_briefly_and_works_as_soon_as_it_is_made() {
+    let token = House::on_sqlite().await.live_token().await;
+    for place in [Place::folder(), Place::postgres().await] {
+        let house = House::at(place).await;
+        let node = open(&house.place, house.clock.clone(), 2).await;
+        let mut follower = node.follower();
+        node.follow(&mut follower).await.unwrap();
+        let identify = async || {
+            let token = RawToken::parse(token.as_bytes(), node.brand()).unwrap();
+            (node.identify(token).await.is_ok(), asked(&node))
+        };
+        assert_eq!([identify().await, identify().await], [(false, 1), (false, 1)]);
+        house.advance(Duration::from_secs(1));
+        assert_eq!([identify().await, identify().await], [(false, 2), (false, 2)], "for a second");
+        assert_eq!(house.live_token().await, token);
+        assert_eq!(identify().await, (false, 2), "made elsewhere");
+        node.follow(&mut follower).await.unwrap();
+        assert_eq!(identify().await, (true, 3));
+    }
+}
+
+/// On a PostgreSQL of its own, which is killed and comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_what_is_known_counts_until_the_lease_is_over() {
+    let server = Server::start();
+    let house = House::at(Place::Postgres { url: server.new_database().await }).await;
+    let token = house.live_token().await;
+    let mut follower = house.app.follower();
+    house.app.follow(&mut follower).await.unwrap();
+    assert_eq!(status(&house, &token).await, 200);
+    server.kill();
+    assert!(house.app.follow(&mut follower).await.is_err());
+    assert_eq!(status(&house, &token).await, 200, "under a good lease");
+    house.advance(Duration::from_secs(3));
+    let answer = house.get("/api/v1/key").bearer(&token).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")), "nobody knows: never 401");
+    assert_eq!(house.get("/readyz").await.status, 503);
+    server.resume();
+    // A question's own connection is made anew; what is in the pool is found dead one by one.
+    house.app.follow(&mut follower).await.unwrap();
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&200) && statuses.len() < 20 {
+        statuses.push(status(&house, &token).await);
+    }
+    assert!(statuses.ends_with(&[200]) && statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+}
+
+#[test]
+fn no_order_of_things_revives_a_key() {
+    crate::harness::interleavings::explore(1000);
+}
