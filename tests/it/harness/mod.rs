@@ -1,12 +1,21 @@
 //! A house to test in: a database of its own, a clock and dice that the test holds, and three kinds of callers.
 
+#[allow(dead_code, reason = "for the drills")]
+pub mod balancer;
 pub mod http;
 #[allow(dead_code, reason = "not every binary explores")]
 pub mod interleavings;
+#[allow(dead_code, reason = "a part is for the drills")]
 pub mod postgres;
+#[allow(dead_code, reason = "a part is for the drills")]
 pub mod process;
+#[allow(dead_code, reason = "a part is for the drills")]
+pub mod proxy;
 #[allow(dead_code, reason = "not every binary races")]
 pub mod races;
+#[allow(dead_code, reason = "a part is for the drills")]
+pub mod redis;
+pub mod tied;
 
 use std::net::SocketAddr;
 use std::time::Duration;

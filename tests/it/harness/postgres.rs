@@ -1,22 +1,25 @@
 //! A real PostgreSQL: Debian's, on a free port, in a temporary folder, for this run alone.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::tied;
 
 /// A cluster of its own. Stopped when dropped, and in any case when the test process ends.
 pub struct Server {
     folder: tempfile::TempDir,
     port: u16,
     user: Option<(u32, u32)>,
-    child: std::sync::Mutex<Option<Child>>,
+    child: Mutex<Option<Child>>,
     databases: AtomicU32,
     settings: &'static [&'static str],
 }
@@ -34,29 +37,45 @@ impl Server {
 
     /// With settings of its own, such as `fsync=off`.
     pub fn start_with(settings: &'static [&'static str]) -> Self {
+        let server = Self::new(settings);
+        let flags = ["-A", "trust", "-U", "keyhouse", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"];
+        server.run("initdb", &flags, &[&server.data()]);
+        server.resume();
+        server
+    }
+
+    /// Another server that follows this one, and without which this one commits nothing from now on.
+    pub fn standby_of(primary: &Self) -> Self {
+        let standby = Self::new(primary.settings);
+        let primary_at = format!("host=127.0.0.1 port={} user=keyhouse", primary.port);
+        standby.run("pg_basebackup", &["-d", &primary_at, "-R", "--checkpoint=fast", "-D"], &[&standby.data()]);
+        standby.resume();
+        primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        primary.sql("SELECT pg_reload_conf()");
+        let synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        for _ in 0..1000 {
+            if primary.sql(synchronous) == "1" {
+                return standby;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the standby does not follow");
+    }
+
+    /// Makes a standby the primary; returns when it takes writes.
+    pub fn promote(&self) {
+        assert_eq!(self.sql("SELECT pg_promote()"), "t");
+    }
+
+    fn new(settings: &'static [&'static str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // initdb and postgres refuse to run as root.
         let user = rustix::process::geteuid().is_root().then(|| ids_of("postgres"));
         if let Some((uid, gid)) = user {
             chown(folder.path(), Some(uid), Some(gid)).expect("the folder can be given away");
         }
-        let server = Self {
-            port: free_port(),
-            folder,
-            user,
-            child: std::sync::Mutex::default(),
-            databases: AtomicU32::new(0),
-            settings,
-        };
-        let made = server
-            .command("initdb")
-            .args(["-A", "trust", "-U", "keyhouse", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"])
-            .arg(server.data())
-            .output()
-            .expect("initdb runs");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        server.resume();
-        server
+        let (port, child, databases) = (tied::free_port(), Mutex::default(), AtomicU32::new(0));
+        Self { folder, port, user, child, databases, settings }
     }
 
     /// Starts the server, again after [`Server::kill`].
@@ -68,8 +87,8 @@ impl Server {
         for setting in self.settings {
             command.args(["-c", setting]);
         }
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        *self.child.lock().expect("no test panics here") = Some(spawn_tied(command));
+        // SIGQUIT is PostgreSQL's immediate shutdown: no goodbye to anybody, recovery at the next start.
+        *self.child() = Some(tied::spawn(command, Signal::QUIT));
         for _ in 0..1000 {
             let ready =
                 self.command("pg_isready").args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]).status();
@@ -84,13 +103,11 @@ impl Server {
     /// Ends it at once, as a crash would.
     pub fn kill(&self) {
         // A frozen server would not hear.
-        if self.child.lock().expect("no test panics here").is_some() {
+        if self.child().is_some() {
             self.thaw();
         }
-        if let Some(mut child) = self.child.lock().expect("no test panics here").take() {
-            // SIGQUIT is PostgreSQL's immediate shutdown: no goodbye to anybody, recovery at the next start.
-            let pid = rustix::process::Pid::from_child(&child);
-            rustix::process::kill_process(pid, rustix::process::Signal::QUIT).expect("the server runs");
+        if let Some(mut child) = self.child().take() {
+            tied::signal(&child, Signal::QUIT);
             child.wait().expect("the server ends");
         }
     }
@@ -106,10 +123,18 @@ impl Server {
 
     /// To the server and each of its workers, which are its children.
     fn signal_all(&self, signal: &str) {
-        let pid = self.child.lock().expect("no test panics here").as_ref().expect("the server runs").id();
+        let pid = self.child().as_ref().expect("the server runs").id();
         let script = format!("kill -{signal} {pid}; pkill -{signal} -P {pid}; true");
         let sent = Command::new("sh").args(["-c", &script]).status().expect("sh runs");
         assert!(sent.success());
+    }
+
+    fn child(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().expect("no test panics here")
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -129,9 +154,25 @@ impl Server {
 
     /// The whole database as SQL text.
     pub fn dump(&self, url: &str) -> Vec<u8> {
-        let dump = self.command("pg_dump").arg(url).output().expect("pg_dump runs");
-        assert!(dump.status.success(), "pg_dump: {}", String::from_utf8_lossy(&dump.stderr));
-        dump.stdout
+        self.run("pg_dump", &[url], &[])
+    }
+
+    /// What a statement of its superuser answers, as `psql` prints it without ornament.
+    pub fn sql(&self, statement: &str) -> String {
+        self.sql_in(&self.url("postgres"), statement)
+    }
+
+    /// As [`Server::sql`], in the database with this URL.
+    pub fn sql_in(&self, url: &str, statement: &str) -> String {
+        let answer = self.run("psql", &["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement], &[]);
+        String::from_utf8_lossy(&answer).trim_end().to_owned()
+    }
+
+    /// Runs one of PostgreSQL's programs to its end, which must be a good one; what it printed.
+    fn run(&self, name: &str, words: &[&str], paths: &[&Path]) -> Vec<u8> {
+        let output = self.command(name).args(words).args(paths).output().expect("PostgreSQL's programs run");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
     }
 
     fn data(&self) -> PathBuf {
@@ -154,33 +195,6 @@ impl Drop for Server {
     }
 }
 
-/// Starts a child that ends with this process, however this process ends.
-///
-/// The kernel ties it to the *thread* that forks, so that is one that stays to the end.
-fn spawn_tied(mut command: Command) -> Child {
-    type Order = (Command, mpsc::Sender<Child>);
-    static FORKER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
-    let forker = FORKER.get_or_init(|| {
-        let (orders, taken) = mpsc::channel::<Order>();
-        std::thread::spawn(move || {
-            for (mut command, reply) in taken {
-                let child = command.spawn().expect("the server starts");
-                reply.send(child).expect("whoever asked waits");
-            }
-        });
-        orders
-    });
-    // SAFETY: a single system call, allowed between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::QUIT)).map_err(Into::into)
-        });
-    }
-    let (reply, child) = mpsc::channel();
-    forker.send((command, reply)).expect("the forking thread stays");
-    child.recv().expect("the forking thread answers")
-}
-
 /// Debian keeps the server's programs off the PATH.
 fn bin() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
@@ -201,8 +215,4 @@ fn ids_of(user: &str) -> (u32, u32) {
     let line = passwd.lines().find(|line| line.starts_with(&format!("{user}:"))).expect("the user postgres");
     let mut fields = line.split(':').skip(2).map(|id| id.parse().expect("a number"));
     (fields.next().expect("a uid"), fields.next().expect("a gid"))
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }

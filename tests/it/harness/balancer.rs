@@ -1,0 +1,72 @@
+//! A real HAProxy: Debian's, before some nodes, as an operator would set it up.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::process::{Child, Command};
+
+use rustix::process::Signal;
+
+use super::tied;
+
+/// What stands before the list of nodes. A node that is about to stop says so by `/readyz` and goes on answering for its
+/// grace, which must be longer than the balancer takes to notice: here 2 checks of half a second.
+pub const CONFIG: &str = "\
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 30s
+    timeout server 30s
+    # A node that can't be reached, or hangs up without an answer: try another. Only what changes nothing is sent twice.
+    retries 3
+    option redispatch 1
+    retry-on conn-failure empty-response
+    http-request disable-l7-retry unless METH_GET
+
+backend keyhouse
+    balance roundrobin
+    option httpchk GET /readyz
+    http-check expect status 200
+    default-server check inter 500ms fall 2 rise 1
+";
+
+/// Stopped when dropped, and in any case when the test process ends.
+pub struct Balancer {
+    address: SocketAddr,
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Balancer {
+    pub fn before(nodes: &[SocketAddr]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("haproxy.cfg");
+        let address = tied::free_address();
+        std::fs::write(&path, config(nodes, address)).expect("a configuration file");
+        let mut command = Command::new("/usr/sbin/haproxy");
+        command.arg("-db").arg("-f").arg(&path);
+        // SIGQUIT would only make it tell about its memory.
+        let child = tied::spawn(command, Signal::KILL);
+        tied::wait_for(address);
+        Self { address, child, _folder: folder }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn config(nodes: &[SocketAddr], address: SocketAddr) -> String {
+    let mut text = CONFIG.to_owned();
+    for (nth, node) in nodes.iter().enumerate() {
+        writeln!(text, "    server node{nth} {node}").expect("a string takes all");
+    }
+    write!(text, "\nfrontend api\n    bind {address}\n    default_backend keyhouse\n").expect("a string takes all");
+    text
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+}
