@@ -1,6 +1,7 @@
 //! Opens the doors: settings become an [`App`], background work starts, the port is served, and all of it stops in order.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,6 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use crate::app::App;
 use crate::app::admit::ASK_EVERY;
 use crate::app::clock::Clock;
+use crate::app::cluster::{BEAT, Beat, Cluster};
 use crate::app::dice::Dice;
 use crate::app::usage::{FLUSH_EVERY, Flush};
 use crate::config::Config;
@@ -19,9 +21,9 @@ use crate::store::{Follower, Store, Warning};
 use crate::web::ops::Ops;
 use crate::web::{self, Web};
 
-/// How often what has had its time is cleared: names of keys revoked 90 days ago, answers kept for 24 hours. Hourly, so
-/// that a process that is restarted each night gets there too.
-const CLEAR_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often a node asks whether it is its turn to clear what has had its time: names of keys revoked 90 days ago, answers
+/// kept for 24 hours. A process that is restarted each night gets there too.
+const ASK_TO_CLEAR_EVERY: Duration = Duration::from_secs(10 * 60);
 /// From SIGTERM until calls that still run are cut off, grace included. With what follows it stays under 10 seconds.
 const CALLS_END_WITHIN: Duration = Duration::from_millis(6500);
 /// For a background write that is under way when its task is to end, and for the last one.
@@ -81,6 +83,14 @@ pub async fn listen(config: &Config) -> anyhow::Result<Doors> {
 pub async fn serve(config: &Config, app: App, doors: Doors) -> anyhow::Result<()> {
     let mut follower = app.follower();
     app.follow(&mut follower).await.context("can't follow the changes of keys")?;
+    let (app, cluster) = match config.redis.clone() {
+        Some(address) => {
+            let (app, cluster) = app.with_redis(address);
+            tell(&cluster.beat().await);
+            (app, Some(cluster))
+        }
+        None => (app, None),
+    };
     let (not_ready, stopping) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
     let front = web::front(Web {
@@ -90,6 +100,9 @@ pub async fn serve(config: &Config, app: App, doors: Doors) -> anyhow::Result<()
         stopping,
     });
     let following = spawn_following(app.clone(), follower);
+    if let Some(cluster) = cluster {
+        spawn_beating(cluster);
+    }
     let work = [spawn_usage(app.clone(), stopped.clone()), spawn_clearing(app.clone(), stopped.clone())];
     if let Some(listener) = doors.ops {
         tokio::spawn(web::server::serve(listener, Ops(app.clone()), stopped.clone(), Duration::ZERO));
@@ -152,6 +165,25 @@ fn spawn_following(app: App, mut follower: Follower) -> JoinHandle<()> {
     })
 }
 
+fn spawn_beating(cluster: Arc<Cluster>) {
+    tokio::spawn(async move {
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            tell(&cluster.beat().await);
+        }
+    });
+}
+
+fn tell(beat: &Beat) {
+    match beat {
+        Beat::Back => tracing::info!("Redis counts the calls of all nodes"),
+        Beat::Lost(error) => tracing::warn!(%error, "Redis is away: this node lets its share of the rate limit pass"),
+        Beat::Well | Beat::Away(_) => {}
+    }
+}
+
 fn spawn_usage(app: App, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut beat = tokio::time::interval(FLUSH_EVERY);
@@ -166,8 +198,16 @@ fn spawn_usage(app: App, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
 
 fn spawn_clearing(app: App, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let mut beat = tokio::time::interval(CLEAR_EVERY);
+        let mut beat = tokio::time::interval(ASK_TO_CLEAR_EVERY);
         while goes_on(&mut beat, &mut stopped).await {
+            match app.is_to_clear().await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "nothing old is cleared for now");
+                    continue;
+                }
+            }
             match app.forget_key_names().await {
                 Ok(0) => {}
                 Ok(cleared) => tracing::info!(cleared, "cleared the names of keys revoked 90 days ago"),

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use toml::Value;
 use tracing_subscriber::filter::Targets;
 
+use crate::app::cluster::RedisAddress;
 use crate::app::limits::{BAD_TOKENS_WINDOW, Limits};
 use crate::domain::rate::RateLimit;
 use crate::domain::site::PublicUrl;
@@ -23,6 +24,8 @@ use crate::store::Location;
 pub struct Config {
     pub listen: SocketAddr,
     pub database: Location,
+    /// Where nodes count together; `None`: each counts for itself.
+    pub redis: Option<RedisAddress>,
     pub trusted_proxies: Vec<IpNet>,
     /// `None` where nobody said: then links name the address that is listened on.
     pub public_url: Option<PublicUrl>,
@@ -43,6 +46,7 @@ pub struct Flags {
     pub ops_listen: Option<String>,
     pub data: Option<String>,
     pub database: Option<String>,
+    pub redis: Option<String>,
     /// A command's own default in place of `./keyhouse-data`; anything that is said beats it.
     pub default_data: Option<&'static str>,
 }
@@ -99,6 +103,7 @@ impl Config {
             ("--ops-listen", "ops_listen", &flags.ops_listen),
             ("--data", "data", &flags.data),
             ("--database", "database_url", &flags.database),
+            ("--redis", "redis_url", &flags.redis),
         ] {
             if let Some(value) = value {
                 settings.0.insert(name.to_owned(), (Value::String(value.clone()), Origin::Flag(flag)));
@@ -115,6 +120,9 @@ impl Settings {
             ops_listen: self
                 .text("ops_listen", |text| if text.is_empty() { Ok(None) } else { address(text).map(Some) })?,
             database: self.database()?,
+            redis: self.text("redis_url", |text| {
+                if text.is_empty() { Ok(None) } else { RedisAddress::parse(text).map(Some) }
+            })?,
             trusted_proxies: self.networks("trusted_proxies")?,
             public_url: self
                 .text("public_url", |text| if text.is_empty() { Ok(None) } else { PublicUrl::parse(text).map(Some) })?,
@@ -305,6 +313,12 @@ mod tests {
         assert!(matches!(config.database, Location::Postgres(_)));
         let told = load(&Flags::default(), &[("KEYHOUSE_DATABASE_URL", "mysql://u:hunter2@db")]).unwrap_err();
         assert!(told.contains("KEYHOUSE_DATABASE_URL") && !told.contains("hunter2"), "{told}");
+        for url in ["http://:hunter2@cache", "redis://:hunter2@", "redis://:hunter2@cache:port"] {
+            let told = load(&Flags::default(), &[("KEYHOUSE_REDIS_URL", url)]).unwrap_err();
+            assert!(told.contains("KEYHOUSE_REDIS_URL") && !told.contains("hunter2"), "{told}");
+        }
+        let config = load(&Flags::default(), &[("KEYHOUSE_REDIS_URL", "rediss://:hunter2@cache:6380/1")]).unwrap();
+        assert!(config.redis.is_some() && !format!("{config:?}").contains("hunter2"));
     }
 
     #[test]

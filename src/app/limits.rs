@@ -2,12 +2,13 @@
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::App;
+use super::cluster::Cluster;
 use crate::domain::key::ApiKey;
 use crate::domain::rate::{Quota, RateLimit, Window};
 use crate::domain::timestamp::Timestamp;
@@ -28,12 +29,47 @@ pub struct Limits {
     pub bad_tokens: Option<RateLimit>,
 }
 
+/// Who counts the calls of a key.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Limiter {
+    /// Each node for itself.
+    #[default]
+    Node,
+    /// All nodes together.
+    Cluster(Arc<Cluster>),
+}
+
 impl App {
     /// Counts an admitted key's call: against its budget, and as its last use (a call over the budget is a use too).
     ///
-    /// `None`: there is no limit. No write on the call's own path.
-    pub fn count_call(&self, key: &ApiKey, from: IpAddr) -> Option<Quota> {
-        self.usage.count(key.id, self.clock.now(), from, self.limits.per_key.as_ref())
+    /// `None`: there is no limit. No write to the database on the call's own path.
+    pub async fn count_call(&self, key: &ApiKey, from: IpAddr) -> Option<Quota> {
+        let at = self.clock.now();
+        let Some(limit) = &self.limits.per_key else {
+            self.usage.note(key.id, at, from, |_| ());
+            return None;
+        };
+        let Limiter::Cluster(cluster) = &self.limiter else {
+            return Some(self.usage.note(key.id, at, from, |window| window.judge(limit, at)));
+        };
+        Some(match cluster.judge(key.id, limit).await {
+            Ok(quota) => {
+                // Counted here too: should Redis go away, what this node let pass before is part of its share.
+                let admitted = quota.retry_after.is_none();
+                self.usage.note(key.id, at, from, |window| {
+                    if admitted {
+                        window.count(limit, at)
+                    }
+                });
+                quota
+            }
+            Err(unjudged) => {
+                self.metrics.fell_back(unjudged.word());
+                let share = cluster.share(limit);
+                let quota = self.usage.note(key.id, at, from, |window| window.judge(&share, at));
+                Quota { limit: limit.requests(), ..quota }
+            }
+        })
     }
 
     /// Counts a refused credential against the network it came from; over the limit, the seconds to wait.

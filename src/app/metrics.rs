@@ -49,6 +49,7 @@ pub struct Metrics {
     admitted: Counter,
     refused: Family<Reason, Counter>,
     lookups: Family<Answer, Counter>,
+    limiter_fallbacks: Family<Reason, Counter>,
     change_seen: Histogram,
     change_lag: Gauge<f64, AtomicU64>,
     lease_left: Gauge<f64, AtomicU64>,
@@ -66,7 +67,7 @@ impl fmt::Debug for Metrics {
 impl Metrics {
     pub(super) fn new(store: &Store) -> Self {
         let mut registry = Registry::with_prefix("keyhouse");
-        let (admitted, refused, lookups) = Default::default();
+        let (admitted, refused, lookups, limiter_fallbacks) = Default::default();
         let (change_lag, lease_left, connections) = Default::default();
         let change_seen = Histogram::new(LATE);
         registry.register(
@@ -76,6 +77,11 @@ impl Metrics {
         );
         registry.register("calls_refused", "Calls of the API that were refused, by reason", Family::clone(&refused));
         registry.register("key_lookups", "Where the record of a call's key was found", Family::clone(&lookups));
+        registry.register(
+            "limiter_fallbacks",
+            "Calls judged by this node's share of the rate limit because Redis did not judge them, by reason",
+            Family::clone(&limiter_fallbacks),
+        );
         registry.register(
             "change_seen_seconds",
             "For each change of a key that was learnt: how late at most",
@@ -100,6 +106,7 @@ impl Metrics {
             admitted,
             refused,
             lookups,
+            limiter_fallbacks,
             change_seen,
             change_lag,
             lease_left,
@@ -116,6 +123,11 @@ impl Metrics {
     /// Counts a call that may not.
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a call that was judged without Redis.
+    pub(super) fn fell_back(&self, reason: &'static str) {
+        self.limiter_fallbacks.get_or_create(&Reason { reason }).inc();
     }
 
     pub(super) fn looked_up(&self, answer: LookedUp) {

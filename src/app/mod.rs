@@ -4,6 +4,7 @@
 
 pub mod admit;
 pub mod clock;
+pub mod cluster;
 pub mod dice;
 mod guesses;
 pub mod ids;
@@ -21,13 +22,15 @@ pub mod teams;
 pub mod usage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use admit::KeyCache;
 use clock::Clock;
+use cluster::{Cluster, RedisAddress};
 use dice::Dice;
 use guesses::SignInGuesses;
 use ids::Ids;
-use limits::{Guesses, Limits};
+use limits::{Guesses, Limiter, Limits};
 use metrics::Metrics;
 use passwords::Hasher;
 use running::Running;
@@ -64,6 +67,7 @@ pub struct App {
     hasher: Arc<Hasher>,
     running: Arc<Running>,
     limits: Limits,
+    limiter: Limiter,
 }
 
 impl App {
@@ -84,7 +88,15 @@ impl App {
             hasher: Arc::default(),
             running: Arc::default(),
             limits,
+            limiter: Limiter::default(),
         }
+    }
+
+    /// Shares one rate limit with all nodes that use this Redis. The cluster is to be [kept in touch with](Cluster::beat).
+    pub fn with_redis(mut self, address: RedisAddress) -> (Self, Arc<Cluster>) {
+        let cluster = Arc::new(Cluster::new(address, self.ids.request().to_string()));
+        self.limiter = Limiter::Cluster(Arc::clone(&cluster));
+        (self, cluster)
     }
 
     pub fn brand(&self) -> &Brand {
@@ -112,6 +124,11 @@ impl App {
         flushed
     }
 
+    /// Whether this node is to clear now what has had its time: one of all nodes is, once an hour.
+    pub async fn is_to_clear(&self) -> Result<bool, StoreError> {
+        self.store.take_duty("clear", self.clock.now(), CLEAR_EVERY).await
+    }
+
     fn stamp(&self, by: By, origin: &str) -> Stamp {
         Stamp { seed: self.ids.seed(), at: self.clock.now(), by, origin: origin.to_owned() }
     }
@@ -128,6 +145,9 @@ impl App {
         Secret::from_entropy(|bytes| self.dice.fill(bytes))
     }
 }
+
+/// How often what has had its time is cleared.
+const CLEAR_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Rows cleared in one statement, so that no lock is held for long.
 const BATCH: u32 = 500;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::App;
 use crate::domain::ids::KeyId;
 use crate::domain::key::LastUse;
-use crate::domain::rate::{Quota, RateLimit, Window};
+use crate::domain::rate::{RateLimit, Window};
 use crate::domain::timestamp::Timestamp;
 use crate::store::StoreError;
 
@@ -48,13 +48,13 @@ struct Entry {
 }
 
 impl Usage {
-    /// Notes a use, and judges it against the key's budget.
-    pub(super) fn count(&self, key: KeyId, at: Timestamp, from: IpAddr, limit: Option<&RateLimit>) -> Option<Quota> {
+    /// Notes a use, and does with the key's window what its limit asks for.
+    pub(super) fn note<T>(&self, key: KeyId, at: Timestamp, from: IpAddr, judge: impl FnOnce(&mut Window) -> T) -> T {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         let entry =
             keys.entry(key).or_insert(Entry { at, from, written: None, dirty: true, window: Window::default() });
         (entry.at, entry.from, entry.dirty) = (at, from, true);
-        limit.map(|limit| entry.window.judge(limit, at))
+        judge(&mut entry.window)
     }
 
     /// Takes what is to be written now, and lets rested entries go.
@@ -111,7 +111,7 @@ mod tests {
         let key = KeyId::new(IdSeed { ms: 1, random: 1 });
         let from = IpAddr::from([192, 0, 2, 1]);
         let at = |s: u64| Timestamp::from_ms(s as i64 * 1000);
-        let note = |s: u64| usage.count(key, at(s), from, None);
+        let note = |s: u64| usage.note(key, at(s), from, |_| ());
         let take = |s: u64| {
             let taken = usage.take(Flush::Due, Duration::from_secs(s), at(s), None);
             taken.into_iter().map(|(_, used)| used.at.ms() / 1000).collect::<Vec<_>>()
@@ -143,10 +143,11 @@ mod tests {
         let key = KeyId::new(IdSeed { ms: 1, random: 1 });
         let (from, limit) = (IpAddr::from([192, 0, 2, 1]), RateLimit::new(1, Duration::from_secs(3600)));
         let at = |s: u64| Timestamp::from_ms(s as i64 * 1000);
-        assert_eq!(usage.count(key, at(0), from, limit.as_ref()).unwrap().retry_after, None);
+        let refused = |s: u64| usage.note(key, at(s), from, |window| window.judge(&limit.unwrap(), at(s)).retry_after);
+        assert_eq!(refused(0), None);
         usage.take(Flush::Due, Duration::ZERO, at(0), limit.as_ref());
         usage.take(Flush::Due, Duration::from_secs(3599), at(3599), limit.as_ref());
-        assert!(usage.count(key, at(3599), from, limit.as_ref()).unwrap().retry_after.is_some(), "no fresh budget");
+        assert!(refused(3599).is_some(), "no fresh budget");
         usage.take(Flush::Due, Duration::from_secs(7100), at(7100), limit.as_ref());
         usage.take(Flush::Due, Duration::from_secs(7200), at(7200), limit.as_ref());
         assert!(usage.keys.lock().unwrap().is_empty());

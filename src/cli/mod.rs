@@ -132,6 +132,7 @@ impl Global {
             ops_listen: None,
             data: self.data.clone(),
             database: self.database.clone(),
+            redis: None,
             default_data: None,
         }
     }

@@ -13,6 +13,9 @@ pub struct Serve {
     /// Address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Redis, for one rate limit over all nodes, redis://…
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
     /// Address and port for /metrics, for inside the house [default: none]
     #[arg(long, value_name = "ADDR")]
     ops_listen: Option<String>,
@@ -20,7 +23,8 @@ pub struct Serve {
 
 impl Serve {
     pub async fn run(self, global: Global) -> anyhow::Result<()> {
-        let config = Config::load(&Flags { ops_listen: self.ops_listen, ..global.flags(self.listen) })?;
+        let config =
+            Config::load(&Flags { redis: self.redis, ops_listen: self.ops_listen, ..global.flags(self.listen) })?;
         logs::init(&config.log);
         let app = boot::migrate_and_open(&config).await?;
         let doors = boot::listen(&config).await?;

@@ -28,6 +28,11 @@ impl RateLimit {
     pub fn window(&self) -> Duration {
         Duration::from_millis(self.window_ms.unsigned_abs())
     }
+
+    /// The part of one among so many, rounded up.
+    pub fn share(&self, of: u64) -> Self {
+        Self { requests: self.requests.div_ceil(of.max(1)), ..*self }
+    }
 }
 
 /// The counts of one caller.
@@ -52,14 +57,29 @@ pub struct Quota {
 }
 
 impl Window {
+    /// As counted elsewhere: the number of the current window since 1970, the calls in it, and in the one before.
+    pub fn of_counts(number: i64, current: u64, previous: u64) -> Self {
+        Self { number, current, previous }
+    }
+
     /// Judges one call at `now`, and counts it if it is admitted.
     pub fn judge(&mut self, limit: &RateLimit, now: Timestamp) -> Quota {
         self.roll(limit, now);
-        let used = self.used(limit, now);
-        let reset = (self.number + 1).saturating_mul(limit.window_ms) / 1000;
-        let admitted = used < limit.requests;
+        let admitted = self.used(limit, now) < limit.requests;
         self.current += u64::from(admitted);
-        let remaining = limit.requests.saturating_sub(used + u64::from(admitted));
+        self.told(limit, now, admitted)
+    }
+
+    /// Counts one call that was judged elsewhere.
+    pub fn count(&mut self, limit: &RateLimit, now: Timestamp) {
+        self.roll(limit, now);
+        self.current += 1;
+    }
+
+    /// What a caller is told whose call has just been judged, and counted if it was admitted.
+    pub fn told(&self, limit: &RateLimit, now: Timestamp, admitted: bool) -> Quota {
+        let remaining = limit.requests.saturating_sub(self.used(limit, now));
+        let reset = (self.number + 1).saturating_mul(limit.window_ms) / 1000;
         let retry_after = (!admitted).then(|| self.retry_after(limit, now));
         Quota { limit: limit.requests, remaining, reset, retry_after }
     }

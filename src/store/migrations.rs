@@ -12,9 +12,9 @@ macro_rules! migrations {
 }
 
 const SQLITE: &[(&str, &str)] =
-    migrations!("sqlite": "0001_keys_and_products", "0002_idempotency", "0003_people_sign_in");
+    migrations!("sqlite": "0001_keys_and_products", "0002_idempotency", "0003_people_sign_in", "0004_duties");
 const POSTGRES: &[(&str, &str)] =
-    migrations!("postgres": "0001_keys_and_products", "0002_idempotency", "0003_people_sign_in");
+    migrations!("postgres": "0001_keys_and_products", "0002_idempotency", "0003_people_sign_in", "0004_duties");
 
 /// The number of the newest migration that this program knows.
 pub(super) const NEWEST: i64 = SQLITE.len() as i64;

@@ -6,6 +6,7 @@
 
 mod audit;
 mod changes;
+mod duties;
 mod follower;
 mod idempotency;
 mod keys;

@@ -255,6 +255,18 @@ impl Store {
                         warnings.push(Warning(format!("PostgreSQL runs with {name} = off: {loses}. Set it to on.")));
                     }
                 }
+                let followed_loosely: bool = sqlx::query_scalar(
+                    "SELECT EXISTS (SELECT 1 FROM pg_stat_replication) AND (current_setting('synchronous_standby_names') = '' \
+                     OR current_setting('synchronous_commit') = 'local')",
+                )
+                .fetch_one(pool)
+                .await?;
+                if followed_loosely {
+                    let loses = "a failover can lose changes that Keyhouse has acknowledged, revocations among them";
+                    warnings.push(Warning(format!(
+                        "PostgreSQL does not wait for its standbys: {loses}. Name one in synchronous_standby_names."
+                    )));
+                }
                 Ok(warnings)
             }
         }

@@ -107,7 +107,7 @@ async fn judge(
     };
     match found {
         Ok(key) => {
-            let quota = web.app.count_call(&key, client.0);
+            let quota = web.app.count_call(&key, client.0).await;
             Ok((key, quota))
         }
         Err(IdentifyError::Store(error)) => {

@@ -95,6 +95,12 @@ async fn every_method(place: Place) {
     );
     let found = store.key_by_hash(&token.hash()).await.unwrap();
     assert_eq!((found.key, found.seq), (Some(key.clone()), 2), "made and renamed");
+    let hour = std::time::Duration::from_secs(3600);
+    let mut taken = Vec::new();
+    for at in [now, now.plus(hour / 2), now.plus(hour), now.minus(hour)] {
+        taken.push(store.take_duty("clear", at, hour).await.unwrap());
+    }
+    assert_eq!(taken, [true, false, true, true], "once an hour; and a clock that was far ahead stops nobody");
     let mut follower = store.follower();
     let first = follower.ask().await.unwrap();
     assert_eq!((&first.epoch, first.seq, first.changed), (&found.epoch, 2, None), "a new connection knows nothing");

@@ -131,7 +131,7 @@ async fn two_nodes_write_last_uses_of_the_same_keys_at_once() {
         house.advance(std::time::Duration::from_secs(61));
         for app in [&house.app, &other] {
             for key in &tokens {
-                app.count_call(&key.key, [192, 0, 2, 1].into());
+                app.count_call(&key.key, [192, 0, 2, 1].into()).await;
             }
         }
         let (one, two) = tokio::join!(house.app.flush_usage(Flush::Due), other.flush_usage(Flush::Due));
@@ -158,4 +158,38 @@ async fn a_careless_postgres_is_told_of_in_words() {
     );
     let told = crate::harness::process::run(&place, &["team", "list"]);
     assert!(String::from_utf8(told.stderr).unwrap().contains("fsync = off"), "the shell says it too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_nobody_waits_for_is_told_of_and_is_no_database_to_open() {
+    let primary = Server::start();
+    let place = Place::Postgres { url: primary.new_database().await };
+    let (store, _, warnings) = Store::migrate_and_open(&place.location(), None).await.unwrap();
+    assert_eq!(warnings, []);
+    let standby = Server::standby_of(&primary);
+    let (_, _, warnings) = Store::open(&place.location(), None).await.unwrap();
+    assert_eq!(warnings, [], "a commit waits for it");
+    primary.sql("ALTER SYSTEM RESET synchronous_standby_names");
+    primary.sql("SELECT pg_reload_conf()");
+    let warned = async || Store::open(&place.location(), None).await.unwrap().2;
+    let mut warnings = warned().await;
+    // The server reads its settings again in its own time.
+    for _ in 0..200 {
+        if !warnings.is_empty() {
+            break;
+        }
+        warnings = warned().await;
+    }
+    let told = warnings.first().expect("a warning");
+    assert_eq!(
+        told.0,
+        "PostgreSQL does not wait for its standbys: a failover can lose changes that Keyhouse has acknowledged, \
+         revocations among them. Name one in synchronous_standby_names."
+    );
+    store.close().await;
+    let Place::Postgres { url } = &place else { unreachable!("it was made above") };
+    let database = url.rsplit('/').next().unwrap();
+    let there = Place::Postgres { url: standby.url(database) };
+    let refused = Store::open(&there.location(), None).await.unwrap_err();
+    assert!(refused.to_string().contains("the server is a standby, not the primary"), "{refused}");
 }

@@ -1,5 +1,6 @@
 //! Promises, told from beginning to end.
 
+mod cluster;
 mod crash;
 mod lease;
 mod lifecycle;

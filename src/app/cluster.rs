@@ -1,0 +1,235 @@
+//! One rate limit for all nodes, counted in Redis. A call never fails for its sake: when Redis is away or slow, this node
+//! lets its share of the limit pass.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, RedisError, Script};
+
+use crate::domain::ids::KeyId;
+use crate::domain::rate::{Quota, RateLimit, Window};
+use crate::domain::timestamp::Timestamp;
+
+/// How long a call waits for Redis. A beat, and the connection that it makes, may take [`BEAT_TIMES`] as long.
+const ANSWER_TIME: Duration = Duration::from_millis(10);
+const BEAT_TIMES: u32 = 10;
+/// How many calls in a row may go unanswered before none is sent any more, until [`Cluster::beat`] finds Redis well.
+const STRIKES: u32 = 5;
+/// How often a node says that it is there, and looks whether Redis is.
+pub const BEAT: Duration = Duration::from_millis(250);
+/// How long a node counts as one after its last beat.
+const NODE_FOR: Duration = Duration::from_secs(10);
+const NODES: &str = "keyhouse:nodes";
+
+/// The sliding window counter of `domain/rate.rs`, on Redis's clock: one hash for each key, gone once it is spent.
+static JUDGE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local held = redis.call('HMGET', KEYS[1], 'number', 'current', 'previous')
+local number, current, previous = tonumber(held[1]) or 0, tonumber(held[2]) or 0, tonumber(held[3]) or 0
+local this = math.floor(now / window)
+if this > number then
+    previous = this == number + 1 and current or 0
+    number, current = this, 0
+elseif this + 1 < number then
+    number = this
+end
+local elapsed = math.min(math.max(now - number * window, 0), window)
+local admitted = current + math.floor(previous * (window - elapsed) / window) < limit
+if admitted then
+    current = current + 1
+    redis.call('HSET', KEYS[1], 'number', number, 'current', current, 'previous', previous)
+    redis.call('PEXPIRE', KEYS[1], 2 * window)
+end
+return {now, number, current, previous, admitted and 1 or 0}
+",
+    )
+});
+
+/// Where Redis is, and how long to wait for it.
+#[derive(Clone)]
+pub struct RedisAddress {
+    client: Client,
+    patience: Duration,
+}
+
+impl RedisAddress {
+    /// Reads `redis://…`, or `rediss://…` for TLS. The error never repeats the URL: it may hold a password.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        if !url.starts_with("redis://") && !url.starts_with("rediss://") {
+            return Err("a Redis URL starts with redis://, or rediss:// for TLS".to_owned());
+        }
+        Client::open(url)
+            .map(|client| Self { client, patience: ANSWER_TIME })
+            .map_err(|_| "not a Redis URL; it looks like redis://user:password@host:6379/0".to_owned())
+    }
+}
+
+#[cfg(feature = "testing")]
+impl RedisAddress {
+    /// Waits longer, for a test on a machine that is busy with others.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+}
+
+impl fmt::Debug for RedisAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisAddress(..)")
+    }
+}
+
+/// Why Redis did not judge a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unjudged {
+    /// It is not asked at all until a beat finds it well again.
+    Away,
+    /// It did not answer in time.
+    Slow,
+    /// The connection broke, or the answer was none.
+    Failed,
+}
+
+impl Unjudged {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Away => "away",
+            Self::Slow => "slow",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a beat found out.
+#[derive(Debug)]
+pub enum Beat {
+    /// Redis is well, as before.
+    Well,
+    /// Redis is well again, or for the first time.
+    Back,
+    /// Redis was well, and is not any more.
+    Lost(RedisError),
+    /// Redis is still away.
+    Away(RedisError),
+}
+
+/// This node's view of Redis.
+pub struct Cluster {
+    address: RedisAddress,
+    /// This node's name among the others.
+    node: String,
+    /// `None`: nobody is to ask.
+    connection: Mutex<Option<MultiplexedConnection>>,
+    strikes: AtomicU32,
+    /// Seen at the last good beat; at least 1.
+    nodes: AtomicU64,
+    /// `None` before the first beat.
+    was_well: Mutex<Option<bool>>,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cluster({})", self.node)
+    }
+}
+
+impl Cluster {
+    pub fn new(address: RedisAddress, node: String) -> Self {
+        Self {
+            address,
+            node,
+            connection: Mutex::default(),
+            strikes: AtomicU32::new(0),
+            nodes: AtomicU64::new(1),
+            was_well: Mutex::default(),
+        }
+    }
+
+    /// What this node may let pass by itself: rounded up, so that no node is left without.
+    pub(super) fn share(&self, limit: &RateLimit) -> RateLimit {
+        limit.share(self.nodes.load(Ordering::Relaxed))
+    }
+
+    /// Judges one call against the count that all nodes share.
+    pub(super) async fn judge(&self, key: KeyId, limit: &RateLimit) -> Result<Quota, Unjudged> {
+        let mut connection = self.connection().ok_or(Unjudged::Away)?;
+        let mut call = JUDGE.key(format!("keyhouse:rate:{key}"));
+        call.arg(limit.requests()).arg(limit.window().as_millis());
+        let unjudged = match tokio::time::timeout(self.address.patience, call.invoke_async(&mut connection)).await {
+            Ok(Ok(answer)) => {
+                let (now, number, current, previous, admitted): (i64, i64, u64, u64, bool) = answer;
+                self.strikes.store(0, Ordering::Relaxed);
+                let window = Window::of_counts(number, current, previous);
+                return Ok(window.told(limit, Timestamp::from_ms(now), admitted));
+            }
+            Ok(Err(_)) => Unjudged::Failed,
+            Err(_) => Unjudged::Slow,
+        };
+        let strikes = self.strikes.fetch_add(1, Ordering::Relaxed) + 1;
+        if strikes >= STRIKES {
+            *self.lock() = None;
+        }
+        Err(unjudged)
+    }
+
+    /// Says that this node is there, counts the others, and finds Redis again when it was away. To be called each [`BEAT`].
+    pub async fn beat(&self) -> Beat {
+        let was_well = |well| self.was_well.lock().unwrap_or_else(PoisonError::into_inner).replace(well);
+        let late = || RedisError::from((redis::ErrorKind::Io, "no answer in time"));
+        match tokio::time::timeout(self.address.patience * BEAT_TIMES, self.meet())
+            .await
+            .unwrap_or_else(|_| Err(late()))
+        {
+            Ok((connection, nodes)) => {
+                self.nodes.store(nodes.max(1), Ordering::Relaxed);
+                self.strikes.store(0, Ordering::Relaxed);
+                *self.lock() = Some(connection);
+                if was_well(true) == Some(true) { Beat::Well } else { Beat::Back }
+            }
+            Err(error) => {
+                *self.lock() = None;
+                if was_well(false) == Some(false) { Beat::Away(error) } else { Beat::Lost(error) }
+            }
+        }
+    }
+
+    async fn meet(&self) -> Result<(MultiplexedConnection, u64), RedisError> {
+        let mut connection = match self.connection() {
+            Some(connection) => connection,
+            None => {
+                // Each wait has its own end here.
+                let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+                self.address.client.get_multiplexed_async_connection_with_config(&config).await?
+            }
+        };
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+        let now = seconds * 1000 + micros / 1000;
+        let span = NODE_FOR.as_millis().try_into().unwrap_or(u64::MAX);
+        let (nodes,): (u64,) = redis::pipe()
+            .atomic()
+            .zadd(NODES, &self.node, now)
+            .ignore()
+            .zrembyscore(NODES, 0, now.saturating_sub(span))
+            .ignore()
+            .zcard(NODES)
+            .pexpire(NODES, i64::try_from(span).unwrap_or(i64::MAX))
+            .ignore()
+            .query_async(&mut connection)
+            .await?;
+        Ok((connection, nodes))
+    }
+
+    fn connection(&self) -> Option<MultiplexedConnection> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<MultiplexedConnection>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

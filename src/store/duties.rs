@@ -1,0 +1,19 @@
+//! Work that all nodes together do once.
+
+use std::time::Duration;
+
+use super::{Result, Store, on};
+use crate::domain::timestamp::Timestamp;
+
+impl Store {
+    /// Whether the asker is to do it now: one of all who ask is, once in `every`. Whoever begins and does not end leaves it
+    /// to the next; what a clock far ahead has noted counts for nothing.
+    pub async fn take_duty(&self, name: &str, now: Timestamp, every: Duration) -> Result<bool> {
+        let taken = on!(&self.writes, db => sqlx::query(
+            "INSERT INTO duties (name, begun_at) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE \
+             SET begun_at = excluded.begun_at WHERE duties.begun_at <= $3 OR duties.begun_at > $4")
+            .bind(name).bind(now.ms()).bind(now.minus(every).ms()).bind(now.plus(every).ms())
+            .execute(db).await?.rows_affected());
+        Ok(taken == 1)
+    }
+}

@@ -1,0 +1,209 @@
+//! Several nodes on one database, and the Redis in which they count together.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyhouse::app::App;
+use keyhouse::app::clock::Clock;
+use keyhouse::app::cluster::{Beat, Cluster, RedisAddress};
+use keyhouse::app::limits::Limits;
+use keyhouse::domain::key::{ApiKey, Mode, Scope};
+use keyhouse::domain::rate::{Quota, RateLimit, Window};
+use keyhouse::domain::timestamp::Timestamp;
+
+use crate::harness::process::{self, Serving, run_json};
+use crate::harness::redis::Redis;
+use crate::harness::{House, Place, open_with};
+
+/// Enough for a busy machine, and short enough to wait for it fifteen times.
+const PATIENCE: Duration = Duration::from_millis(200);
+const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
+
+/// Nodes that share a Redis, and a key of theirs. The clock is the machine's, as Redis's is.
+struct Nodes {
+    nodes: Vec<(App, Arc<Cluster>)>,
+    key: ApiKey,
+}
+
+impl Nodes {
+    async fn new(redis: &Redis, requests: u64, window: Duration) -> Self {
+        let house = House::at(Place::postgres().await).await;
+        let key = house.key(&house.team("Acme").await, Mode::Live, Scope::ReadOnly).await.key;
+        let limits = Limits { per_key: RateLimit::new(requests, window), bad_tokens: None };
+        let mut nodes = Vec::new();
+        for seed in 0..3 {
+            let app = open_with(&house.place, Clock::System, seed, limits).await;
+            nodes.push(app.with_redis(RedisAddress::parse(&redis.url()).unwrap().with_patience(PATIENCE)));
+        }
+        let nodes = Self { nodes, key };
+        // The second time each knows of all the others.
+        for _ in 0..2 {
+            nodes.beat().await;
+        }
+        nodes
+    }
+
+    async fn beat(&self) -> Vec<Beat> {
+        futures_util::future::join_all(self.nodes.iter().map(|(_, cluster)| cluster.beat())).await
+    }
+
+    async fn call(&self, node: usize) -> Quota {
+        self.nodes[node].0.count_call(&self.key, FROM).await.expect("there is a limit")
+    }
+
+    /// How many of so many calls were admitted, each node in its turn.
+    async fn admitted(&self, calls: usize) -> usize {
+        let mut admitted = 0;
+        for call in 0..calls {
+            admitted += usize::from(self.call(call % 3).await.retry_after.is_none());
+        }
+        admitted
+    }
+
+    fn fallbacks(&self, node: usize, reason: &str) -> u64 {
+        let text = self.nodes[node].0.metrics_text().unwrap();
+        let name = format!("keyhouse_limiter_fallbacks_total{{reason=\"{reason}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_share_one_limit_and_all_that_is_kept_of_it_expires() {
+    let redis = Redis::start();
+    let nodes = Nodes::new(&redis, 60, HOUR).await;
+    let first = nodes.call(0).await;
+    assert_eq!((first.limit, first.remaining), (60, 59));
+    // An hour that ends meanwhile gives one call back.
+    assert!((59..=60).contains(&nodes.admitted(100).await));
+    let refused = nodes.call(1).await;
+    assert!(refused.remaining == 0 && refused.retry_after.is_some_and(|wait| (1..=7200).contains(&wait)));
+    assert_eq!(redis.keys().len(), 2, "the nodes, and one key's count");
+    assert_eq!(redis.keys_without_expiry(), [""; 0]);
+    assert_eq!(["slow", "failed", "away"].map(|reason| nodes.fallbacks(0, reason)), [0, 0, 0]);
+}
+
+/// The script is the definition once more, in another language: they must agree call by call.
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_judges_as_the_definition_does() {
+    let redis = Redis::start();
+    let (limit, window) = (RateLimit::new(40, Duration::from_secs(1)).unwrap(), Duration::from_secs(1));
+    let nodes = Nodes::new(&redis, 40, window).await;
+    let mut watch = ::redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+    let mut time = || {
+        let (seconds, micros): (i64, i64) = ::redis::cmd("TIME").query(&mut watch).unwrap();
+        Timestamp::from_ms(seconds * 1000 + micros / 1000)
+    };
+    let (mut model, mut refused) = (Window::default(), 0);
+    let began = time();
+    while time().ms() - began.ms() < 3500 {
+        // Redis judged in one of these milliseconds.
+        let before = time();
+        let told = nodes.call(0).await;
+        let after = time();
+        let agrees = (before.ms()..=after.ms()).find_map(|ms| {
+            let mut window = model;
+            let quota = window.judge(&limit, Timestamp::from_ms(ms));
+            (quota == told).then_some(window)
+        });
+        model = agrees.unwrap_or_else(|| panic!("{told:?} between {before:?} and {after:?} after {model:?}"));
+        refused += usize::from(told.retry_after.is_some());
+    }
+    assert!(refused > 0, "the limit was met");
+    assert_eq!(nodes.fallbacks(0, "slow"), 0, "every call was judged by Redis");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_each_node_lets_its_share_pass() {
+    let redis = Redis::start();
+    let nodes = Nodes::new(&redis, 60, HOUR).await;
+    assert_eq!(nodes.admitted(30).await, 30, "ten on each node");
+    redis.freeze();
+    // The first calls wait; then nobody does any more. Twenty are each node's share, and ten are used.
+    let admitted = nodes.admitted(90).await;
+    assert!((30..=33).contains(&admitted), "{admitted}");
+    assert_eq!((nodes.fallbacks(0, "slow"), nodes.fallbacks(0, "away")), (5, 25));
+    assert!(nodes.beat().await.iter().all(|beat| matches!(beat, Beat::Lost(_))));
+    redis.thaw();
+    assert!(nodes.beat().await.iter().all(|beat| matches!(beat, Beat::Back)));
+    assert_eq!(nodes.fallbacks(1, "away"), 25);
+
+    // Flushed, Redis starts from nothing, its scripts included: at most the limit once more.
+    redis.flush();
+    redis.ask(&["SCRIPT", "FLUSH"]);
+    let admitted = nodes.admitted(120).await;
+    assert!((60..=61).contains(&admitted), "{admitted}");
+
+    redis.kill();
+    nodes.beat().await;
+    let quota = nodes.call(2).await;
+    assert_eq!(quota.limit, 60, "the limit that is told stays the one of the settings");
+    redis.resume();
+    assert!(nodes.beat().await.iter().all(|beat| matches!(beat, Beat::Back)));
+    assert_eq!(nodes.call(2).await.remaining, 59);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_was_never_there_costs_no_call() {
+    let redis = Redis::start();
+    redis.kill();
+    let nodes = Nodes::new(&redis, 60, HOUR).await;
+    // Nobody has ever seen another node: each lets the whole limit pass.
+    assert!((180..=183).contains(&nodes.admitted(300).await));
+    assert_eq!(nodes.fallbacks(0, "away"), 100);
+}
+
+#[test]
+fn the_operators_port_says_how_a_node_fares_and_the_main_port_does_not() {
+    let (redis, place) = (Redis::start(), Place::folder());
+    let settings = [("KEYHOUSE_REDIS_URL", &*redis.url()), ("KEYHOUSE_OPS_LISTEN", "127.0.0.1:0")];
+    let serving = Serving::start_with(&place, "serve", "info", &settings);
+    run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
+    let create = ["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"];
+    let key = run_json(&place, &create);
+    let (id, token) = (key["id"].as_str().unwrap(), key["token"].as_str().unwrap());
+    for (path, token, status) in [
+        ("/api/v1/key", token, 200),
+        ("/api/v1/key", "nonsense", 401),
+        ("/api/v1/key", &format!("pk_live_{}", "0".repeat(42)), 401),
+        ("/metrics", "", 404),
+    ] {
+        assert_eq!(serving.get(path, token), status);
+    }
+    run_json(&place, &["key", "revoke", id]);
+    assert!(serving.refuses_in_time("/api/v1/key", token));
+
+    let ask = |request: &str| {
+        let mut socket =
+            TcpStream::connect(serving.said["opsUrl"].as_str().unwrap().trim_start_matches("http://")).unwrap();
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answer = ask("GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(
+        answer.to_lowercase().contains("\r\ncontent-type: application/openmetrics-text; version=1.0.0"),
+        "{answer}"
+    );
+    let value = |name: &str| {
+        let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name}: {answer}")).parse::<f64>().unwrap()
+    };
+    assert!((0.0..3.0).contains(&value("keyhouse_change_lag_seconds")));
+    assert!((0.0..=3.0).contains(&value("keyhouse_lease_seconds_left")));
+    assert!(value("keyhouse_calls_admitted_total") >= 1.0);
+    assert_eq!(value("keyhouse_calls_refused_total{reason=\"malformed\"}"), 2.0);
+    assert_eq!(value("keyhouse_calls_refused_total{reason=\"revoked\"}"), 1.0);
+    assert!(value("keyhouse_change_seen_seconds_count") >= 1.0);
+    let connections =
+        ["idle", "busy"].map(|state| value(&format!("keyhouse_pool_connections{{pool=\"admit\",state=\"{state}\"}}")));
+    assert!(connections.iter().sum::<f64>() >= 1.0);
+    assert!(!answer.contains(token) && !answer.contains("Acme") && !answer.contains("key_01"), "nobody is named");
+    for (request, status) in [("GET / HTTP/1.1", 404), ("POST /metrics HTTP/1.1", 405)] {
+        assert_eq!(process::status(&ask(&format!("{request}\r\nHost: a\r\nConnection: close\r\n\r\n"))), status);
+    }
+}
