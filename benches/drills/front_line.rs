@@ -10,13 +10,12 @@ use keyhouse::domain::token::{Brand, RawToken};
 
 use super::Seen;
 use super::load::{Client, Load, get, now, p99};
+use super::nodes::UNLIMITED;
 use crate::harness::Place;
 use crate::harness::process::Serving;
 
-const NO_LIMIT: &[(&str, &str)] = &[("KEYHOUSE_RATE_LIMIT_REQUESTS", "0"), ("KEYHOUSE_LOG", "off")];
-
 fn demo(place: &Place) -> (Serving, String) {
-    let serving = Serving::start_with(place, "demo", "off", NO_LIMIT);
+    let serving = Serving::start_with(place, "demo", "off", UNLIMITED);
     let token = serving.said["keys"][0]["token"].as_str().expect("a token").to_owned();
     (serving, token)
 }

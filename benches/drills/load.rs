@@ -1,5 +1,6 @@
 //! Callers: keep-alive clients in threads, what they were answered and how long it took.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -20,6 +21,35 @@ pub struct Answered {
     pub status: u16,
     pub at: Duration,
     pub took: Duration,
+    /// Whether it says when to try again.
+    pub says_when: bool,
+}
+
+impl Answered {
+    pub fn arrived(&self) -> Duration {
+        self.at + self.took
+    }
+}
+
+/// An answer with all that it says.
+#[derive(Debug, Default)]
+pub struct Reply {
+    pub status: u16,
+    headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Reply {
+    /// The first header of that name, which is in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What a browser would send back.
+    pub fn cookie(&self) -> Option<&str> {
+        let cookies = self.headers.iter().filter(|(name, _)| name == "set-cookie");
+        cookies.filter_map(|(_, value)| value.split(';').next()).find(|cookie| cookie.contains("_session="))
+    }
 }
 
 /// A client that keeps its connection while the server does.
@@ -36,44 +66,62 @@ impl Client {
     /// `None`: nobody listens there any more.
     pub fn call(&mut self, request: &str) -> Option<Answered> {
         let at = now();
+        let reply = self.fetch(request)?;
+        let says_when = reply.header("retry-after").is_some();
+        Some(Answered { status: reply.status, at, took: now() - at, says_when })
+    }
+
+    /// As [`Client::call`], for those who read the answer.
+    pub fn fetch(&mut self, request: &str) -> Option<Reply> {
+        self.send(request)?;
+        Some(self.receive())
+    }
+
+    /// The first half of a call.
+    pub fn send(&mut self, request: &str) -> Option<()> {
         if self.connection.is_none() {
             let stream = TcpStream::connect(self.address).ok()?;
             stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
             stream.set_nodelay(true).ok()?;
             self.connection = Some(BufReader::new(stream));
         }
-        let (status, keep) = self.exchange(request).unwrap_or((0, false));
-        if !keep {
-            self.connection = None;
-        }
-        Some(Answered { status, at, took: now() - at })
+        let connection = self.connection.as_mut().expect("just made");
+        // A connection that broke is noticed by whoever reads from it.
+        let _sent = connection.get_mut().write_all(request.as_bytes());
+        Some(())
     }
 
-    fn exchange(&mut self, request: &str) -> std::io::Result<(u16, bool)> {
-        let connection = self.connection.as_mut().expect("connected");
-        connection.get_mut().write_all(request.as_bytes())?;
-        let (mut status, mut length, mut keep) = (0, 0, true);
-        loop {
-            let mut line = String::new();
-            if connection.read_line(&mut line)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            let line = line.trim_end().to_ascii_lowercase();
-            if line.is_empty() {
-                break;
-            }
-            if status == 0 {
-                status = line.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-            }
-            if let Some(value) = line.strip_prefix("content-length: ") {
-                length = value.parse().unwrap_or(0);
-            }
-            keep &= line != "connection: close";
+    /// The second half of a call; of status 0 if there is no answer.
+    pub fn receive(&mut self) -> Reply {
+        let reply = self.connection.as_mut().and_then(|connection| read_reply(connection).ok());
+        if reply.as_ref().is_none_or(|reply| reply.header("connection") == Some("close")) {
+            self.connection = None;
         }
-        let mut body = vec![0; length];
-        connection.read_exact(&mut body)?;
-        Ok((status, keep))
+        reply.unwrap_or_default()
     }
+}
+
+fn read_reply(connection: &mut BufReader<TcpStream>) -> std::io::Result<Reply> {
+    let mut reply = Reply::default();
+    loop {
+        let mut line = String::new();
+        if connection.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let line = line.trim_end();
+        if line.is_empty() {
+            break;
+        }
+        match line.split_once(": ") {
+            Some((name, value)) => reply.headers.push((name.to_ascii_lowercase(), value.to_owned())),
+            None => reply.status = line.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0),
+        }
+    }
+    let length = reply.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body)?;
+    reply.body = String::from_utf8_lossy(&body).into_owned();
+    Ok(reply)
 }
 
 pub fn get(path: &str, token: &str) -> String {
@@ -88,6 +136,16 @@ pub fn post(token: &str, body: &str) -> String {
     )
 }
 
+/// A form of the dashboard, as a browser with this cookie sends it.
+pub fn form(path: &str, cookie: &str, fields: &[(&str, &str)]) -> String {
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\nSec-Fetch-Site: same-origin\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 /// Clients that call until told to stop, or until nobody listens.
 pub struct Load {
     stop: Arc<AtomicBool>,
@@ -95,9 +153,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// `pause` between two calls of one client; none is as fast as it goes.
-    pub fn start(address: SocketAddr, clients: usize, request: &str, pause: Option<Duration>) -> Self {
-        Self::start_with(address, clients, request, pause, true)
+    /// `every` is from one call of a client to its next; none is as fast as it goes.
+    pub fn start(address: SocketAddr, clients: usize, request: &str, every: Option<Duration>) -> Self {
+        Self::start_with(address, clients, request, every, true)
     }
 
     /// As behind a load balancer: who is told to close goes elsewhere and does not come back.
@@ -105,21 +163,24 @@ impl Load {
         Self::start_with(address, clients, request, None, false)
     }
 
-    fn start_with(address: SocketAddr, clients: usize, request: &str, pause: Option<Duration>, returns: bool) -> Self {
+    fn start_with(address: SocketAddr, clients: usize, request: &str, every: Option<Duration>, returns: bool) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let spawn = |_| {
             let (stop, request) = (Arc::clone(&stop), request.to_owned());
             std::thread::spawn(move || {
                 let mut client = Client::new(address);
                 let mut answers = Vec::new();
+                let mut due = now();
                 while !stop.load(Ordering::Relaxed) {
                     let Some(answer) = client.call(&request) else { break };
                     answers.push(answer);
                     if client.connection.is_none() && !returns {
                         break;
                     }
-                    if let Some(pause) = pause {
-                        std::thread::sleep(pause);
+                    if let Some(every) = every {
+                        // Whoever is late goes on from now: calls that were not made are not made up for.
+                        due = (due + every).max(now());
+                        std::thread::sleep(due - answer.arrived().min(due));
                     }
                 }
                 answers
@@ -134,9 +195,26 @@ impl Load {
     }
 }
 
+/// How often each status was answered.
+pub fn statuses(answers: &[Answered]) -> BTreeMap<u16, usize> {
+    let mut statuses = BTreeMap::new();
+    for answer in answers {
+        *statuses.entry(answer.status).or_default() += 1;
+    }
+    statuses
+}
+
+pub fn slowest(answers: &[Answered]) -> Duration {
+    answers.iter().map(|answer| answer.took).max().unwrap_or_default()
+}
+
 /// The time under which 99 of 100 calls stayed.
 pub fn p99(answers: &[Answered]) -> Duration {
-    let mut times: Vec<_> = answers.iter().map(|answer| answer.took).collect();
+    p99_of(answers.iter().map(|answer| answer.took))
+}
+
+pub fn p99_of(times: impl IntoIterator<Item = Duration>) -> Duration {
+    let mut times: Vec<_> = times.into_iter().collect();
     times.sort_unstable();
     times.get(times.len().saturating_sub(1) * 99 / 100).copied().unwrap_or_default()
 }

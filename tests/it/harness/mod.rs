@@ -6,6 +6,8 @@ pub mod http;
 #[allow(dead_code, reason = "not every binary explores")]
 pub mod interleavings;
 #[allow(dead_code, reason = "a part is for the drills")]
+pub mod metrics;
+#[allow(dead_code, reason = "a part is for the drills")]
 pub mod postgres;
 #[allow(dead_code, reason = "a part is for the drills")]
 pub mod process;

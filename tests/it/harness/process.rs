@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use keyhouse::app::clock::Clock;
 use keyhouse::app::records::LEASE;
+use rustix::process::Signal;
 use serde_json::Value;
 
-use super::Place;
+use super::metrics::Metrics;
+use super::{Place, tied};
 
 /// `keyhouse` with the given words, on the given database, in an environment without settings.
 pub fn keyhouse(place: &Place, words: &[&str]) -> Command {
@@ -48,10 +50,15 @@ impl Serving {
     }
 
     pub fn start_with(place: &Place, command: &str, level: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), place, command, level, settings)
+    }
+
+    /// On a port that is known beforehand, as those behind a load balancer are.
+    pub fn start_at(listen: SocketAddr, place: &Place, command: &str, level: &str, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let logs = folder.path().join("log");
         let log = std::fs::File::create(&logs).expect("a log file");
-        let mut child = keyhouse(place, &[command, "--listen", "127.0.0.1:0", "--json"])
+        let mut child = keyhouse(place, &[command, "--listen", &listen.to_string(), "--json"])
             .env("KEYHOUSE_LOG", level)
             .env("KEYHOUSE_SHUTDOWN_GRACE_SECONDS", "0")
             .envs(settings.iter().copied())
@@ -63,8 +70,7 @@ impl Serving {
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         let said: Value = serde_json::from_str(&line)
             .unwrap_or_else(|_| panic!("not ready: {}", std::fs::read_to_string(&logs).expect("a log")));
-        let url = said["url"].as_str().expect("a URL");
-        let address = url.trim_start_matches("http://").parse().expect("an address");
+        let address = address_in(&said["url"]).expect("a URL");
         Self { child, address, said, logs, _folder: folder }
     }
 
@@ -87,14 +93,27 @@ impl Serving {
         table.lines().filter(established).count()
     }
 
+    /// What it tells its operator; nothing, if it has no door for that.
+    pub fn metrics(&self) -> Metrics {
+        address_in(&self.said["opsUrl"]).map(Metrics::read).unwrap_or_default()
+    }
+
+    /// Stops it in its tracks: connections stay, answers do not come.
+    pub fn freeze(&self) {
+        tied::signal(&self.child, Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        tied::signal(&self.child, Signal::CONT);
+    }
+
     pub fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
     }
 
     pub fn terminate(&mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        tied::signal(&self.child, Signal::TERM);
         self.child.wait().expect("it ends")
     }
 
@@ -140,6 +159,10 @@ impl Drop for Serving {
         let _already_gone = self.child.kill();
         let _ended = self.child.wait();
     }
+}
+
+fn address_in(url: &Value) -> Option<SocketAddr> {
+    url.as_str()?.trim_start_matches("http://").trim_end_matches('/').parse().ok()
 }
 
 pub fn status(answer: &str) -> u16 {

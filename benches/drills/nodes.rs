@@ -1,0 +1,160 @@
+//! What the drills share: nodes on one database, a team and its keys, and a person who ends keys in a browser.
+
+use std::time::Duration;
+
+use keyhouse::app::App;
+use keyhouse::app::clock::Clock;
+use keyhouse::domain::person::Email;
+use tokio::runtime::Runtime;
+
+use super::load::{Answered, Client, Load, Reply, form, get, now};
+use crate::harness::process::{Serving, run_json};
+use crate::harness::{self, Place, Server};
+
+/// A node's settings where the rate limit is not what is drilled.
+pub const UNLIMITED: &[(&str, &str)] = &[("KEYHOUSE_RATE_LIMIT_REQUESTS", "0"), ("KEYHOUSE_OPS_LISTEN", "127.0.0.1:0")];
+
+/// The address of whoever owns the team.
+pub const OWNER: &str = "ada@example.com";
+
+/// From one call to the next, for 50 calls a second.
+pub const FIFTY_A_SECOND: Option<Duration> = Some(Duration::from_millis(20));
+
+#[derive(Debug, Clone)]
+pub struct Key {
+    pub id: String,
+    pub token: String,
+}
+
+impl Key {
+    /// The call that a node answers from the key's record alone.
+    pub fn ask(&self) -> String {
+        get("/api/v1/key", &self.token)
+    }
+}
+
+/// A new database with the team Acme, and a key of it.
+pub fn set_up(place: &Place) -> Key {
+    run_json(place, &["migrate"]);
+    run_json(place, &["team", "create", "Acme", "--owner", OWNER]);
+    new_key(place)
+}
+
+/// Made in the shell.
+pub fn new_key(place: &Place) -> Key {
+    let words = ["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_write"];
+    let made = run_json(place, &words);
+    let text = |name: &str| made[name].as_str().expect("a text").to_owned();
+    Key { id: text("id"), token: text("token") }
+}
+
+/// Revoked in the shell; when that was acknowledged.
+pub fn revoke(place: &Place, key: &Key) -> Duration {
+    run_json(place, &["key", "revoke", &key.id]);
+    now()
+}
+
+pub fn serve(place: &Place) -> Serving {
+    Serving::start_with(place, "serve", "error", UNLIMITED)
+}
+
+/// A new, empty database on this server.
+pub fn database(server: &Server) -> Place {
+    let runtime = Runtime::new().expect("a runtime");
+    Place::Postgres { url: runtime.block_on(server.new_database()) }
+}
+
+/// One client that calls a node 50 times a second.
+pub fn steady(node: &Serving, key: &Key) -> Load {
+    Load::start(node.address, 1, &key.ask(), FIFTY_A_SECOND)
+}
+
+/// Waits until a node answers that to this key; how long it took. Gives up after a minute.
+pub fn until(node: &Serving, key: &Key, status: u16) -> Duration {
+    let began = now();
+    let mut client = Client::new(node.address);
+    while client.call(&key.ask()).is_none_or(|answer| answer.status != status) {
+        let waited = now() - began;
+        if waited > Duration::from_secs(60) {
+            return waited;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    now() - began
+}
+
+/// A browser in which somebody is signed in.
+pub struct Browser {
+    client: Client,
+    cookie: String,
+}
+
+impl Browser {
+    /// Signs the owner in on a node, by a link from the shell.
+    pub fn of_owner(node: &Serving, place: &Place) -> Self {
+        let reset = run_json(place, &["person", "reset", OWNER]);
+        let link = reset["link"].as_str().expect("a link");
+        let path = &link[link.find("/link/").expect("a link's path")..];
+        Self::enter(node, path, &[("password", "lamp river quiet stone")])
+    }
+
+    /// Signs somebody in by a one-time link.
+    pub fn enter(node: &Serving, path: &str, fields: &[(&str, &str)]) -> Self {
+        let mut client = Client::new(node.address);
+        let reply = client.fetch(&form(path, "none=1", fields)).expect("the node listens");
+        let cookie = reply.cookie().unwrap_or_else(|| panic!("no session: {}", reply.body)).to_owned();
+        Self { client, cookie }
+    }
+
+    /// Goes on at another node, which knows the session as well.
+    pub fn at(&self, node: &Serving) -> Self {
+        Self { client: Client::new(node.address), cookie: self.cookie.clone() }
+    }
+
+    pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        self.client.fetch(&form(path, &self.cookie, fields)).unwrap_or_default()
+    }
+
+    /// Revokes a key of Acme; 303 if that was done.
+    pub fn revoke(&mut self, key: &Key) -> Answered {
+        self.client.call(&self.revocation(key)).expect("the node listens")
+    }
+
+    /// As [`Browser::revoke`], without waiting for the answer.
+    pub fn begin_to_revoke(&mut self, key: &Key) {
+        self.client.send(&self.revocation(key)).expect("the node listens");
+    }
+
+    /// The answer to what was begun.
+    pub fn answer(&mut self) -> u16 {
+        self.client.receive().status
+    }
+
+    fn revocation(&self, key: &Key) -> String {
+        // In use by now, so its name must be typed.
+        form(&format!("/t/acme/settings/integrations/api-keys/{}/revoke", key.id), &self.cookie, &[("name", "K")])
+    }
+}
+
+/// The program's own deeds without a process of their own, for what must be made many times.
+pub struct Backstage {
+    pub app: App,
+    pub runtime: Runtime,
+}
+
+impl Backstage {
+    pub fn of(place: &Place) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        // Other dice than any before, as tokens must not repeat.
+        let seed = u64::try_from(now().as_nanos()).expect("a machine is not up for centuries");
+        let app = runtime.block_on(harness::open(place, Clock::System, seed));
+        Self { app, runtime }
+    }
+
+    /// A one-time link's path, by which somebody signs in.
+    pub fn way_in(&self, email: &str) -> String {
+        let email = Email::parse(email).expect("an address");
+        let code = self.runtime.block_on(self.app.sign_in_link("drill", &email)).expect("an answer");
+        format!("/link/{}", code.expect("a person with that address").expose())
+    }
+}
