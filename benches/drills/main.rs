@@ -8,6 +8,7 @@
 mod harness;
 
 mod front_line;
+mod lease;
 mod load;
 mod nodes;
 mod outages;
@@ -44,6 +45,31 @@ const DRILLS: &[Drill] = &[
         name: "revoke, SQLite and a second process, 300 times",
         promised: "p99 0.5 s, max 1 s, and the node says so too",
         run: revocation::second_process,
+    },
+    Drill {
+        name: "one node cut off from the database",
+        promised: "nothing admitted later than 3 s, then 503 + Retry-After, healthy 2 s after repair",
+        run: lease::cut_off,
+    },
+    Drill {
+        name: "one node black-holed from the database",
+        promised: "nothing admitted later than 3 s, then 503 + Retry-After, healthy 2 s after repair",
+        run: lease::black_holed,
+    },
+    Drill {
+        name: "one node 30 s behind the database",
+        promised: "nothing admitted later than 3 s, then 503 + Retry-After, healthy 2 s after repair",
+        run: lease::thirty_seconds_behind,
+    },
+    Drill {
+        name: "one node frozen in the middle of a revoke, 60 times",
+        promised: "the others' revokes go on in 2 s",
+        run: lease::frozen_in_a_revoke,
+    },
+    Drill {
+        name: "database restored from a backup, failed over, counter set back",
+        promised: "no record from before is believed: 0 admitted",
+        run: lease::gone_back,
     },
     Drill {
         name: "kill -9 under writes, 200 times",

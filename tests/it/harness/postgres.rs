@@ -157,6 +157,16 @@ impl Server {
         self.run("pg_dump", &[url], &[])
     }
 
+    /// Puts a database back to what a dump says, with its users connected or not.
+    pub fn restore(&self, url: &str, dump: &[u8]) {
+        let name = url.rsplit('/').next().expect("a URL ends with the database's name");
+        let file = self.folder.path().join("restore.sql");
+        std::fs::write(&file, dump).expect("the dump can be written");
+        self.sql(&format!("DROP DATABASE {name} WITH (FORCE)"));
+        self.sql(&format!("CREATE DATABASE {name}"));
+        self.run("psql", &["-Xq", "-v", "ON_ERROR_STOP=1", "-d", url, "-f"], &[&file]);
+    }
+
     /// What a statement of its superuser answers, as `psql` prints it without ornament.
     pub fn sql(&self, statement: &str) -> String {
         self.sql_in(&self.url("postgres"), statement)
