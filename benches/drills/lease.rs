@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::load::{Answered, Client, Load, now, slowest, statuses};
-use super::nodes::{Browser, Key, database, new_key, revoke, serve, set_up, steady, until};
+use super::nodes::{Browser, Key, database, new_key, revoke, serve, set_up, steady, through, until};
 use super::{Seen, rounds};
 use crate::harness::process::Serving;
 use crate::harness::proxy::Proxy;
@@ -82,12 +82,6 @@ fn out_of_sight(trouble: impl Fn(&Proxy) -> Duration) -> Seen {
             && of_victim.keys().all(|status| matches!(status, 200 | 401 | 503))
             && healthy <= Duration::from_secs(2),
     }
-}
-
-/// The same database, reached through a proxy.
-fn through(proxy: &Proxy, place: &Place) -> Place {
-    let Place::Postgres { url } = place else { unreachable!("a file is reached through nothing") };
-    Place::Postgres { url: proxy.lead(url) }
 }
 
 /// A node that stops, locks and all, right after it was asked to revoke; the next key of the same team is revoked at

@@ -77,17 +77,21 @@ impl Client {
         Some(self.receive())
     }
 
-    /// The first half of a call.
-    pub fn send(&mut self, request: &str) -> Option<()> {
+    /// Connects, if it is not.
+    pub fn connect(&mut self) -> Option<&mut TcpStream> {
         if self.connection.is_none() {
             let stream = TcpStream::connect(self.address).ok()?;
             stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
             stream.set_nodelay(true).ok()?;
             self.connection = Some(BufReader::new(stream));
         }
-        let connection = self.connection.as_mut().expect("just made");
+        self.connection.as_mut().map(BufReader::get_mut)
+    }
+
+    /// The first half of a call.
+    pub fn send(&mut self, request: &str) -> Option<()> {
         // A connection that broke is noticed by whoever reads from it.
-        let _sent = connection.get_mut().write_all(request.as_bytes());
+        let _sent = self.connect()?.write_all(request.as_bytes());
         Some(())
     }
 
@@ -197,11 +201,15 @@ impl Load {
 
 /// How often each status was answered.
 pub fn statuses(answers: &[Answered]) -> BTreeMap<u16, usize> {
-    let mut statuses = BTreeMap::new();
-    for answer in answers {
-        *statuses.entry(answer.status).or_default() += 1;
+    count(answers.iter().map(|answer| answer.status))
+}
+
+pub fn count(statuses: impl IntoIterator<Item = u16>) -> BTreeMap<u16, usize> {
+    let mut counts = BTreeMap::new();
+    for status in statuses {
+        *counts.entry(status).or_default() += 1;
     }
-    statuses
+    counts
 }
 
 pub fn slowest(answers: &[Answered]) -> Duration {

@@ -7,6 +7,7 @@
 #[allow(dead_code, unused_imports, unused_macros, reason = "the drills need a part of the harness")]
 mod harness;
 
+mod cluster;
 mod front_line;
 mod lease;
 mod load;
@@ -110,6 +111,22 @@ const DRILLS: &[Drill] = &[
         name: "1,000,000 made-up tokens",
         promised: "RSS + 32 MiB, a good key never refused",
         run: front_line::made_up_tokens,
+    },
+    Drill { name: "1,000 cold calls with one key", promised: "1 look-up in the database", run: cluster::one_cold_key },
+    Drill {
+        name: "1,000 keys at once after a restart",
+        promised: "16 queries in flight at most",
+        run: cluster::many_cold_keys,
+    },
+    Drill {
+        name: "rolling restart of three nodes behind HAProxy, 100 calls a second",
+        promised: "0 failed calls",
+        run: cluster::rolling_restart,
+    },
+    Drill {
+        name: "PostgreSQL's primary killed, its synchronous standby promoted",
+        promised: "0 revocations lost, only 503 meanwhile",
+        run: cluster::primary_killed,
     },
     Drill {
         name: "500 slow heads, 500 slow bodies, 500 slow readers",

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use keyhouse::app::App;
 use keyhouse::app::clock::Clock;
+use keyhouse::domain::key::{KeyName, Mode, NewKey, Scope};
 use keyhouse::domain::person::Email;
+use keyhouse::domain::role::KeyAdmin;
+use keyhouse::domain::team::TeamName;
 use tokio::runtime::Runtime;
 
 use super::load::{Answered, Client, Load, Reply, form, get, now};
 use crate::harness::process::{Serving, run_json};
+use crate::harness::proxy::Proxy;
 use crate::harness::{self, Place, Server};
 
 /// A node's settings where the rate limit is not what is drilled.
@@ -22,6 +26,8 @@ pub const FIFTY_A_SECOND: Option<Duration> = Some(Duration::from_millis(20));
 
 #[derive(Debug, Clone)]
 pub struct Key {
+    /// The team's slug.
+    pub team: String,
     pub id: String,
     pub token: String,
 }
@@ -45,7 +51,7 @@ pub fn new_key(place: &Place) -> Key {
     let words = ["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_write"];
     let made = run_json(place, &words);
     let text = |name: &str| made[name].as_str().expect("a text").to_owned();
-    Key { id: text("id"), token: text("token") }
+    Key { team: "acme".to_owned(), id: text("id"), token: text("token") }
 }
 
 /// Revoked in the shell; when that was acknowledged.
@@ -62,6 +68,12 @@ pub fn serve(place: &Place) -> Serving {
 pub fn database(server: &Server) -> Place {
     let runtime = Runtime::new().expect("a runtime");
     Place::Postgres { url: runtime.block_on(server.new_database()) }
+}
+
+/// The same database, reached through a proxy.
+pub fn through(proxy: &Proxy, place: &Place) -> Place {
+    let Place::Postgres { url } = place else { unreachable!("a file is reached through nothing") };
+    Place::Postgres { url: proxy.lead(url) }
 }
 
 /// One client that calls a node 50 times a second.
@@ -115,7 +127,7 @@ impl Browser {
         self.client.fetch(&form(path, &self.cookie, fields)).unwrap_or_default()
     }
 
-    /// Revokes a key of Acme; 303 if that was done.
+    /// Revokes a key of the owner's; 303 if that was done.
     pub fn revoke(&mut self, key: &Key) -> Answered {
         self.client.call(&self.revocation(key)).expect("the node listens")
     }
@@ -132,7 +144,8 @@ impl Browser {
 
     fn revocation(&self, key: &Key) -> String {
         // In use by now, so its name must be typed.
-        form(&format!("/t/acme/settings/integrations/api-keys/{}/revoke", key.id), &self.cookie, &[("name", "K")])
+        let path = format!("/t/{}/settings/integrations/api-keys/{}/revoke", key.team, key.id);
+        form(&path, &self.cookie, &[("name", "K")])
     }
 }
 
@@ -149,6 +162,24 @@ impl Backstage {
         let seed = u64::try_from(now().as_nanos()).expect("a machine is not up for centuries");
         let app = runtime.block_on(harness::open(place, Clock::System, seed));
         Self { app, runtime }
+    }
+
+    /// A team of the owner's, with so many keys.
+    pub fn team(&self, name: &str, keys: usize) -> Vec<Key> {
+        self.runtime.block_on(async {
+            let (name, owner) = (TeamName::parse(name).expect("a name"), Email::parse(OWNER).expect("an address"));
+            let team = self.app.create_team("drill", &name, &owner).await.expect("a team");
+            let admin = KeyAdmin::shell("drill", team.id);
+            let mut made = Vec::new();
+            for _ in 0..keys {
+                let name = KeyName::parse("K").expect("a name");
+                let new = NewKey { name, mode: Mode::Live, scope: Scope::ReadWrite };
+                let created = self.app.create_key(&admin, new).await.expect("a key");
+                let (team, id) = (team.slug.as_str().to_owned(), created.key.id.to_string());
+                made.push(Key { team, id, token: created.token.expose().to_owned() });
+            }
+            made
+        })
     }
 
     /// A one-time link's path, by which somebody signs in.

@@ -16,14 +16,14 @@ defaults
     timeout connect 1s
     timeout client 30s
     timeout server 30s
+
+backend keyhouse
+    balance roundrobin
     # A node that can't be reached, or hangs up without an answer: try another. Only what changes nothing is sent twice.
     retries 3
     option redispatch 1
     retry-on conn-failure empty-response
     http-request disable-l7-retry unless METH_GET
-
-backend keyhouse
-    balance roundrobin
     option httpchk GET /readyz
     http-check expect status 200
     default-server check inter 500ms fall 2 rise 1

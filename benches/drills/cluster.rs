@@ -1,0 +1,205 @@
+//! Nodes that start, stop and follow their database, all at once or one after the other.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+use tokio::runtime::Runtime;
+
+use super::load::{Answered, Client, Load, count, now, slowest, statuses};
+use super::nodes::{Backstage, Browser, Key, UNLIMITED, database, serve, set_up, steady, through};
+use super::{Seen, rounds};
+use crate::harness::balancer::Balancer;
+use crate::harness::process::Serving;
+use crate::harness::proxy::Proxy;
+use crate::harness::{Place, Server, tied};
+
+/// All of them are on their way before the first is answered.
+pub fn one_cold_key() -> Seen {
+    let server = Server::start();
+    let place = database(&server);
+    let key = set_up(&place);
+    let node = serve(&place);
+    let asked = || node.metrics().value("keyhouse_key_lookups_total{answer=\"database\"}");
+    let before = asked().unwrap_or_default();
+    let answers = count(all_at_once(&node, &vec![key; 1000]));
+    let lookups = asked().map(|after| after - before);
+    Seen {
+        figure: format!("{answers:?}, look-ups in the database: {lookups:?}"),
+        kept: answers == BTreeMap::from([(200, 1000)]) && lookups == Some(1.0),
+    }
+}
+
+/// A hundred teams' keys, of which the node has seen none since it started. The table is locked for the first moment, so
+/// that every query that is sent stays in flight.
+pub fn many_cold_keys() -> Seen {
+    let server = Server::start();
+    let place = database(&server);
+    let Place::Postgres { url } = &place else { unreachable!("it is on this server") };
+    set_up(&place);
+    let backstage = Backstage::of(&place);
+    let keys: Vec<Key> = (0..100).flat_map(|team| backstage.team(&format!("Team {team}"), 10)).collect();
+    drop(backstage);
+    let (mut most, mut answers) = (0, Vec::new());
+    for _ in 0..rounds(10) {
+        let node = serve(&place);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| server.sql_in(url, "LOCK TABLE keys IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1)"));
+            std::thread::sleep(Duration::from_millis(300));
+            let watcher = scope.spawn(|| most_in_flight(&server, &done));
+            answers.extend(all_at_once(&node, &keys));
+            done.store(true, Ordering::Relaxed);
+            most = most.max(watcher.join().expect("PostgreSQL answers"));
+        });
+    }
+    let answers = count(answers);
+    Seen {
+        figure: format!("{most} queries in flight at most, {answers:?}"),
+        kept: most <= 16 && answers.keys().all(|status| *status == 200),
+    }
+}
+
+/// One call with each key, every one on a connection of its own.
+fn all_at_once(node: &Serving, keys: &[Key]) -> Vec<u16> {
+    let mut clients: Vec<Client> = keys.iter().map(|_| Client::new(node.address)).collect();
+    for client in &mut clients {
+        client.connect().expect("there is room");
+    }
+    for (client, key) in clients.iter_mut().zip(keys) {
+        client.send(&key.ask()).expect("it listens");
+    }
+    clients.iter_mut().map(|client| client.receive().status).collect()
+}
+
+/// How many statements of Keyhouse PostgreSQL works on at once; asks until told that it is done.
+fn most_in_flight(server: &Server, done: &AtomicBool) -> i64 {
+    let active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND application_name = 'keyhouse'";
+    let runtime = Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let mut connection = PgConnection::connect(&server.url("postgres")).await.expect("PostgreSQL answers");
+        let mut most = 0;
+        while !done.load(Ordering::Relaxed) {
+            let count: i64 = sqlx::query_scalar(active).fetch_one(&mut connection).await.expect("PostgreSQL answers");
+            most = most.max(count);
+        }
+        most
+    })
+}
+
+/// As an operator does it: ask one to stop, start the new one in its place, go on when it is ready.
+pub fn rolling_restart() -> Seen {
+    let server = Server::start();
+    let place = database(&server);
+    let good = set_up(&place);
+    let addresses = [(); 3].map(|()| tied::free_address());
+    let mut nodes = addresses.map(|address| serve_at(address, &place));
+    let balancer = Balancer::before(&addresses);
+    std::thread::sleep(Duration::from_secs(2));
+    let load = Load::start(balancer.address(), 10, &good.ask(), Some(Duration::from_millis(100)));
+    let full = rounds(5);
+    for _ in 0..full {
+        for (node, address) in nodes.iter_mut().zip(addresses) {
+            assert!(node.terminate().success(), "it stops in order");
+            *node = serve_at(address, &place);
+            // The balancer looks twice a second.
+            std::thread::sleep(Duration::from_secs(2));
+        }
+    }
+    let answers = load.finish();
+    let failed = answers.iter().filter(|answer| answer.status != 200).count();
+    Seen {
+        figure: format!(
+            "{failed} of {} calls failed over {full} rounds, slowest {:.2} s",
+            answers.len(),
+            slowest(&answers).as_secs_f64()
+        ),
+        kept: failed == 0,
+    }
+}
+
+fn serve_at(address: SocketAddr, place: &Place) -> Serving {
+    let mut settings = UNLIMITED.to_vec();
+    settings.push(("KEYHOUSE_SHUTDOWN_GRACE_SECONDS", "2"));
+    Serving::start_at(address, place, "serve", "error", &settings)
+}
+
+/// Two browsers revoke, at a node each, while the address moves from the primary to its standby.
+pub fn primary_killed() -> Seen {
+    let (mut acknowledged, mut lost) = (0, 0);
+    let (mut calls, mut revocations) = (Vec::new(), Vec::new());
+    for _ in 0..rounds(5) {
+        let seen = fail_over();
+        acknowledged += seen.acknowledged;
+        lost += seen.lost;
+        calls.extend(seen.calls);
+        revocations.extend(seen.revocations);
+    }
+    let (calls, revocations) = (statuses(&calls), statuses(&revocations));
+    Seen {
+        figure: format!("{lost} of {acknowledged} lost; a good key {calls:?}, revocations {revocations:?}"),
+        kept: lost == 0
+            && calls.keys().all(|status| matches!(status, 200 | 503))
+            && revocations.keys().all(|status| matches!(status, 303 | 503)),
+    }
+}
+
+struct FailOver {
+    acknowledged: usize,
+    lost: usize,
+    calls: Vec<Answered>,
+    revocations: Vec<Answered>,
+}
+
+fn fail_over() -> FailOver {
+    let primary = Server::start();
+    let standby = Server::standby_of(&primary);
+    let proxy = Proxy::to(primary.address());
+    let place = through(&proxy, &database(&primary));
+    let good = set_up(&place);
+    let backstage = Backstage::of(&place);
+    let victims: Vec<Key> = (0..14).flat_map(|team| backstage.team(&format!("Team {team}"), 10)).collect();
+    drop(backstage);
+    let nodes = [serve(&place), serve(&place)];
+    let browser = Browser::of_owner(&nodes[0], &place);
+    let loads = nodes.each_ref().map(|node| steady(node, &good));
+    let done: Vec<(&Key, Answered)> = std::thread::scope(|scope| {
+        let revokers: Vec<_> = nodes
+            .iter()
+            .zip(victims.chunks(victims.len().div_ceil(2)))
+            .map(|(node, victims)| {
+                let browser = browser.at(node);
+                scope.spawn(move || revoke_all(browser, victims))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_secs(2));
+        primary.kill();
+        std::thread::sleep(Duration::from_secs(2));
+        standby.promote();
+        proxy.lead_to(standby.address());
+        revokers.into_iter().flat_map(|revoker| revoker.join().expect("a browser")).collect()
+    });
+    // Whoever did not see it themselves has a second.
+    std::thread::sleep(Duration::from_secs(1));
+    let acknowledged: Vec<&Key> = done.iter().filter(|(_, answer)| answer.status == 303).map(|(key, _)| *key).collect();
+    let is_refused = |key: &&Key| nodes.iter().all(|node| node.get("/api/v1/key", &key.token) == 401);
+    FailOver {
+        acknowledged: acknowledged.len(),
+        lost: acknowledged.iter().filter(|key| !is_refused(key)).count(),
+        calls: loads.into_iter().flat_map(Load::finish).collect(),
+        revocations: done.into_iter().map(|(_, answer)| answer).collect(),
+    }
+}
+
+/// Ten a second, each asked for once.
+fn revoke_all(mut browser: Browser, victims: &[Key]) -> Vec<(&Key, Answered)> {
+    let mut answers = Vec::new();
+    for victim in victims {
+        let answer = browser.revoke(victim);
+        answers.push((victim, answer));
+        std::thread::sleep((answer.at + Duration::from_millis(100)).saturating_sub(now()));
+    }
+    answers
+}
