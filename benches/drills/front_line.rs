@@ -20,13 +20,6 @@ fn demo(place: &Place) -> (Serving, String) {
     (serving, token)
 }
 
-/// Resident memory in KiB.
-fn resident(serving: &Serving) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", serving.pid())).expect("the process runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("VmRSS");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
-}
-
 /// Half of them with a bad checksum, half well formed and unknown.
 pub fn made_up_tokens() -> Seen {
     let place = Place::folder();
@@ -38,7 +31,7 @@ pub fn made_up_tokens() -> Seen {
         load.finish()
     };
     let quiet = p99(&good(5));
-    let before = resident(&serving);
+    let before = serving.resident_kib();
     let began = now();
     let guessers: Vec<_> = (0..8u64)
         .map(|seed| {
@@ -71,7 +64,7 @@ pub fn made_up_tokens() -> Seen {
     }
     let answers = load.finish();
     let refused = answers.iter().filter(|answer| answer.status != 200).count();
-    let grown = resident(&serving).saturating_sub(before) / 1024;
+    let grown = serving.resident_kib().saturating_sub(before) / 1024;
     Seen {
         figure: format!(
             "RSS + {grown} MiB, {refused} of {} good calls refused; 401, 429, other: {counts:?} in {:.0} s; a good key's p99 {:.1} x quiet with the guessers on the same cores",

@@ -136,12 +136,12 @@ enum Back {
     /// The address leads to another server, which has an older copy.
     FailedOver,
     /// Only the counter.
-    SetBack,
+    Counter,
 }
 
 pub fn gone_back() -> Seen {
     let (mut figures, mut kept) = (Vec::new(), true);
-    for back in [Back::Restored, Back::FailedOver, Back::SetBack] {
+    for back in [Back::Restored, Back::FailedOver, Back::Counter] {
         let (mut admitted, mut longest, mut refused) = (0, Duration::ZERO, 0);
         for _ in 0..rounds(5) {
             let seen = go_back(back);
@@ -195,7 +195,7 @@ fn go_back(back: Back) -> AfterwardsSeen {
             server.kill();
             place
         }
-        Back::SetBack => {
+        Back::Counter => {
             server.sql_in(url, "UPDATE changes SET seq = seq - 10");
             place
         }
@@ -212,7 +212,7 @@ fn afterwards(back: Back, node: &Serving, place: &Place, [good, early, lost]: [&
     std::thread::sleep(LEASE);
     let [of_good, of_lost] = loads.map(Load::finish);
     // A lost key is known where only the counter went back.
-    let is_known = matches!(back, Back::SetBack);
+    let is_known = matches!(back, Back::Counter);
     let wrong = |answer: &&Answered| answer.status == 200 && !is_known && answer.arrived() > returned + KNOWN;
     AfterwardsSeen {
         admitted: of_lost.iter().filter(wrong).count(),

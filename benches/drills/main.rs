@@ -9,12 +9,15 @@ mod harness;
 
 mod cluster;
 mod front_line;
+mod histories;
 mod lease;
+mod limits;
 mod load;
 mod nodes;
 mod outages;
 mod races;
 mod revocation;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -71,6 +74,31 @@ const DRILLS: &[Drill] = &[
         name: "database restored from a backup, failed over, counter set back",
         promised: "no record from before is believed: 0 admitted",
         run: lease::gone_back,
+    },
+    Drill {
+        name: "random histories of 10,000 steps, both engines",
+        promised: "0 differences from the model",
+        run: histories::histories,
+    },
+    Drill {
+        name: "one limit over three nodes with Redis, at 0.5, 1, 2 and 10 times the limit",
+        promised: "95 to 105 % admitted, every key expires",
+        run: limits::shared,
+    },
+    Drill {
+        name: "Redis absent",
+        promised: "99.9 % good, p99 + 25 ms, twice the limit in the window of the fault at most",
+        run: limits::absent,
+    },
+    Drill {
+        name: "Redis stalled",
+        promised: "99.9 % good, p99 + 25 ms, twice the limit in the window of the fault at most",
+        run: limits::stalled,
+    },
+    Drill {
+        name: "Redis flushed",
+        promised: "99.9 % good, p99 + 25 ms, twice the limit in the window of the fault at most",
+        run: limits::flushed,
     },
     Drill {
         name: "kill -9 under writes, 200 times",
@@ -132,6 +160,11 @@ const DRILLS: &[Drill] = &[
         name: "500 slow heads, 500 slow bodies, 500 slow readers",
         promised: "all closed, a good client's p99 under 2 x quiet",
         run: front_line::slow_clients,
+    },
+    Drill {
+        name: "mixed load for half an hour, both engines",
+        promised: "RSS within 5 % after a warm-up, descriptors flat",
+        run: soak::half_an_hour,
     },
 ];
 

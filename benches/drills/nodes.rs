@@ -24,6 +24,9 @@ pub const OWNER: &str = "ada@example.com";
 /// From one call to the next, for 50 calls a second.
 pub const FIFTY_A_SECOND: Option<Duration> = Some(Duration::from_millis(20));
 
+/// A key in use is ended by whoever types its name.
+const NAME_TYPED: &[(&str, &str)] = &[("name", "K")];
+
 #[derive(Debug, Clone)]
 pub struct Key {
     /// The team's slug.
@@ -36,6 +39,11 @@ impl Key {
     /// The call that a node answers from the key's record alone.
     pub fn ask(&self) -> String {
         get("/api/v1/key", &self.token)
+    }
+
+    /// The page that ends it.
+    fn revocation(&self) -> String {
+        format!("/t/{}/settings/integrations/api-keys/{}/revoke", self.team, self.id)
     }
 }
 
@@ -129,23 +137,21 @@ impl Browser {
 
     /// Revokes a key of the owner's; 303 if that was done.
     pub fn revoke(&mut self, key: &Key) -> Answered {
-        self.client.call(&self.revocation(key)).expect("the node listens")
+        self.client.call(&form(&key.revocation(), &self.cookie, NAME_TYPED)).expect("the node listens")
     }
 
-    /// As [`Browser::revoke`], without waiting for the answer.
+    /// As [`Browser::post`], without waiting for the answer.
+    pub fn begin(&mut self, path: &str, fields: &[(&str, &str)]) {
+        self.client.send(&form(path, &self.cookie, fields)).expect("the node listens");
+    }
+
     pub fn begin_to_revoke(&mut self, key: &Key) {
-        self.client.send(&self.revocation(key)).expect("the node listens");
+        self.begin(&key.revocation(), NAME_TYPED);
     }
 
     /// The answer to what was begun.
     pub fn answer(&mut self) -> u16 {
         self.client.receive().status
-    }
-
-    fn revocation(&self, key: &Key) -> String {
-        // In use by now, so its name must be typed.
-        let path = format!("/t/{}/settings/integrations/api-keys/{}/revoke", key.team, key.id);
-        form(&path, &self.cookie, &[("name", "K")])
     }
 }
 

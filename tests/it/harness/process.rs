@@ -82,6 +82,13 @@ impl Serving {
         self.child.id()
     }
 
+    /// Its resident memory.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("VmRSS");
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+    }
+
     /// How many clients it holds a connection with.
     pub fn connections(&self) -> usize {
         let port = format!(":{:04X}", self.address.port());
