@@ -30,10 +30,13 @@ impl Metrics {
         self.0.get(name).copied()
     }
 
-    /// The sum over all labels.
-    pub fn sum(&self, name: &str) -> f64 {
+    /// The sum over all labels; `None` if there is no such metric.
+    pub fn sum(&self, name: &str) -> Option<f64> {
         let labelled = format!("{name}{{");
-        self.0.iter().filter(|(known, _)| **known == name || known.starts_with(&labelled)).map(|(_, value)| value).sum()
+        let is_it = |known: &str| known == name || known.starts_with(&labelled);
+        let mut values = self.0.iter().filter(|(known, _)| is_it(known)).map(|(_, value)| value).peekable();
+        values.peek()?;
+        Some(values.sum())
     }
 
     /// A histogram's bound under which that share of what it has seen lies; `None` if it has seen nothing.
