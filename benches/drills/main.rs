@@ -76,6 +76,11 @@ const DRILLS: &[Drill] = &[
         run: lease::gone_back,
     },
     Drill {
+        name: "100,000 forced interleavings of look-ups that land late, and as many that overtake",
+        promised: "0 revived keys",
+        run: races::late_answers,
+    },
+    Drill {
         name: "random histories of 10,000 steps, both engines",
         promised: "0 differences from the model",
         run: histories::histories,

@@ -1,7 +1,7 @@
-//! What two people do to one team in the same moment.
+//! What happens in the same moment: two deeds on one team, a look-up and a revocation.
 
-use crate::Seen;
-use crate::harness::{House, races};
+use crate::harness::{House, interleavings, races};
+use crate::{Seen, rounds};
 
 const ROUNDS: usize = 500;
 
@@ -13,4 +13,11 @@ pub fn one_owner() -> Seen {
         races::every_pair(&House::on_postgres().await, ROUNDS).await;
     });
     Seen { figure: format!("{} rounds, always one owner", 2 * 15 * ROUNDS), kept: true }
+}
+
+/// The model itself asserts that no key comes back; a history in which one does stops the run and is printed.
+pub fn late_answers() -> Seen {
+    let histories = rounds(100_000);
+    interleavings::explore(histories);
+    Seen { figure: format!("0 revived in {} histories", 2 * histories), kept: true }
 }

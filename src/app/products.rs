@@ -2,7 +2,7 @@
 
 use super::running::Turn;
 use super::{App, in_batches};
-use crate::domain::grant::Tenant;
+use crate::domain::grant::{Grant, Tenant};
 use crate::domain::idempotency::StoredAnswer;
 use crate::domain::ids::ProductId;
 use crate::domain::key::Mode;
@@ -35,6 +35,8 @@ pub enum WriteProductError {
     NotAllowed,
     #[error("another product has this SKU")]
     SkuTaken,
+    #[error("the key was revoked since the call was admitted")]
+    KeyRevoked,
     /// The call's idempotency key was used with another body.
     #[error("the idempotency key was used with another body")]
     OtherBody,
@@ -71,13 +73,13 @@ impl App {
 
     pub async fn create_product(
         &self,
-        tenant: &Tenant,
+        grant: &Grant,
         fields: ProductFields,
         once: Once<'_>,
     ) -> Result<Written, WriteProductError> {
         let _turn = self.turn(once).await?;
         let now = self.clock.now();
-        self.store.insert_product(tenant, self.new_product(fields, now), once).await?.try_into()
+        self.store.insert_product(grant, self.new_product(fields, now), once).await?.try_into()
     }
 
     fn new_product(&self, fields: ProductFields, now: Timestamp) -> Product {
@@ -140,7 +142,7 @@ impl App {
     /// Changes the given fields, archived product or not. What leaves all as it is moves no `updatedAt`.
     pub async fn update_product(
         &self,
-        tenant: &Tenant,
+        grant: &Grant,
         id: ProductId,
         patch: ProductPatch,
         once: Once<'_>,
@@ -150,20 +152,20 @@ impl App {
             let fields = patch.apply(old.fields.clone());
             (fields != old.fields).then(|| Product { fields, ..old.clone() })
         };
-        self.store.change_product(tenant, id, self.clock.now(), change, once).await?.try_into()
+        self.store.change_product(grant, id, self.clock.now(), change, once).await?.try_into()
     }
 
     /// Archives a product or brings it back. Again is no change and no error.
     pub async fn set_product_status(
         &self,
-        tenant: &Tenant,
+        grant: &Grant,
         id: ProductId,
         status: Status,
         once: Once<'_>,
     ) -> Result<Written, WriteProductError> {
         let _turn = self.turn(once).await?;
         let change = |old: &Product| (old.status != status).then(|| Product { status, ..old.clone() });
-        self.store.change_product(tenant, id, self.clock.now(), change, once).await?.try_into()
+        self.store.change_product(grant, id, self.clock.now(), change, once).await?.try_into()
     }
 
     /// The turn of a call that is to be done once; of any other, none is needed.
@@ -208,6 +210,7 @@ impl TryFrom<ProductWritten> for Written {
             ProductWritten::Stale => Err(WriteProductError::Stale),
             ProductWritten::RoleLost => Err(WriteProductError::NotAllowed),
             ProductWritten::SkuTaken => Err(WriteProductError::SkuTaken),
+            ProductWritten::KeyRevoked => Err(WriteProductError::KeyRevoked),
         }
     }
 }

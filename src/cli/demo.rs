@@ -141,7 +141,7 @@ async fn fill(app: &App, key: &Created, samples: &[Sample]) -> anyhow::Result<St
     if there.items.len() < samples.len() {
         for sample in samples {
             let fields = read(sample).with_context(|| format!("the sample {}", sample.0))?;
-            match app.create_product(grant.tenant(), fields, None).await {
+            match app.create_product(&grant, fields, None).await {
                 Ok(_) | Err(WriteProductError::SkuTaken) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -234,6 +234,13 @@ impl Store {
 }
 
 impl Tx {
+    pub(super) async fn is_active(&mut self, id: KeyId) -> Result<bool> {
+        let active: Option<i64> = on!(&mut self.0, db =>
+            sqlx::query_scalar("SELECT slot FROM keys WHERE id = $1 AND revoked_at IS NULL")
+                .bind(id.to_string()).fetch_optional(&mut **db).await?);
+        Ok(active.is_some())
+    }
+
     async fn key_of_team(&mut self, team: TeamId, id: KeyId) -> Result<Option<ListedKey>> {
         let row: Option<ListedRow> = on!(&mut self.0, db => sqlx::query_as(
             listed!("WHERE id = $1 AND team_id = $2"))

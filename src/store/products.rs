@@ -2,7 +2,7 @@
 
 use super::{Repeat, Result, Store, StoreError, Tx, corrupt, on, record};
 use crate::domain::audit::{Action, Stamp};
-use crate::domain::grant::Tenant;
+use crate::domain::grant::{Grant, Tenant};
 use crate::domain::idempotency::{RepeatableCall, StoredAnswer};
 use crate::domain::ids::ProductId;
 use crate::domain::key::Mode;
@@ -43,6 +43,8 @@ pub enum ProductWritten {
     RoleLost,
     /// Another product of this team and mode has the SKU.
     SkuTaken,
+    /// The key that was to write has been revoked since its call was admitted.
+    KeyRevoked,
 }
 
 /// A call to be done once, and how its answer is said. `None`: the caller did not ask for that.
@@ -130,33 +132,41 @@ impl Store {
         Page::read(rows, limit)
     }
 
-    pub async fn insert_product(&self, tenant: &Tenant, product: Product, once: Once<'_>) -> Result<ProductWritten> {
+    /// By a key, which is looked at again: a node may have admitted it under a lease, before it heard of a revocation.
+    pub async fn insert_product(&self, grant: &Grant, product: Product, once: Once<'_>) -> Result<ProductWritten> {
         let mut tx = self.begin().await?;
+        if !tx.is_active(grant.key()).await? {
+            return Ok(ProductWritten::KeyRevoked);
+        }
         if let Some(repeat) = tx.claim_once(once, product.created_at).await? {
             return Ok(ProductWritten::Repeated(repeat));
         }
-        let written = tx.insert_product(tenant, &product).await;
+        let written = tx.insert_product(grant.tenant(), &product).await;
         tx.finish(written, product, once).await
     }
 
     /// Changes a product by `change`, which says `None` if there is nothing to change. Read, judged and written under
-    /// the row's lock; whatever changes moves `updatedAt` to `now`.
+    /// the row's lock; whatever changes moves `updatedAt` to `now`. The key is looked at again, as in
+    /// [`Store::insert_product`].
     pub async fn change_product(
         &self,
-        tenant: &Tenant,
+        grant: &Grant,
         id: ProductId,
         now: Timestamp,
         change: impl FnOnce(&Product) -> Option<Product> + Send,
         once: Once<'_>,
     ) -> Result<ProductWritten> {
         let mut tx = self.begin().await?;
+        if !tx.is_active(grant.key()).await? {
+            return Ok(ProductWritten::KeyRevoked);
+        }
         if let Some(repeat) = tx.claim_once(once, now).await? {
             return Ok(ProductWritten::Repeated(repeat));
         }
-        let Some(old) = tx.lock_product(tenant, id).await? else { return Ok(ProductWritten::NoSuchProduct) };
+        let Some(old) = tx.lock_product(grant.tenant(), id).await? else { return Ok(ProductWritten::NoSuchProduct) };
         let Some(changed) = change(&old) else { return tx.finish(Ok(()), old, once).await };
         let product = Product { updated_at: now, ..changed };
-        let written = tx.update_product(tenant, &product).await;
+        let written = tx.update_product(grant.tenant(), &product).await;
         tx.finish(written, product, once).await
     }
 

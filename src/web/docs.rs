@@ -37,6 +37,7 @@ const PAGES: &[Page] = pages! {
     "idempotency": "Idempotency",
     "pagination": "Pagination",
     "moving-to-production": "Moving to production",
+    "operating": "Operating Keyhouse",
 };
 
 const REFERENCE: &str = "reference";

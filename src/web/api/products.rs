@@ -12,6 +12,7 @@ use super::super::extract::{AnyBody, Caller, JsonBody, OnceHeader, PathId, Query
 use super::super::json::{Data, answer};
 use super::fields;
 use crate::app::products::{ListProductsError, WriteProductError, Written};
+use crate::domain::grant::Refused;
 use crate::domain::idempotency::StoredAnswer;
 use crate::domain::page::{Cursor, Limit, Page};
 use crate::domain::product::{Description, Product, Sku, Status, StatusFilter};
@@ -109,7 +110,7 @@ pub async fn create(
         location: Some(format!("/api/v1/products/{}", product.id)),
     };
     let once = call.as_ref().map(|call| (call, &say as _));
-    written(web.app.create_product(caller.tenant(), fields, once).await, say)
+    written(web.app.create_product(&caller.grant, fields, once).await, say)
 }
 
 pub async fn update(
@@ -122,11 +123,11 @@ pub async fn update(
     let call = once.call(&caller, &body.bytes)?;
     let patch = fields::product_patch(body.object)?;
     let once = call.as_ref().map(|call| (call, &say_changed as _));
-    written(web.app.update_product(caller.tenant(), id.product()?, patch, once).await, say_changed)
+    written(web.app.update_product(&caller.grant, id.product()?, patch, once).await, say_changed)
 }
 
 pub async fn archive(State(web): State<Web>, caller: Caller<Writes>, id: PathId) -> Result<Response, ApiError> {
-    let done = web.app.set_product_status(caller.tenant(), id.product()?, Status::Archived, None).await;
+    let done = web.app.set_product_status(&caller.grant, id.product()?, Status::Archived, None).await;
     written(done, say_changed)
 }
 
@@ -140,7 +141,7 @@ pub async fn restore(
 ) -> Result<Response, ApiError> {
     let call = once.call(&caller, &body.0)?;
     let once = call.as_ref().map(|call| (call, &say_changed as _));
-    written(web.app.set_product_status(caller.tenant(), id.product()?, Status::Active, once).await, say_changed)
+    written(web.app.set_product_status(&caller.grant, id.product()?, Status::Active, once).await, say_changed)
 }
 
 fn say(product: &Product) -> Vec<u8> {
@@ -164,6 +165,7 @@ fn written(
         Ok(Written::Now(product)) => (say(&product), false),
         Ok(Written::Before(answer)) => (answer, true),
         Err(WriteProductError::NoSuchProduct) => return Err(not_found()),
+        Err(WriteProductError::KeyRevoked) => return Err(Refused::Revoked.into()),
         Err(WriteProductError::SkuTaken) => return Err(ApiError::new(ErrorCode::SkuAlreadyExists)),
         Err(WriteProductError::OtherBody) => return Err(ApiError::new(ErrorCode::IdempotencyKeyReused)),
         Err(WriteProductError::StillRunning) => {

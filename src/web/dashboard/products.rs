@@ -283,8 +283,10 @@ async fn failed<R>(web: &Web, holds: &Holds<R>, error: WriteProductError) -> Res
         WriteProductError::NoSuchProduct => Err(Halt::absent()),
         WriteProductError::NotAllowed => Err(holds.lost(web).await),
         WriteProductError::Store(error) => Err(error.into()),
-        // Of calls that carry an idempotency key; a form carries none.
-        WriteProductError::OtherBody | WriteProductError::StillRunning => Err(Halt::absent()),
+        // Of calls of the API: with a key, perhaps with an idempotency key. A form carries neither.
+        WriteProductError::KeyRevoked | WriteProductError::OtherBody | WriteProductError::StillRunning => {
+            Err(Halt::absent())
+        }
     }
 }
 

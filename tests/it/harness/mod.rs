@@ -119,8 +119,9 @@ impl Place {
     }
 
     /// A connection past Keyhouse, for tests that tamper.
-    pub async fn tamper(&self, sql: &'static str) -> sqlx::Result<u64> {
+    pub async fn tamper(&self, sql: &str) -> sqlx::Result<u64> {
         use sqlx::Connection;
+        let sql = sqlx::AssertSqlSafe(sql.to_owned());
         match self {
             Self::Folder(folder) => {
                 let url = format!("sqlite://{}/keyhouse.db", folder.path().display());

@@ -135,7 +135,13 @@ async fn every_method(place: Place) {
     assert_eq!(store.forget_key_names(last_day, 10).await.unwrap(), 0);
 
     // Products.
-    let tenant = *key.grant(Access::Write).unwrap().tenant();
+    let revoked = key.grant(Access::Write).unwrap();
+    let writer_token = RawToken::from_entropy(&brand, Mode::Live, |bytes| bytes.fill(2));
+    let writer = ApiKey { id: KeyId::new(seed(21)), prefix: writer_token.prefix(), ..key.clone() };
+    let writer_row = NewRow { key: &writer, hash: writer_token.hash(), name: &key_name };
+    assert_eq!(store.insert_key_within_cap(&admin, writer_row, &stamp(22, now)).await.unwrap(), Inserted::Done);
+    let grant = writer.grant(Access::Write).unwrap();
+    let tenant = *grant.tenant();
     let product = Product {
         id: ProductId::new(seed(20)),
         fields: ProductFields {
@@ -161,31 +167,34 @@ async fn every_method(place: Place) {
         location: Some("/x".into()),
     };
     let (once, other) = (call("k", b"1"), call("k", b"2"));
-    let done = store.insert_product(&tenant, product.clone(), Some((&once, &say))).await.unwrap();
+    let done = store.insert_product(&grant, product.clone(), Some((&once, &say))).await.unwrap();
     assert_eq!(done, ProductWritten::Done(product.clone()));
     let same_sku = Product { id: ProductId::new(seed(21)), ..product.clone() };
-    let again = store.insert_product(&tenant, same_sku.clone(), Some((&once, &say))).await.unwrap();
+    let again = store.insert_product(&grant, same_sku.clone(), Some((&once, &say))).await.unwrap();
     assert_eq!(again, ProductWritten::Repeated(Repeat::Done(say(&product))));
-    let reused = store.insert_product(&tenant, same_sku.clone(), Some((&other, &say))).await.unwrap();
+    let reused = store.insert_product(&grant, same_sku.clone(), Some((&other, &say))).await.unwrap();
     assert_eq!(reused, ProductWritten::Repeated(Repeat::OtherBody));
-    assert_eq!(store.insert_product(&tenant, same_sku.clone(), None).await.unwrap(), ProductWritten::SkuTaken);
+    assert_eq!(store.insert_product(&grant, same_sku.clone(), None).await.unwrap(), ProductWritten::SkuTaken);
     let refused = call("refused", b"");
-    store.insert_product(&tenant, same_sku.clone(), Some((&refused, &say))).await.unwrap();
+    store.insert_product(&grant, same_sku.clone(), Some((&refused, &say))).await.unwrap();
     let day = std::time::Duration::from_secs(24 * 60 * 60);
     assert_eq!(store.purge_answers(now.plus(day).minus(std::time::Duration::from_millis(1)), 10).await.unwrap(), 0);
     assert_eq!(store.purge_answers(now.plus(day), 10).await.unwrap(), 1, "what was refused left nothing");
     let later = now.plus(day);
-    let unchanged = store.change_product(&tenant, product.id, later, |_| None, None).await.unwrap();
+    assert_eq!(store.insert_product(&revoked, same_sku.clone(), None).await.unwrap(), ProductWritten::KeyRevoked);
+    let by_revoked = store.change_product(&revoked, product.id, later, |_| None, None).await.unwrap();
+    assert_eq!(by_revoked, ProductWritten::KeyRevoked);
+    let unchanged = store.change_product(&grant, product.id, later, |_| None, None).await.unwrap();
     assert_eq!(unchanged, ProductWritten::Done(product.clone()));
-    let absent = store.change_product(&tenant, same_sku.id, later, |_| None, None).await.unwrap();
+    let absent = store.change_product(&grant, same_sku.id, later, |_| None, None).await.unwrap();
     assert_eq!(absent, ProductWritten::NoSuchProduct);
     let archived = Product { status: Status::Archived, updated_at: later, ..product.clone() };
     let change = |old: &Product| Some(Product { status: Status::Archived, ..old.clone() });
-    let changed = store.change_product(&tenant, product.id, later, change, None).await.unwrap();
+    let changed = store.change_product(&grant, product.id, later, change, None).await.unwrap();
     assert_eq!(changed, ProductWritten::Done(archived.clone()));
     assert_eq!(store.product(&tenant, product.id).await.unwrap(), Some(archived));
     let back = |_: &Product| Some(product.clone());
-    store.change_product(&tenant, product.id, now, back, None).await.unwrap();
+    store.change_product(&grant, product.id, now, back, None).await.unwrap();
     assert_eq!(store.product(&tenant, product.id).await.unwrap(), Some(product.clone()));
     let cursor = Cursor::parse(&product.id.to_string());
     for (filter, after, items) in [
@@ -217,6 +226,7 @@ async fn every_method(place: Place) {
     assert_eq!(
         actions,
         [
+            Action::KeyCreated,
             Action::KeyRevoked,
             Action::KeyRenamed,
             Action::KeyCreated,

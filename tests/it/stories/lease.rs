@@ -12,6 +12,8 @@ use crate::harness::{House, Place, Server, open, worlds};
 /// Revokes behind everybody's back: without the change counter, so that only a look into the database can tell.
 const REVOKED_IN_SECRET: &str = "UPDATE keys SET revoked_at = 1, revoked_by_name = 'nobody' WHERE revoked_at IS NULL";
 
+const GUIDE: &str = include_str!("../../../docs/guide/operating.md");
+
 async fn status(house: &House, token: &str) -> u16 {
     house.get("/api/v1/key").bearer(token).await.status.as_u16()
 }
@@ -111,6 +113,25 @@ worlds! {
         assert!(metrics.contains("keyhouse_change_seen_seconds_count 3"), "two made, one revoked: {metrics}");
     }
 
+    async fn a_revoked_key_writes_nothing_not_even_on_a_node_that_has_not_heard_of_it(house) {
+        let other = open(&house.place, house.clock.clone(), 2).await;
+        let team = house.team("Acme").await;
+        let key = house.key(&team, Mode::Live, Scope::ReadWrite).await;
+        let token = key.token.expose();
+        let product = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
+        house.app.follow(&mut house.app.follower()).await.unwrap();
+        let made = house.post("/api/v1/products", product).bearer(token).await;
+        let path = format!("/api/v1/products/{}", made.json()["data"]["id"].as_str().unwrap());
+        other.revoke_key(&house.shell(&team), key.key.id).await.unwrap();
+        assert_eq!(status(&house, token).await, 200, "under a good lease");
+        let refused = house.post("/api/v1/products", product).bearer(token).await;
+        assert_eq!((refused.status.as_u16(), refused.code()), (401, "invalid_token".to_owned()));
+        assert_eq!(house.call("PATCH", &path).json(r#"{"name":"y"}"#).bearer(token).await.status, 401);
+        assert_eq!(house.call("DELETE", &path).bearer(token).await.status, 401);
+        let list = house.get("/api/v1/products").bearer(token).await;
+        assert_eq!((list.json()["data"]["data"][0]["name"].as_str(), list.json()["data"]["data"].as_array().unwrap().len()), (Some("x"), 1));
+    }
+
     async fn a_database_that_was_put_back_is_believed_and_nothing_from_before(house) {
         let token = house.live_token().await;
         let mut follower = house.app.follower();
@@ -122,6 +143,26 @@ worlds! {
             house.app.follow(&mut follower).await.unwrap();
             assert_eq!((status(&house, &token).await, asked(&house.app)), (200, before + 1), "{put_back}");
         }
+    }
+
+    async fn the_guides_sql_after_a_restore_makes_nodes_forget_and_people_sign_in_again(house) {
+        let token = house.live_token().await;
+        let cookie = house.browser("owner@acme.example").await;
+        let mut follower = house.app.follower();
+        house.app.follow(&mut follower).await.unwrap();
+        assert_eq!((status(&house, &token).await, house.get("/account").cookie(&cookie).await.status.as_u16()), (200, 200));
+        let before = asked(&house.app);
+        let block = match house.place {
+            Place::Folder(_) => "```sql sqlite\n",
+            Place::Postgres { .. } => "```sql postgres\n",
+        };
+        let sql = GUIDE.split(block).nth(1).and_then(|rest| rest.split("```").next()).expect("the guide has it");
+        for statement in sql.lines() {
+            house.place.tamper(statement).await.unwrap();
+        }
+        house.app.follow(&mut follower).await.unwrap();
+        assert_eq!((status(&house, &token).await, asked(&house.app)), (200, before + 1));
+        assert_eq!(house.get("/account").cookie(&cookie).await.status, 303, "to the sign-in page");
     }
 
     async fn a_thousand_cold_calls_with_one_key_are_one_question(house) {
@@ -202,4 +243,9 @@ async fn without_the_database_what_is_known_counts_until_the_lease_is_over() {
 #[test]
 fn no_order_of_things_revives_a_key() {
     crate::harness::interleavings::explore(1000);
+}
+
+#[test]
+fn the_guide_shows_the_balancer_that_is_drilled() {
+    assert!(GUIDE.contains(crate::harness::balancer::CONFIG));
 }
