@@ -9,14 +9,13 @@ use sqlx::{Connection, PgConnection};
 use tokio::runtime::Runtime;
 
 use super::load::{Answered, Client, Load, count, now, slowest, statuses};
-use super::nodes::{Backstage, Browser, Key, UNLIMITED, database, serve, set_up, steady, through};
+use super::nodes::{Backstage, Browser, Key, UNLIMITED, database, serve, set_up, steady, through, url};
 use super::{Seen, rounds};
 use crate::harness::balancer::Balancer;
 use crate::harness::process::Serving;
 use crate::harness::proxy::Proxy;
 use crate::harness::{Place, Server, tied};
 
-/// All of them are on their way before the first is answered.
 pub fn one_cold_key() -> Seen {
     let server = Server::start();
     let place = database(&server);
@@ -24,7 +23,7 @@ pub fn one_cold_key() -> Seen {
     let node = serve(&place);
     let asked = || node.metrics().value("keyhouse_key_lookups_total{answer=\"database\"}");
     let before = asked().unwrap_or_default();
-    let answers = count(all_at_once(&node, &vec![key; 1000]));
+    let answers = count(all_at_once(connected(&node, 1000), &vec![key; 1000]));
     let lookups = asked().map(|after| after - before);
     Seen {
         figure: format!("{answers:?}, look-ups in the database: {lookups:?}"),
@@ -37,7 +36,6 @@ pub fn one_cold_key() -> Seen {
 pub fn many_cold_keys() -> Seen {
     let server = Server::start();
     let place = database(&server);
-    let Place::Postgres { url } = &place else { unreachable!("it is on this server") };
     set_up(&place);
     let backstage = Backstage::of(&place);
     let keys: Vec<Key> = (0..100).flat_map(|team| backstage.team(&format!("Team {team}"), 10)).collect();
@@ -45,12 +43,13 @@ pub fn many_cold_keys() -> Seen {
     let (mut most, mut answers) = (0, Vec::new());
     for _ in 0..rounds(10) {
         let node = serve(&place);
+        let clients = connected(&node, keys.len());
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            scope.spawn(|| server.sql_in(url, "LOCK TABLE keys IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1)"));
-            std::thread::sleep(Duration::from_millis(300));
             let watcher = scope.spawn(|| most_in_flight(&server, &done));
-            answers.extend(all_at_once(&node, &keys));
+            scope.spawn(|| server.sql_in(url(&place), "LOCK TABLE keys IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1)"));
+            wait_for_lock(&server);
+            answers.extend(all_at_once(clients, &keys));
             done.store(true, Ordering::Relaxed);
             most = most.max(watcher.join().expect("PostgreSQL answers"));
         });
@@ -62,12 +61,25 @@ pub fn many_cold_keys() -> Seen {
     }
 }
 
-/// One call with each key, every one on a connection of its own.
-fn all_at_once(node: &Serving, keys: &[Key]) -> Vec<u16> {
-    let mut clients: Vec<Client> = keys.iter().map(|_| Client::new(node.address)).collect();
+/// Returns when whoever locks the table sleeps over it.
+fn wait_for_lock(server: &Server) {
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while server.sql(asleep) != "1" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// So many clients with a connection each.
+fn connected(node: &Serving, clients: usize) -> Vec<Client> {
+    let mut clients: Vec<Client> = (0..clients).map(|_| Client::new(node.address)).collect();
     for client in &mut clients {
         client.connect().expect("there is room");
     }
+    clients
+}
+
+/// One call with each key, all of them sent before the first answer is read.
+fn all_at_once(mut clients: Vec<Client>, keys: &[Key]) -> Vec<u16> {
     for (client, key) in clients.iter_mut().zip(keys) {
         client.send(&key.ask()).expect("it listens");
     }

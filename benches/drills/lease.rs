@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::load::{Answered, Client, Load, now, slowest, statuses};
-use super::nodes::{Browser, Key, database, new_key, revoke, serve, set_up, steady, through, until};
+use super::load::{Answered, Load, now, slowest, statuses};
+use super::nodes::{Browser, Key, database, new_key, revoke, serve, set_up, steady, through, until, url};
 use super::{Seen, rounds};
 use crate::harness::process::Serving;
 use crate::harness::proxy::Proxy;
@@ -38,6 +38,17 @@ pub fn thirty_seconds_behind() -> Seen {
     })
 }
 
+/// What was answered by a node that can't see the database.
+#[derive(Default)]
+struct OutOfSight {
+    goods: Vec<Answered>,
+    victims: Vec<Answered>,
+    /// Admitted after the lease.
+    late: usize,
+    /// From the repair to the last call with a good key that was not admitted.
+    healthy: Duration,
+}
+
 /// Two nodes, one of which `trouble` keeps from the database for as long as it says; meanwhile a key is revoked.
 fn out_of_sight(trouble: impl Fn(&Proxy) -> Duration) -> Seen {
     let server = Server::start();
@@ -46,8 +57,7 @@ fn out_of_sight(trouble: impl Fn(&Proxy) -> Duration) -> Seen {
     let good = set_up(&place);
     let (near, far) = (serve(&place), serve(&through(&proxy, &place)));
     let mut browser = Browser::of_owner(&near, &place);
-    let (mut late, mut healthy) = (0, Duration::ZERO);
-    let (mut goods, mut victims) = (Vec::new(), Vec::new());
+    let mut all = OutOfSight::default();
     for _ in 0..rounds(5) {
         let victim = new_key(&place);
         let loads = [steady(&far, &good), steady(&far, &victim)];
@@ -59,28 +69,39 @@ fn out_of_sight(trouble: impl Fn(&Proxy) -> Duration) -> Seen {
         let repaired = now();
         proxy.pass();
         std::thread::sleep(Duration::from_secs(4));
-        let [of_good, of_victim] = loads.map(Load::finish);
-        let too_late = |answer: &&Answered| answer.status == 200 && answer.arrived() > began + LEASE + ON_THE_WAY;
-        late += of_victim.iter().filter(too_late).count();
-        late += of_good.iter().filter(too_late).filter(|answer| answer.arrived() < repaired).count();
-        let last = of_good.iter().filter(|answer| answer.status != 200).map(Answered::arrived).max();
-        healthy = healthy.max(last.unwrap_or_default().saturating_sub(repaired));
-        goods.extend(of_good);
-        victims.extend(of_victim);
+        all.add([began, repaired], loads.map(Load::finish));
     }
-    let (of_good, of_victim) = (statuses(&goods), statuses(&victims));
-    let silent = goods.iter().chain(&victims).filter(|answer| answer.status == 503 && !answer.says_when).count();
-    Seen {
-        figure: format!(
-            "{late} admitted later than 3 s; a good key {of_good:?}, the revoked one {of_victim:?}, {silent} times 503 without Retry-After, slowest {:.2} s, healthy after {:.2} s",
-            slowest(&goods).as_secs_f64(),
-            healthy.as_secs_f64()
-        ),
-        kept: late + silent == 0
-            && of_good.keys().all(|status| matches!(status, 200 | 503))
-            && of_good.contains_key(&503)
-            && of_victim.keys().all(|status| matches!(status, 200 | 401 | 503))
-            && healthy <= Duration::from_secs(2),
+    all.seen()
+}
+
+impl OutOfSight {
+    fn add(&mut self, [began, repaired]: [Duration; 2], [goods, victims]: [Vec<Answered>; 2]) {
+        let is_late = |answer: &&Answered| answer.status == 200 && answer.arrived() > began + LEASE + ON_THE_WAY;
+        self.late += victims.iter().filter(is_late).count();
+        self.late += goods.iter().filter(is_late).filter(|answer| answer.arrived() < repaired).count();
+        let last = goods.iter().filter(|answer| answer.status != 200).map(Answered::arrived).max();
+        self.healthy = self.healthy.max(last.unwrap_or_default().saturating_sub(repaired));
+        self.goods.extend(goods);
+        self.victims.extend(victims);
+    }
+
+    fn seen(self) -> Seen {
+        let (goods, victims) = (statuses(&self.goods), statuses(&self.victims));
+        let all = self.goods.iter().chain(&self.victims);
+        let silent = all.filter(|answer| answer.status == 503 && !answer.says_when).count();
+        Seen {
+            figure: format!(
+                "{} admitted later than 3 s; a good key {goods:?}, the revoked one {victims:?}, {silent} times 503 without Retry-After, slowest {:.2} s, healthy after {:.2} s",
+                self.late,
+                slowest(&self.goods).as_secs_f64(),
+                self.healthy.as_secs_f64()
+            ),
+            kept: self.late + silent == 0
+                && goods.keys().all(|status| matches!(status, 200 | 503))
+                && goods.contains_key(&503)
+                && victims.keys().all(|status| matches!(status, 200 | 401 | 503))
+                && self.healthy <= Duration::from_secs(2),
+        }
     }
 }
 
@@ -91,37 +112,35 @@ pub fn frozen_in_a_revoke() -> Seen {
     let place = database(&server);
     set_up(&place);
     let nodes = [serve(&place), serve(&place), serve(&place)];
-    let mut browser = Browser::of_owner(&nodes[0], &place);
-    let mut elsewhere = [browser.at(&nodes[1]), browser.at(&nodes[2])];
-    let (mut slowest, mut waited, mut refused, mut admitted, mut undone) = (Duration::ZERO, 0, 0, 0, 0);
-    let full = rounds(60);
-    for round in 0..full {
+    let mut frozen = Browser::of_owner(&nodes[0], &place);
+    let mut others = [frozen.at(&nodes[1]), frozen.at(&nodes[2])];
+    let (mut answers, mut admitted, mut undone) = (Vec::new(), 0, 0);
+    for round in 0..rounds(60) {
         let [first, second] = [new_key(&place), new_key(&place)];
         for key in [&first, &second] {
             until(&nodes[0], key, 200);
         }
-        browser.begin_to_revoke(&first);
+        frozen.begin_to_revoke(&first);
         // A revoke takes some milliseconds: each of them is hit in some round.
         std::thread::sleep(Duration::from_micros(round as u64 * 250 % 6000));
         nodes[0].freeze();
-        let answer = elsewhere[round % 2].revoke(&second);
-        refused += usize::from(answer.status != 303);
-        slowest = slowest.max(answer.took);
-        waited += usize::from(answer.took > Duration::from_millis(500));
+        answers.push(others[round % 2].revoke(&second));
         std::thread::sleep(LEASE);
         nodes[0].thaw();
-        let first_call = Client::new(nodes[0].address).call(&second.ask()).map_or(0, |answer| answer.status);
-        admitted += usize::from(first_call == 200);
-        let acknowledged = browser.answer() == 303;
-        let active = nodes[1].get("/api/v1/key", &first.token) == 200;
-        undone += usize::from(acknowledged && active && until(&nodes[1], &first, 401) > KNOWN);
-        if active {
+        admitted += usize::from(nodes[0].get("/api/v1/key", &second.token) == 200);
+        let acknowledged = frozen.answer() == 303;
+        if nodes[1].get("/api/v1/key", &first.token) == 200 {
+            undone += usize::from(acknowledged && until(&nodes[1], &first, 401) > KNOWN);
             revoke(&place, &first);
         }
     }
+    let refused = answers.iter().filter(|answer| answer.status != 303).count();
+    let waited = answers.iter().filter(|answer| answer.took > Duration::from_millis(500)).count();
+    let slowest = slowest(&answers);
     Seen {
         figure: format!(
-            "{refused} of {full} refused, slowest {:.2} s, {waited} had to wait for the frozen one's locks; {admitted} revoked keys admitted when it woke, {undone} revocations undone",
+            "{refused} of {} refused, slowest {:.2} s, {waited} had to wait for the frozen one's locks; {admitted} revoked keys admitted when it woke, {undone} revocations undone",
+            answers.len(),
             slowest.as_secs_f64()
         ),
         kept: refused + admitted + undone == 0 && slowest <= Duration::from_secs(2),
@@ -140,40 +159,50 @@ enum Back {
 }
 
 pub fn gone_back() -> Seen {
-    let (mut figures, mut kept) = (Vec::new(), true);
-    for back in [Back::Restored, Back::FailedOver, Back::Counter] {
-        let (mut admitted, mut longest, mut refused) = (0, Duration::ZERO, 0);
+    let all = [Back::Restored, Back::FailedOver, Back::Counter].map(|back| {
+        let mut all = Afterwards::default();
         for _ in 0..rounds(5) {
-            let seen = go_back(back);
-            admitted += seen.admitted;
-            refused += seen.refused;
-            longest = longest.max(seen.revoked_after);
+            all.add(&go_back(back));
         }
-        figures.push(format!(
-            "{back:?}: {admitted} calls admitted with keys of the lost time, {refused} good calls refused, a key revoked then 401 after {:.2} s",
-            longest.as_secs_f64()
-        ));
-        kept &= admitted + refused == 0 && longest <= KNOWN;
-    }
-    Seen { figure: figures.join("; "), kept }
+        (back, all)
+    });
+    let figures = all.each_ref().map(|(back, seen)| {
+        format!(
+            "{back:?}: {} calls admitted with keys of the lost time, {} good calls refused, a key revoked then 401 after {:.2} s",
+            seen.admitted,
+            seen.refused,
+            seen.revoked_after.as_secs_f64()
+        )
+    });
+    let is_kept = |seen: &Afterwards| seen.admitted + seen.refused == 0 && seen.revoked_after <= KNOWN;
+    Seen { figure: figures.join("; "), kept: all.iter().all(|(_, seen)| is_kept(seen)) }
 }
 
-struct AfterwardsSeen {
+/// What a node answers once the database is older than what it knew.
+#[derive(Default)]
+struct Afterwards {
     admitted: usize,
     refused: usize,
     revoked_after: Duration,
 }
 
+impl Afterwards {
+    fn add(&mut self, other: &Self) {
+        self.admitted += other.admitted;
+        self.refused += other.refused;
+        self.revoked_after = self.revoked_after.max(other.revoked_after);
+    }
+}
+
 /// A copy is taken, keys are made and revoked, the copy takes the database's place, and a key is revoked in it.
-fn go_back(back: Back) -> AfterwardsSeen {
+fn go_back(back: Back) -> Afterwards {
     let (server, older) = (Server::start(), Server::start());
     let place = database(&server);
     let proxy = Proxy::to(server.address());
     let good = set_up(&place);
     let node = serve(&through(&proxy, &place));
     let early = new_key(&place);
-    let Place::Postgres { url } = &place else { unreachable!("it is on this server") };
-    let copy = server.dump(url);
+    let copy = server.dump(url(&place));
     // The node sees the counter rise well above what the copy says.
     for _ in 0..5 {
         revoke(&place, &new_key(&place));
@@ -184,26 +213,25 @@ fn go_back(back: Back) -> AfterwardsSeen {
     }
     let place = match back {
         Back::Restored => {
-            server.restore(url, &copy);
+            server.restore(url(&place), &copy);
             place
         }
         Back::FailedOver => {
             let place = database(&older);
-            let Place::Postgres { url } = &place else { unreachable!("it is on this server") };
-            older.restore(url, &copy);
+            older.restore(url(&place), &copy);
             proxy.lead_to(older.address());
             server.kill();
             place
         }
         Back::Counter => {
-            server.sql_in(url, "UPDATE changes SET seq = seq - 10");
+            server.sql_in(url(&place), "UPDATE changes SET seq = seq - 10");
             place
         }
     };
     afterwards(back, &node, &place, [&good, &early, &lost])
 }
 
-fn afterwards(back: Back, node: &Serving, place: &Place, [good, early, lost]: [&Key; 3]) -> AfterwardsSeen {
+fn afterwards(back: Back, node: &Serving, place: &Place, [good, early, lost]: [&Key; 3]) -> Afterwards {
     let loads = [steady(node, good), steady(node, lost)];
     let returned = now();
     let revoked = revoke(place, early);
@@ -214,7 +242,7 @@ fn afterwards(back: Back, node: &Serving, place: &Place, [good, early, lost]: [&
     // A lost key is known where only the counter went back.
     let is_known = matches!(back, Back::Counter);
     let wrong = |answer: &&Answered| answer.status == 200 && !is_known && answer.arrived() > returned + KNOWN;
-    AfterwardsSeen {
+    Afterwards {
         admitted: of_lost.iter().filter(wrong).count(),
         refused: of_good.iter().filter(|answer| !matches!(answer.status, 200 | 503)).count(),
         revoked_after,

@@ -78,10 +78,17 @@ pub fn database(server: &Server) -> Place {
     Place::Postgres { url: runtime.block_on(server.new_database()) }
 }
 
+/// Where a server has the database.
+pub fn url(place: &Place) -> &str {
+    match place {
+        Place::Postgres { url } => url,
+        Place::Folder(_) => unreachable!("a file is on no server"),
+    }
+}
+
 /// The same database, reached through a proxy.
 pub fn through(proxy: &Proxy, place: &Place) -> Place {
-    let Place::Postgres { url } = place else { unreachable!("a file is reached through nothing") };
-    Place::Postgres { url: proxy.lead(url) }
+    Place::Postgres { url: proxy.lead(url(place)) }
 }
 
 /// One client that calls a node 50 times a second.

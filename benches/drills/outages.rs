@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::load::{Answered, Client, Load, get, now, post, slowest, statuses};
-use super::nodes::{Browser, Key, UNLIMITED, database, new_key, revoke, serve, set_up, until};
+use super::nodes::{Browser, Key, UNLIMITED, database, new_key, revoke, serve, set_up, until, url};
 use super::{Seen, rounds};
 use crate::harness::process::Serving;
 use crate::harness::{Place, Server};
@@ -118,7 +118,6 @@ pub fn pool_exhausted() -> Seen {
 fn outage(what: impl FnOnce(&Server, &str)) -> Seen {
     let server = Server::start();
     let place = database(&server);
-    let Place::Postgres { url } = &place else { unreachable!("it is on this server") };
     let good = set_up(&place);
     let serving = serve(&place);
     let load = |clients: usize, request: &str| {
@@ -129,7 +128,7 @@ fn outage(what: impl FnOnce(&Server, &str)) -> Seen {
     let writes = [load(5, &post(&good.token, PRODUCT)), load(5, &post(&good.token, PRODUCT))];
     std::thread::sleep(Duration::from_secs(2));
     let began = now();
-    what(&server, url);
+    what(&server, url(&place));
     let back = now();
     std::thread::sleep(Duration::from_secs(10));
     let verdicts = verdicts.finish();

@@ -55,32 +55,39 @@ pub fn half_an_hour() -> Seen {
         }
     }
     let answers: Vec<_> = loads.into_iter().flat_map(Load::finish).collect();
-    let (mut figures, mut kept) = (Vec::new(), true);
-    for (nth, (engine, ..)) in worlds.iter().enumerate() {
-        let held: Vec<Held> = samples.iter().map(|sample| sample[nth]).collect();
-        let (first, last) = (held[0], held[held.len() - 1]);
-        let (most_kib, most_descriptors) = held
-            .iter()
-            .fold((0, 0), |(kib, descriptors), held| (held.resident_kib.max(kib), held.descriptors.max(descriptors)));
-        let grown = most_kib as f64 / first.resident_kib as f64 - 1.0;
-        figures.push(format!(
-            "{engine}: RSS {} MiB after the warm-up, + {:.1} % at most, {} MiB at the end; descriptors {}, {most_descriptors} at most, {} at the end",
-            first.resident_kib / 1024,
-            grown * 100.0,
-            last.resident_kib / 1024,
-            first.descriptors,
-            last.descriptors
-        ));
-        kept &= grown <= 0.05 && most_descriptors <= first.descriptors + SPARE_DESCRIPTORS;
-    }
     let statuses = statuses(&answers);
+    let by_engine: Vec<Seen> = worlds
+        .iter()
+        .enumerate()
+        .map(|(nth, (engine, ..))| growth(engine, &samples.iter().map(|sample| sample[nth]).collect::<Vec<_>>()))
+        .collect();
+    let figures: Vec<_> = by_engine.iter().map(|seen| seen.figure.as_str()).collect();
     Seen {
         figure: format!(
             "{:.0} minutes, {statuses:?}, {churned} keys made and revoked; {}",
             whole.as_secs_f64() / 60.0,
             figures.join("; ")
         ),
-        kept: kept && statuses.keys().all(|status| matches!(status, 200 | 201 | 401 | 429)),
+        kept: by_engine.iter().all(|seen| seen.kept)
+            && statuses.keys().all(|status| matches!(status, 200 | 201 | 401 | 429)),
+    }
+}
+
+fn growth(engine: &str, held: &[Held]) -> Seen {
+    let (first, last) = (held[0], held[held.len() - 1]);
+    let most_kib = held.iter().map(|held| held.resident_kib).max().unwrap_or_default();
+    let most_descriptors = held.iter().map(|held| held.descriptors).max().unwrap_or_default();
+    let grown = most_kib as f64 / first.resident_kib as f64 - 1.0;
+    Seen {
+        figure: format!(
+            "{engine}: RSS {} MiB after the warm-up, + {:.1} % at most, {} MiB at the end; descriptors {}, {most_descriptors} at most, {} at the end",
+            first.resident_kib / 1024,
+            grown * 100.0,
+            last.resident_kib / 1024,
+            first.descriptors,
+            last.descriptors
+        ),
+        kept: grown <= 0.05 && most_descriptors <= first.descriptors + SPARE_DESCRIPTORS,
     }
 }
 
