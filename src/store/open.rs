@@ -15,8 +15,11 @@ use crate::domain::token::Brand;
 
 /// The SQLite file inside the data folder.
 const FILE: &str = "keyhouse.db";
-/// How long a call waits for a free connection, and SQLite for another process's write, before it is `Unavailable`.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a call waits for SQLite's one writer, and SQLite for another process's write, before it is `Unavailable`.
+const SQLITE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a call waits for a free connection to PostgreSQL. With the 2 seconds that it may then wait for a lock it stays
+/// under the 3 in which every call is answered.
+const POSTGRES_PATIENCE: Duration = Duration::from_millis(900);
 /// Connections of a node to PostgreSQL, apart from each other: what waits for a lock keeps nobody from reading, and
 /// neither keeps keys from being judged.
 const POSTGRES_WRITERS: u32 = 10;
@@ -168,7 +171,7 @@ impl Store {
         match location {
             Location::Folder(folder) => {
                 let options = sqlite_options(folder);
-                let pool = SqlitePoolOptions::new().acquire_timeout(PATIENCE);
+                let pool = SqlitePoolOptions::new().acquire_timeout(SQLITE_PATIENCE);
                 // The writer first: it makes the shared-memory file that readers need.
                 let writes = pool
                     .clone()
@@ -189,7 +192,7 @@ impl Store {
                 first.close().await?;
                 let pool = |connections| {
                     let pool = PgPoolOptions::new()
-                        .acquire_timeout(PATIENCE)
+                        .acquire_timeout(POSTGRES_PATIENCE)
                         .max_connections(connections)
                         .after_connect(|connection, _| Box::pin(harden(connection)))
                         .connect_lazy_with(PgConnectOptions::clone(options));
@@ -315,7 +318,7 @@ fn sqlite_options(folder: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .busy_timeout(PATIENCE)
+        .busy_timeout(SQLITE_PATIENCE)
 }
 
 /// Makes the file for its owner's eyes only; leaves the rights of one that is there.
