@@ -160,3 +160,53 @@ fn is_host(bytes: &[u8]) -> bool {
     let port_fits = rest.is_empty() || rest == ":" || authority.port_u16().is_some();
     port_fits && !bytes.contains(&b'@') && !bytes.contains(&b',')
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    use tokio::sync::watch;
+
+    use super::super::verdict::Verdict;
+    use super::*;
+    use crate::app::App;
+    use crate::app::clock::Clock;
+    use crate::app::dice::Dice;
+    use crate::domain::key::{KeyName, Mode, NewKey, Scope};
+    use crate::domain::person::Email;
+    use crate::domain::role::KeyAdmin;
+    use crate::domain::team::TeamName;
+    use crate::store::{Location, Store};
+
+    async fn boom() -> StatusCode {
+        panic!("a fault in a handler, for the test")
+    }
+
+    /// Whatever a handler does, its caller hears 500 and everybody else is served as before.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_in_a_handler_is_one_500() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Location::Folder(folder.path().to_owned());
+        let (store, brand, _) = Store::migrate_and_open(&place, None).await.unwrap();
+        let app = App::new(store, brand, Clock::System, Dice::System, Default::default());
+        let owner = Email::parse("ada@example.com").unwrap();
+        let team = app.create_team("tester", &TeamName::parse("Acme").unwrap(), &owner).await.unwrap();
+        let new = NewKey { name: KeyName::parse("K").unwrap(), mode: Mode::Test, scope: Scope::ReadOnly };
+        let key = app.create_key(&KeyAdmin::shell("tester", team.id), new).await.unwrap();
+        let web = Web { app, trusted_proxies: [].into(), public_url: None, stopping: watch::channel(false).1 };
+        let routes = |root: &str| {
+            Router::new().route(&format!("{root}/boom"), get(boom)).route(&format!("{root}/fine"), get(async || "fine"))
+        };
+        let front = Front::new(web.clone(), routes("/api/v1").layer(Verdict(web)), routes(""));
+        let ask = async |path: &str| {
+            let token = format!("Bearer {}", key.token.expose());
+            let request = Request::get(path).header("host", "a").header("authorization", token);
+            let peer = SocketAddr::from(([203, 0, 113, 7], 1));
+            front.answer(peer, request.body(Body::empty()).unwrap()).await.status().as_u16()
+        };
+        for path in ["/boom", "/fine", "/api/v1/boom", "/api/v1/fine"] {
+            assert_eq!(ask(path).await, if path.ends_with("boom") { 500 } else { 200 }, "{path}");
+        }
+        assert!(front.web.app.metrics_text().unwrap().contains("keyhouse_calls_admitted_total 2"));
+    }
+}

@@ -7,6 +7,7 @@ use keyhouse::domain::key::{Mode, Scope};
 use keyhouse::domain::role::TeamOwner;
 use keyhouse::domain::token::RawToken;
 
+use crate::harness::proxy::Proxy;
 use crate::harness::{House, Place, Server, open, worlds};
 
 /// Revokes behind everybody's back: without the change counter, so that only a look into the database can tell.
@@ -238,6 +239,48 @@ async fn without_the_database_what_is_known_counts_until_the_lease_is_over() {
         statuses.push(status(&house, &token).await);
     }
     assert!(statuses.ends_with(&[200]) && statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+}
+
+/// A network that fails in other ways than a server does: nothing arrives, or far too late.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_loses_sight_of_the_database_stops_believing_what_it_knows() {
+    type Trouble = fn(&Proxy);
+    let troubles: [Trouble; 3] = [Proxy::cut, Proxy::black_hole, |proxy| proxy.delay(Duration::from_secs(30))];
+    for trouble in troubles {
+        let server = Server::shared();
+        let proxy = Proxy::to(server.address());
+        let direct = server.new_database().await;
+        let house = House::at(Place::Postgres { url: proxy.lead(&direct) }).await;
+        let team = house.team("Acme").await;
+        let [gone, kept] = [Scope::ReadOnly, Scope::ReadWrite].map(|scope| house.key(&team, Mode::Live, scope));
+        let (gone, kept) = (gone.await, kept.await);
+        let mut follower = house.app.follower();
+        house.app.follow(&mut follower).await.unwrap();
+        for key in [&gone, &kept] {
+            assert_eq!(status(&house, key.token.expose()).await, 200);
+        }
+        trouble(&proxy);
+        let other = open(&Place::Postgres { url: direct }, house.clock.clone(), 2).await;
+        other.revoke_key(&house.shell(&team), gone.key.id).await.unwrap();
+        assert!(house.app.follow(&mut follower).await.is_err());
+        assert_eq!(status(&house, kept.token.expose()).await, 200, "under a good lease");
+        house.advance(Duration::from_secs(3));
+        for key in [&gone, &kept] {
+            let answer = house.get("/api/v1/key").bearer(key.token.expose()).await;
+            assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")));
+        }
+        proxy.pass();
+        house.app.follow(&mut follower).await.unwrap();
+        let mut statuses = Vec::new();
+        while statuses.last() != Some(&200) && statuses.len() < 50 {
+            statuses.push(status(&house, kept.token.expose()).await);
+        }
+        assert!(
+            statuses.ends_with(&[200]) && statuses.iter().all(|status| [200, 503].contains(status)),
+            "{statuses:?}"
+        );
+        assert_eq!(status(&house, gone.token.expose()).await, 401);
+    }
 }
 
 #[test]

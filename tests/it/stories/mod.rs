@@ -2,6 +2,7 @@
 
 mod cluster;
 mod crash;
+mod histories;
 mod lease;
 mod lifecycle;
 mod race;
