@@ -66,13 +66,15 @@ impl History {
     }
 
     async fn step(&mut self, choice: u32, node: usize, pick: usize) {
-        let known = (!self.keys.is_empty()).then(|| pick % self.keys.len().max(1));
+        // Mostly the newest ones, so that much happens to the same few keys.
+        let newest = self.keys.len().min(if pick % 8 == 0 { usize::MAX } else { 3 });
+        let known = (newest > 0).then(|| self.keys.len() - 1 - pick / 8 % newest);
         match (choice, known) {
             (0, _) => self.create(node, pick).await,
             (1, Some(key)) => self.rename(node, key).await,
             (2, Some(key)) => self.revoke(node, key).await,
             (3..=4, _) => self.follow(node).await,
-            (5, _) => self.house.advance(Duration::from_millis(pick as u64 % 1500)),
+            (5, _) => self.house.advance(Duration::from_millis(pick as u64 % 4000)),
             (6, _) => self.change_role(node).await,
             (7, _) => self.restart(node).await,
             (_, Some(key)) => self.call(node, key).await,
