@@ -59,6 +59,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// For one who rests so long between two calls that the server closes the connection meanwhile.
+    pub fn hang_up(&mut self) {
+        self.connection = None;
+    }
+
     pub fn new(address: SocketAddr) -> Self {
         Self { address, connection: None }
     }

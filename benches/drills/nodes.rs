@@ -139,6 +139,7 @@ impl Browser {
     }
 
     pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        self.client.hang_up();
         self.client.fetch(&form(path, &self.cookie, fields)).unwrap_or_default()
     }
 
@@ -149,6 +150,7 @@ impl Browser {
 
     /// As [`Browser::post`], without waiting for the answer.
     pub fn begin(&mut self, path: &str, fields: &[(&str, &str)]) {
+        self.client.hang_up();
         self.client.send(&form(path, &self.cookie, fields)).expect("the node listens");
     }
 
