@@ -17,7 +17,7 @@ use crate::app::cluster::{BEAT, Beat, Cluster};
 use crate::app::dice::Dice;
 use crate::app::usage::{FLUSH_EVERY, Flush};
 use crate::config::Config;
-use crate::store::{Follower, Store, Warning};
+use crate::store::{Follower, Store, StoreError, Warning};
 use crate::web::ops::Ops;
 use crate::web::{self, Web};
 
@@ -26,7 +26,7 @@ use crate::web::{self, Web};
 const ASK_TO_CLEAR_EVERY: Duration = Duration::from_secs(10 * 60);
 /// From SIGTERM until calls that still run are cut off, grace included. With what follows it stays under 10 seconds.
 const CALLS_END_WITHIN: Duration = Duration::from_millis(6500);
-/// For a background write that is under way when its task is to end, and for the last one.
+/// For background writes that are under way when their tasks are to end; and once more for the last one.
 const WRITES_END_WITHIN: Duration = Duration::from_millis(1500);
 
 /// Opens the database after bringing it up to date. For `serve`, `demo` and `migrate` alone.
@@ -99,36 +99,48 @@ pub async fn serve(config: &Config, app: App, doors: Doors) -> anyhow::Result<()
         public_url: config.public_url.clone(),
         stopping,
     });
-    let following = spawn_following(app.clone(), follower);
-    if let Some(cluster) = cluster {
-        spawn_beating(cluster);
+    let mut following = spawn_following(app.clone(), follower);
+    if let Some(cluster) = &cluster {
+        spawn_beating(Arc::clone(cluster));
     }
     let work = [spawn_usage(app.clone(), stopped.clone()), spawn_clearing(app.clone(), stopped.clone())];
+    let (stop_ops, ops_stopped) = watch::channel(false);
     if let Some(listener) = doors.ops {
-        tokio::spawn(web::server::serve(listener, Ops(app.clone()), stopped.clone(), Duration::ZERO));
+        tokio::spawn(web::server::serve(listener, Ops(app.clone()), ops_stopped, Duration::ZERO));
     }
 
     let grace = config.shutdown_grace;
     let signal = terminated()?;
     let order = async {
-        signal.await;
-        tracing::info!(grace_seconds = grace.as_secs(), "asked to stop");
+        let failed = tokio::select! {
+            () = signal => None,
+            ended = &mut following => Some(ended.map_or_else(anyhow::Error::from, anyhow::Error::from)),
+        };
+        tracing::info!(grace_seconds = grace.as_secs(), "stopping");
         not_ready.send_replace(true);
-        tokio::time::sleep(grace).await;
+        if failed.is_none() {
+            tokio::time::sleep(grace).await;
+        }
         stop.send_replace(true);
+        failed
     };
     let finish = CALLS_END_WITHIN.saturating_sub(grace);
-    let ((), ()) = tokio::join!(order, web::server::serve(doors.main, front, stopped, finish));
+    let (failed, ()) = tokio::join!(order, web::server::serve(doors.main, front, stopped, finish));
     // It writes nothing, and the last call needs it as the first did.
     following.abort();
-    let _aborted = following.await;
 
     // They end between two writes, so that what one has taken up is written or noted again.
-    for task in work {
-        let _ended = tokio::time::timeout(WRITES_END_WITHIN, task).await;
-    }
+    let ended = futures_util::future::join_all(work);
+    let _ended = tokio::time::timeout(WRITES_END_WITHIN, ended).await;
     let lost = "the last uses of some keys could not be written";
     let closed = tokio::time::timeout(WRITES_END_WITHIN, app.close()).await;
+    if let Some(cluster) = cluster {
+        cluster.leave().await;
+    }
+    stop_ops.send_replace(true);
+    if let Some(failed) = failed {
+        return Err(failed.context("stopped, because the changes of keys can't be followed any more"));
+    }
     closed.with_context(|| format!("{lost}: the database does not answer"))?.context(lost)?;
     tracing::info!("stopped");
     Ok(())
@@ -147,13 +159,17 @@ fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-fn spawn_following(app: App, mut follower: Follower) -> JoinHandle<()> {
+/// Ends only with what can't be mended by asking again.
+fn spawn_following(app: App, mut follower: Follower) -> JoinHandle<StoreError> {
     tokio::spawn(async move {
         let mut beat = tokio::time::interval(ASK_EVERY);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut lost = false;
         loop {
-            beat.tick().await;
+            tokio::select! {
+                _ = beat.tick() => {}
+                () = app.changed() => {}
+            }
             let followed = app.follow(&mut follower).await;
             match &followed {
                 Ok(()) if lost => tracing::info!("the changes of keys are followed again"),
@@ -161,6 +177,9 @@ fn spawn_following(app: App, mut follower: Follower) -> JoinHandle<()> {
                 Ok(()) | Err(_) => {}
             }
             lost = followed.is_err();
+            if let Err(error @ StoreError::Replaced) = followed {
+                return error;
+            }
         }
     })
 }

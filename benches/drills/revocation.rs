@@ -99,7 +99,7 @@ impl Lateness {
         let last = answers.iter().filter(|answer| answer.status == 200).map(Answered::arrived).max();
         self.late.push(last.expect("it was good at first").saturating_sub(revoked));
         let refused = answers.iter().position(|answer| answer.status == 401).unwrap_or(answers.len());
-        self.revived += answers[refused..].iter().filter(|answer| answer.status != 401).count();
+        self.revived += answers[refused..].iter().filter(|answer| answer.status == 200).count();
     }
 
     fn seen(self) -> Seen {

@@ -1,7 +1,6 @@
 //! Whose token is this? The one verdict that every door asks for.
 //!
-//! Answered from memory as long as the node's lease is good: the node has asked within [`LEASE`](super::records::LEASE)
-//! what changed, and dropped it. Without a lease the database is asked for each call, and if that fails the answer is
+//! Answered from memory as long as the node's lease is good: the node has asked within [`LEASE`] what changed, and dropped it. Without a lease the database is asked for each call, and if that fails the answer is
 //! that nobody knows. What is remembered are records of keys; whether a key is active is judged each time.
 
 use std::fmt;
@@ -13,7 +12,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::App;
 use super::metrics::LookedUp;
-use super::records::{Look, Records, Room, Ticket};
+use super::records::{LEASE, Look, Records, Room, Ticket};
 use crate::domain::grant::Refused;
 use crate::domain::key::ApiKey;
 use crate::domain::token::{RawToken, TokenHash};
@@ -73,14 +72,14 @@ fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A look-up that nobody waits for any more makes room for the next.
-struct Abandoned {
+/// A look-up that is under way. When it ends, also because nobody waits for it any more, it makes room for the next.
+struct InFlight {
     cache: Arc<KeyCache>,
     hash: TokenHash,
     ticket: Ticket,
 }
 
-impl Drop for Abandoned {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.cache.shard(&self.hash).end(&self.hash, self.ticket);
     }
@@ -95,18 +94,20 @@ impl App {
         if key.is_active() { Ok(key) } else { Err(Refused::Revoked.into()) }
     }
 
+    /// What the database says now, or said under a good lease.
     async fn record(&self, hash: &TokenHash) -> Answer {
         let mut begun = None;
-        let look = {
+        let (look, since) = {
             let mut shard = self.known_keys.shard(hash);
             // Asked for under the lock: whoever had to wait for it may have waited long.
             let (now, own) = (self.clock.moment(), self.store.own_changes());
-            shard.look(hash, now, own, |ticket| {
+            let look = shard.look(hash, now, own, |ticket| {
                 let asking = self.look_up(*hash, ticket);
                 let waiting = asking.downgrade().expect("it has not run yet");
                 begun = Some(asking);
                 waiting
-            })
+            });
+            (look, now.ticks)
         };
         let (asking, answered) = match (look, begun) {
             (Look::Known(key), _) => {
@@ -117,7 +118,7 @@ impl App {
             (Look::Asked(waiting), None) => (waiting.upgrade(), LookedUp::Shared),
             (Look::NoLease, _) => (None, LookedUp::Database),
         };
-        match asking {
+        let answer = match asking {
             Some(asking) => {
                 self.metrics.looked_up(answered);
                 asking.await
@@ -125,18 +126,23 @@ impl App {
             // No lease; or whoever asked has gone in this moment.
             None => {
                 self.metrics.looked_up(LookedUp::Database);
-                let found = self.store.key_by_hash(hash).await.map_err(Arc::new)?;
-                Ok(found.key.map(Arc::new))
+                let found = self.store.key_by_hash(hash).await;
+                found.map(|found| found.key.map(Arc::new)).map_err(Arc::new)
             }
+        };
+        // A process that was frozen with the answer at hand: what it says is of long ago.
+        if self.clock.ticks().saturating_sub(since) > LEASE {
+            return Err(Arc::new(StoreError::late()));
         }
+        answer
     }
 
     /// Asks the database once, for everybody who wants this record meanwhile.
     fn look_up(&self, hash: TokenHash, ticket: Ticket) -> Asking {
         let (store, cache, clock) = (self.store.clone(), Arc::clone(&self.known_keys), self.clock.clone());
-        let abandoned = Abandoned { cache: Arc::clone(&cache), hash, ticket };
+        let in_flight = InFlight { cache: Arc::clone(&cache), hash, ticket };
         async move {
-            let _abandoned = abandoned;
+            let _in_flight = in_flight;
             let found = store.key_by_hash(&hash).await.map_err(Arc::new)?;
             let mut shard = cache.shard(&hash);
             let now = clock.moment();
@@ -151,14 +157,23 @@ impl App {
         self.store.follower()
     }
 
+    /// Waits until this process itself has changed something: then it is time to [follow](Self::follow) at once.
+    pub async fn changed(&self) {
+        self.store.changed().await;
+    }
+
     /// Asks what changed, drops it, and only then renews the lease. To be called each [`ASK_EVERY`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Replaced`] is for good: the process is to end. After any other, ask again.
     pub async fn follow(&self, follower: &mut Follower) -> Result<(), StoreError> {
         let (asked, own) = (self.clock.moment(), self.store.own_changes());
         let change = follower.ask().await?;
         for shard in &self.known_keys.shards {
             lock(shard).learn(&change, asked, own);
         }
-        self.metrics.learnt(&change, asked.ticks, self.clock.ticks());
+        self.metrics.followed(&change, asked.ticks, self.clock.ticks());
         Ok(())
     }
 

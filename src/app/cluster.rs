@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -13,9 +13,10 @@ use crate::domain::ids::KeyId;
 use crate::domain::rate::{Quota, RateLimit, Window};
 use crate::domain::timestamp::Timestamp;
 
-/// How long a call waits for Redis. A beat, and the connection that it makes, may take [`BEAT_TIMES`] as long.
+/// How long a call waits for Redis.
 const ANSWER_TIME: Duration = Duration::from_millis(10);
-const BEAT_TIMES: u32 = 10;
+/// A connection may take so many times as long to make: 100 ms.
+const CONNECT_TIMES: u32 = 10;
 /// How many calls in a row may go unanswered before none is sent any more, until [`Cluster::beat`] finds Redis well.
 const STRIKES: u32 = 5;
 /// How often a node says that it is there, and looks whether Redis is.
@@ -33,17 +34,19 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held = redis.call('HMGET', KEYS[1], 'number', 'current', 'previous')
 local number, current, previous = tonumber(held[1]) or 0, tonumber(held[2]) or 0, tonumber(held[3]) or 0
-local this = math.floor(now / window)
+local this, moved = math.floor(now / window), false
 if this > number then
     previous = this == number + 1 and current or 0
     number, current = this, 0
 elseif this + 1 < number then
-    number = this
+    number, moved = this, true
 end
 local elapsed = math.min(math.max(now - number * window, 0), window)
 local admitted = current + math.floor(previous * (window - elapsed) / window) < limit
 if admitted then
     current = current + 1
+end
+if admitted or moved then
     redis.call('HSET', KEYS[1], 'number', number, 'current', current, 'previous', previous)
     redis.call('PEXPIRE', KEYS[1], 2 * window)
 end
@@ -119,14 +122,20 @@ pub enum Beat {
     Away(RedisError),
 }
 
+/// A connection, and the calls in a row that it has left unanswered.
+#[derive(Clone)]
+struct Connection {
+    redis: MultiplexedConnection,
+    strikes: Arc<AtomicU32>,
+}
+
 /// This node's view of Redis.
 pub struct Cluster {
     address: RedisAddress,
     /// This node's name among the others.
     node: String,
     /// `None`: nobody is to ask.
-    connection: Mutex<Option<MultiplexedConnection>>,
-    strikes: AtomicU32,
+    connection: Mutex<Option<Connection>>,
     /// Seen at the last good beat; at least 1.
     nodes: AtomicU64,
     /// `None` before the first beat.
@@ -141,14 +150,7 @@ impl fmt::Debug for Cluster {
 
 impl Cluster {
     pub fn new(address: RedisAddress, node: String) -> Self {
-        Self {
-            address,
-            node,
-            connection: Mutex::default(),
-            strikes: AtomicU32::new(0),
-            nodes: AtomicU64::new(1),
-            was_well: Mutex::default(),
-        }
+        Self { address, node, connection: Mutex::default(), nodes: AtomicU64::new(1), was_well: Mutex::default() }
     }
 
     /// What this node may let pass by itself: rounded up, so that no node is left without.
@@ -158,22 +160,25 @@ impl Cluster {
 
     /// Judges one call against the count that all nodes share.
     pub(super) async fn judge(&self, key: KeyId, limit: &RateLimit) -> Result<Quota, Unjudged> {
-        let mut connection = self.connection().ok_or(Unjudged::Away)?;
+        let Connection { mut redis, strikes } = self.connection().ok_or(Unjudged::Away)?;
         let mut call = JUDGE.key(format!("keyhouse:rate:{key}"));
         call.arg(limit.requests()).arg(limit.window().as_millis());
-        let unjudged = match tokio::time::timeout(self.address.patience, call.invoke_async(&mut connection)).await {
+        let unjudged = match tokio::time::timeout(self.address.patience, call.invoke_async(&mut redis)).await {
             Ok(Ok(answer)) => {
                 let (now, number, current, previous, admitted): (i64, i64, u64, u64, bool) = answer;
-                self.strikes.store(0, Ordering::Relaxed);
+                strikes.store(0, Ordering::Relaxed);
                 let window = Window::of_counts(number, current, previous);
                 return Ok(window.told(limit, Timestamp::from_ms(now), admitted));
             }
             Ok(Err(_)) => Unjudged::Failed,
             Err(_) => Unjudged::Slow,
         };
-        let strikes = self.strikes.fetch_add(1, Ordering::Relaxed) + 1;
-        if strikes >= STRIKES {
-            *self.lock() = None;
+        if strikes.fetch_add(1, Ordering::Relaxed) + 1 >= STRIKES {
+            let mut current = self.lock();
+            // A beat may have made a new one meanwhile.
+            if current.as_ref().is_some_and(|current| Arc::ptr_eq(&current.strikes, &strikes)) {
+                *current = None;
+            }
         }
         Err(unjudged)
     }
@@ -181,15 +186,10 @@ impl Cluster {
     /// Says that this node is there, counts the others, and finds Redis again when it was away. To be called each [`BEAT`].
     pub async fn beat(&self) -> Beat {
         let was_well = |well| self.was_well.lock().unwrap_or_else(PoisonError::into_inner).replace(well);
-        let late = || RedisError::from((redis::ErrorKind::Io, "no answer in time"));
-        match tokio::time::timeout(self.address.patience * BEAT_TIMES, self.meet())
-            .await
-            .unwrap_or_else(|_| Err(late()))
-        {
+        match self.meet().await {
             Ok((connection, nodes)) => {
                 self.nodes.store(nodes.max(1), Ordering::Relaxed);
-                self.strikes.store(0, Ordering::Relaxed);
-                *self.lock() = Some(connection);
+                self.keep(connection);
                 if was_well(true) == Some(true) { Beat::Well } else { Beat::Back }
             }
             Err(error) => {
@@ -199,37 +199,59 @@ impl Cluster {
         }
     }
 
-    async fn meet(&self) -> Result<(MultiplexedConnection, u64), RedisError> {
-        let mut connection = match self.connection() {
-            Some(connection) => connection,
+    /// The connection, and how many nodes there are. A new one must answer as fast as calls need it; one that calls still
+    /// use is only asked whether it lives, for they judge themselves how fast it is.
+    async fn meet(&self) -> Result<(Connection, u64), RedisError> {
+        let (alive, quick) = (CONNECT_TIMES * self.address.patience, self.address.patience);
+        let (connection, patience) = match self.connection() {
+            Some(connection) => (connection, alive),
             None => {
-                // Each wait has its own end here.
+                // The waits have their ends here.
                 let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-                self.address.client.get_multiplexed_async_connection_with_config(&config).await?
+                let redis = self.address.client.get_multiplexed_async_connection_with_config(&config);
+                (Connection { redis: in_time(alive, redis).await?, strikes: Arc::default() }, quick)
             }
         };
-        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+        let mut redis = connection.redis.clone();
+        let time = redis::cmd("TIME");
+        let (seconds, micros): (u64, u64) = in_time(patience, time.query_async(&mut redis)).await?;
         let now = seconds * 1000 + micros / 1000;
         let span = NODE_FOR.as_millis().try_into().unwrap_or(u64::MAX);
-        let (nodes,): (u64,) = redis::pipe()
-            .atomic()
-            .zadd(NODES, &self.node, now)
-            .ignore()
-            .zrembyscore(NODES, 0, now.saturating_sub(span))
-            .ignore()
-            .zcard(NODES)
-            .pexpire(NODES, i64::try_from(span).unwrap_or(i64::MAX))
-            .ignore()
-            .query_async(&mut connection)
-            .await?;
+        let mut meeting = redis::pipe();
+        meeting.atomic().zadd(NODES, &self.node, now).ignore();
+        meeting.zrembyscore(NODES, 0, now.saturating_sub(span)).ignore().zcard(NODES);
+        meeting.pexpire(NODES, i64::try_from(span).unwrap_or(i64::MAX)).ignore();
+        let (nodes,): (u64,) = in_time(alive, meeting.query_async(&mut redis)).await?;
         Ok((connection, nodes))
     }
 
-    fn connection(&self) -> Option<MultiplexedConnection> {
+    /// Takes leave of the other nodes, so that their shares grow at once.
+    pub async fn leave(&self) {
+        let Some(Connection { mut redis, .. }) = self.connection() else { return };
+        let mut leaving = redis::cmd("ZREM");
+        leaving.arg(NODES).arg(&self.node);
+        if let Err(error) = in_time(self.address.patience, leaving.query_async::<u64>(&mut redis)).await {
+            tracing::info!(%error, "Redis counts this node for ten seconds more");
+        }
+    }
+
+    /// Unless calls have given it up meanwhile.
+    fn keep(&self, connection: Connection) {
+        if connection.strikes.load(Ordering::Relaxed) < STRIKES {
+            *self.lock() = Some(connection);
+        }
+    }
+
+    fn connection(&self) -> Option<Connection> {
         self.lock().clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<MultiplexedConnection>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn in_time<T>(patience: Duration, asking: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
+    let late = |_| RedisError::from((redis::ErrorKind::Io, "no answer in time"));
+    tokio::time::timeout(patience, asking).await.map_err(late)?
 }

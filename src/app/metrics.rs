@@ -84,7 +84,7 @@ impl Metrics {
         );
         registry.register(
             "change_seen_seconds",
-            "For each change of a key that was learnt: how late at most",
+            "For each change of a key that was learnt, and for each new connection: how late at most",
             Histogram::clone(&change_seen),
         );
         registry.register(
@@ -139,13 +139,14 @@ impl Metrics {
         self.lookups.get_or_create(&Answer { answer }).inc();
     }
 
-    /// Notes an answer about what changed. A change that is learnt now came after the question before: it is at most that
-    /// old.
-    pub(super) fn learnt(&self, change: &Change, asked: Duration, now: Duration) {
+    /// Notes an answer about what changed. What is learnt now came after the question before: it is at most that old.
+    pub(super) fn followed(&self, change: &Change, asked: Duration, now: Duration) {
         let asked = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
-        let before = Duration::from_millis(self.asked.swap(asked, Ordering::Relaxed));
-        for _ in change.changed.iter().flatten() {
-            self.change_seen.observe(now.saturating_sub(before).as_secs_f64());
+        let before = self.asked.swap(asked, Ordering::Relaxed);
+        // On a new connection nobody knows how many changed: counted as one, unless it is the first ever.
+        let changes = change.changed.as_ref().map_or(usize::from(before > 0), Vec::len);
+        for _ in 0..changes {
+            self.change_seen.observe(now.saturating_sub(Duration::from_millis(before)).as_secs_f64());
         }
     }
 }

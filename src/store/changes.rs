@@ -37,8 +37,14 @@ impl Tx {
 
     /// Advances the change counter and holds it to the commit, so that numbers come out in commit order.
     pub(super) async fn advance(&mut self) -> Result<i64> {
-        self.1.yes = true;
+        self.doubt();
         Ok(on!(&mut self.0, db =>
             sqlx::query_scalar("UPDATE changes SET seq = seq + 1 WHERE id = 1 RETURNING seq").fetch_one(&mut **db).await?))
+    }
+
+    /// Lets this process ask again for what it remembers: somebody is about to hear that something *is* so, which may have
+    /// come about without its knowledge.
+    pub(super) fn doubt(&mut self) {
+        self.1.yes = true;
     }
 }

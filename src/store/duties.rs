@@ -6,8 +6,8 @@ use super::{Result, Store, on};
 use crate::domain::timestamp::Timestamp;
 
 impl Store {
-    /// Whether the asker is to do it now: one of all who ask is, once in `every`. Whoever begins and does not end leaves it
-    /// to the next; what a clock far ahead has noted counts for nothing.
+    /// Whether the asker is to do it now: one of all who ask is, once in `every`. What one begins and does not end is left
+    /// until `every` has passed again; what a clock far ahead has noted counts for nothing.
     pub async fn take_duty(&self, name: &str, now: Timestamp, every: Duration) -> Result<bool> {
         let taken = on!(&self.writes, db => sqlx::query(
             "INSERT INTO duties (name, begun_at) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE \

@@ -1,13 +1,12 @@
 //! Following the change counter: one question, on a connection of its own, about everything that changed since the last.
 
-use std::io;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 
 use super::open::connect_alone;
-use super::{Engine, Location, Result, corrupt, record};
+use super::{Engine, Result, Store, corrupt, late, record};
 use crate::domain::token::TokenHash;
 
 /// How long a question may take, its connection included. Short against the lease, so that a dead connection is given up
@@ -29,7 +28,7 @@ pub struct Change {
 /// Asks again and again; see [`Follower::ask`].
 #[derive(Debug)]
 pub struct Follower {
-    location: Location,
+    store: Store,
     /// None before the first question, and after one that failed.
     connected: Option<Connected>,
 }
@@ -44,25 +43,25 @@ struct Connected {
 record!(ChangeRow { epoch: String, seq: i64, token_hash: Option<Vec<u8>> });
 
 impl Follower {
-    pub(super) fn new(location: Location) -> Self {
-        Self { location, connected: None }
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, connected: None }
     }
 
     /// How far the counter is now, and what changed since the last answer: one statement, so one snapshot.
     ///
     /// Whoever has seen `seq` has seen everything up to it, because each change holds the counter to its commit.
     pub async fn ask(&mut self) -> Result<Change> {
+        self.store.check_file()?;
         // Taken out, and put back only after a good answer: whatever goes wrong, the next question has a new connection.
         let connected = self.connected.take();
         let answered = async {
             let mut connected = match connected {
                 Some(connected) => connected,
-                None => Connected { connection: connect_alone(&self.location).await?, seen: None },
+                None => Connected { connection: connect_alone(&self.store.location).await?, seen: None },
             };
             let rows = connected.rows().await?;
             Ok::<_, sqlx::Error>((connected, rows))
         };
-        let late = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer within 0.9 seconds"));
         let (mut connected, rows) = tokio::time::timeout(ASK_TIME, answered).await.unwrap_or_else(|_| Err(late()))?;
         let change = connected.learn(rows)?;
         self.connected = Some(connected);

@@ -118,6 +118,7 @@ macro_rules! listed {
 impl Store {
     /// The key with this token. One look-up on a unique index.
     pub async fn key_by_hash(&self, hash: &TokenHash) -> Result<Found> {
+        self.check_file()?;
         self.admit.note_wait(&self.waits.admit);
         let row: FoundRow = on!(&self.admit, db => sqlx::query_as(
             "SELECT changes.seq, epoch, keys.id, team_id, prefix, mode, scope, created_at, revoked_at, revoked_by, \
@@ -203,6 +204,7 @@ impl Store {
         }
         let Some(old) = tx.key_of_team(admin.team(), id).await? else { return Ok(Revoked::NoSuchKey) };
         if !old.key.is_active() {
+            tx.doubt();
             return Ok(Revoked::Already);
         }
         let seq = tx.advance().await?;
@@ -235,10 +237,10 @@ impl Store {
 
 impl Tx {
     pub(super) async fn is_active(&mut self, id: KeyId) -> Result<bool> {
-        let active: Option<i64> = on!(&mut self.0, db =>
-            sqlx::query_scalar("SELECT slot FROM keys WHERE id = $1 AND revoked_at IS NULL")
-                .bind(id.to_string()).fetch_optional(&mut **db).await?);
-        Ok(active.is_some())
+        let active: i64 = on!(&mut self.0, db =>
+            sqlx::query_scalar("SELECT count(*) FROM keys WHERE id = $1 AND revoked_at IS NULL")
+                .bind(id.to_string()).fetch_one(&mut **db).await?);
+        Ok(active == 1)
     }
 
     async fn key_of_team(&mut self, team: TeamId, id: KeyId) -> Result<Option<ListedKey>> {
@@ -261,6 +263,7 @@ impl Tx {
             listed!("WHERE team_id = $1 AND revoked_at IS NULL AND ($2 IS NULL OR created_by = $2) ORDER BY id DESC"))
             .bind(team.to_string()).bind(creator.map(|person| person.to_string())).fetch_all(&mut **db).await?);
         let active = rows.into_iter().map(ListedKey::try_from).collect::<Result<Vec<_>>>()?;
+        self.doubt();
         if !active.is_empty() {
             let seq = self.advance().await?;
             for (nth, key) in (nth..).zip(&active) {

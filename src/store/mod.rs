@@ -36,6 +36,9 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use tokio::sync::Notify;
+
+use open::FileId;
 
 /// The same thing for either database: a pool, or a transaction.
 #[derive(Debug, Clone)]
@@ -47,16 +50,17 @@ enum Engine<S, P> {
 type Pool = Engine<SqlitePool, PgPool>;
 
 impl Pool {
-    /// Connections in all, and those that are free.
-    fn size(&self) -> (u32, usize) {
+    /// Connections at most, in all, and those that are free.
+    fn size(&self) -> (u32, u32, usize) {
         match self {
-            Self::Sqlite(pool) => (pool.size(), pool.num_idle()),
-            Self::Postgres(pool) => (pool.size(), pool.num_idle()),
+            Self::Sqlite(pool) => (pool.options().get_max_connections(), pool.size(), pool.num_idle()),
+            Self::Postgres(pool) => (pool.options().get_max_connections(), pool.size(), pool.num_idle()),
         }
     }
 
     fn note_wait(&self, waits: &Counter) {
-        if self.size().1 == 0 {
+        let (most, all, idle) = self.size();
+        if idle == 0 && all >= most {
             waits.inc();
         }
     }
@@ -76,7 +80,6 @@ macro_rules! on {
 }
 
 async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    let late = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer within 2.5 seconds"));
     tokio::time::timeout(STATEMENT_TIME, statement).await.unwrap_or_else(|_| Err(late()))
 }
 
@@ -115,6 +118,8 @@ pub struct Store {
     /// Whose token is this? Apart from the rest, so that slow pages never keep the API from judging keys.
     admit: Pool,
     location: Location,
+    /// What the SQLite file was when it was opened.
+    file: Option<FileId>,
     own_changes: OwnChanges,
     waits: Waits,
 }
@@ -139,7 +144,14 @@ pub struct PoolSize {
 /// How many transactions of this process have advanced the change counter, as far as it can know: one whose outcome is
 /// unknown counts too.
 #[derive(Debug, Clone, Default)]
-struct OwnChanges(Arc<AtomicU64>);
+struct OwnChanges(Arc<Changed>);
+
+#[derive(Debug, Default)]
+struct Changed {
+    count: AtomicU64,
+    /// Wakes whoever follows the changes.
+    told: Notify,
+}
 
 /// Why the database did not do it. Absence is no error: it is `Option`. Each tells its cause itself, once.
 #[derive(Debug, thiserror::Error)]
@@ -150,12 +162,26 @@ pub enum StoreError {
     /// A unique index refused the row.
     #[error("the row collides with another: {0}")]
     Conflict(sqlx::Error),
+    /// The SQLite file is not the one that was opened: what is written now would be lost, what is read is the past.
+    #[error("the database file was moved or replaced while Keyhouse ran: start it again")]
+    Replaced,
     /// A row that no code of ours could have written.
     #[error("the database holds a value that can't be read: {table} {id}")]
     Corrupt { table: &'static str, id: String },
     /// A statement that the database does not accept: a fault in Keyhouse, or a database changed by hand.
     #[error("the database refused a statement: {0}")]
     Broken(sqlx::Error),
+}
+
+impl StoreError {
+    /// No answer in time.
+    pub fn late() -> Self {
+        Self::Unavailable(late())
+    }
+}
+
+fn late() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -189,13 +215,15 @@ struct Advanced {
 impl Drop for Advanced {
     fn drop(&mut self) {
         if self.yes {
-            self.own.0.fetch_add(1, Ordering::SeqCst);
+            self.own.0.count.fetch_add(1, Ordering::SeqCst);
+            self.own.0.told.notify_one();
         }
     }
 }
 
 impl Store {
     async fn begin(&self) -> Result<Tx> {
+        self.check_file()?;
         self.writes.note_wait(&self.waits.writes);
         let transaction = match &self.writes {
             // The write lock at once: a reading transaction that turns to writing can fail past every time-out.
@@ -211,7 +239,12 @@ impl Store {
     /// Grows with each transaction of this process that changed, or may have changed, what a key's record says: before
     /// the deed is answered.
     pub fn own_changes(&self) -> u64 {
-        self.own_changes.0.load(Ordering::SeqCst)
+        self.own_changes.0.count.load(Ordering::SeqCst)
+    }
+
+    /// Waits for the next own change, or returns at once if there was one since the last wait.
+    pub async fn changed(&self) {
+        self.own_changes.0.told.notified().await;
     }
 
     /// Whether the database answers, and is one of ours.
@@ -227,7 +260,7 @@ impl Store {
     /// The pools as they are now.
     pub fn pools(&self) -> [PoolSize; 3] {
         [("writes", &self.writes), ("reads", &self.reads), ("admit", &self.admit)].map(|(name, pool)| {
-            let (all, idle) = pool.size();
+            let (_, all, idle) = pool.size();
             let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(all);
             PoolSize { pool: name, idle, busy: all - idle }
         })

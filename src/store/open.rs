@@ -1,6 +1,8 @@
 //! Opening the database: the only code where the two engines differ.
 
+use std::fmt;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,22 +12,24 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::{Engine, Follower, Pool, Store, migrations, on};
+use super::{Engine, Follower, Pool, Store, StoreError, migrations, on};
 use crate::domain::token::Brand;
 
 /// The SQLite file inside the data folder.
 const FILE: &str = "keyhouse.db";
 /// How long a call waits for SQLite's one writer, and SQLite for another process's write, before it is `Unavailable`.
 const SQLITE_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a call waits for a free connection to PostgreSQL. With the 2 seconds that it may then wait for a lock it stays
-/// under the 3 in which every call is answered.
-const POSTGRES_PATIENCE: Duration = Duration::from_millis(900);
+/// How long a call waits for a free connection to PostgreSQL to read, and to write: with the 2 seconds that a change may
+/// then wait for a lock, less than 3 in all.
+const POSTGRES_PATIENCE: Duration = Duration::from_secs(2);
+const POSTGRES_WRITERS_PATIENCE: Duration = Duration::from_millis(900);
 /// Connections of a node to PostgreSQL, apart from each other: what waits for a lock keeps nobody from reading, and
 /// neither keeps keys from being judged.
 const POSTGRES_WRITERS: u32 = 10;
 const POSTGRES_READERS: u32 = 10;
 const POSTGRES_JUDGES: u32 = 8;
 const SQLITE_READERS: u32 = 4;
+const SQLITE_JUDGES: u32 = 4;
 
 /// How much of the database's room a process takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +40,7 @@ enum Size {
 }
 
 /// Where the database is.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Location {
     /// A folder that holds one SQLite file.
     Folder(PathBuf),
@@ -44,7 +48,26 @@ pub enum Location {
     Postgres(Box<PgConnectOptions>),
 }
 
+/// A URL may hold a password.
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(f, "Folder({})", folder.display()),
+            Self::Postgres(_) => f.write_str("Postgres(..)"),
+        }
+    }
+}
+
+/// Which file a path led to: its device and inode.
+pub(super) type FileId = (u64, u64);
+
 impl Location {
+    /// `None` for a server, and for a file that is not there.
+    fn file(&self) -> Option<FileId> {
+        let Self::Folder(folder) = self else { return None };
+        std::fs::metadata(folder.join(FILE)).ok().map(|file| (file.dev(), file.ino()))
+    }
+
     /// Reads `postgres://…`. The error never repeats the URL: it may hold a password.
     pub fn postgres(url: &str) -> Result<Self, String> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -124,8 +147,16 @@ impl Store {
                 writer.close().await?;
             }
             Location::Postgres(options) => {
-                // A connection of its own: no statement time-out may cut a migration. sqlx takes an advisory lock.
+                // A connection of its own: no statement time-out may cut a migration. sqlx takes an advisory lock, for which
+                // a minute is long enough to wait, also for one who got stuck.
                 let mut connection = options.connect().await?;
+                refuse_standby(&mut connection).await?;
+                sqlx::query(
+                    "SELECT set_config('lock_timeout', '60000', false), \
+                            set_config('idle_in_transaction_session_timeout', '60000', false)",
+                )
+                .execute(&mut connection)
+                .await?;
                 migrations::postgres().run(&mut connection).await?;
                 connection.close().await?;
             }
@@ -181,18 +212,20 @@ impl Store {
                     .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
                     .connect_with(options.clone())
                     .await?;
-                let reads = pool.max_connections(SQLITE_READERS).connect_with(options.read_only(true)).await?;
-                let reads = Engine::Sqlite(reads);
-                Ok(Self::of(location, Engine::Sqlite(writes), reads.clone(), reads))
+                let reads =
+                    pool.clone().max_connections(SQLITE_READERS).connect_with(options.clone().read_only(true)).await?;
+                let admit = pool.max_connections(SQLITE_JUDGES).connect_with(options.read_only(true)).await?;
+                let [writes, reads, admit] = [writes, reads, admit].map(Engine::Sqlite);
+                Ok(Self::of(location, writes, reads, admit))
             }
             Location::Postgres(options) => {
                 // A pool tries again until its patience ends and then says no more than that; this one says why.
                 let mut first = options.connect().await?;
                 harden(&mut first).await?;
                 first.close().await?;
-                let pool = |connections| {
+                let pool = |connections, patience| {
                     let pool = PgPoolOptions::new()
-                        .acquire_timeout(POSTGRES_PATIENCE)
+                        .acquire_timeout(patience)
                         .max_connections(connections)
                         .after_connect(|connection, _| Box::pin(harden(connection)))
                         .connect_lazy_with(PgConnectOptions::clone(options));
@@ -200,12 +233,15 @@ impl Store {
                 };
                 Ok(match size {
                     Size::Shell => {
-                        let only = pool(1);
+                        let only = pool(1, POSTGRES_PATIENCE);
                         Self::of(location, only.clone(), only.clone(), only)
                     }
-                    Size::Node => {
-                        Self::of(location, pool(POSTGRES_WRITERS), pool(POSTGRES_READERS), pool(POSTGRES_JUDGES))
-                    }
+                    Size::Node => Self::of(
+                        location,
+                        pool(POSTGRES_WRITERS, POSTGRES_WRITERS_PATIENCE),
+                        pool(POSTGRES_READERS, POSTGRES_PATIENCE),
+                        pool(POSTGRES_JUDGES, POSTGRES_PATIENCE),
+                    ),
                 })
             }
         }
@@ -213,12 +249,17 @@ impl Store {
 
     fn of(location: &Location, writes: Pool, reads: Pool, admit: Pool) -> Self {
         let (own_changes, waits) = Default::default();
-        Self { writes, reads, admit, location: location.clone(), own_changes, waits }
+        Self { writes, reads, admit, location: location.clone(), file: location.file(), own_changes, waits }
+    }
+
+    /// Whether the file that is open is still the one that others find: a backup that was put in its place is not.
+    pub(super) fn check_file(&self) -> super::Result<()> {
+        if self.location.file() == self.file { Ok(()) } else { Err(StoreError::Replaced) }
     }
 
     /// A connection of its own, by which a node follows the change counter; made when it is first needed.
     pub fn follower(&self) -> Follower {
-        Follower::new(self.location.clone())
+        Follower::new(self.clone())
     }
 
     async fn check_brand(&self, asked: Option<&Brand>) -> Result<Brand, OpenError> {
@@ -245,10 +286,6 @@ impl Store {
             Engine::Postgres(pool) => {
                 let mut warnings = Vec::new();
                 for (name, loses) in [
-                    (
-                        "synchronous_commit",
-                        "a crash can lose changes that Keyhouse has acknowledged, revocations among them",
-                    ),
                     ("fsync", "a crash of its machine can lose or damage everything"),
                     ("full_page_writes", "a crash of its machine can damage the database"),
                 ] {
@@ -259,8 +296,7 @@ impl Store {
                     }
                 }
                 let followed_loosely: bool = sqlx::query_scalar(
-                    "SELECT EXISTS (SELECT 1 FROM pg_stat_replication) AND (current_setting('synchronous_standby_names') = '' \
-                     OR current_setting('synchronous_commit') = 'local')",
+                    "SELECT EXISTS (SELECT 1 FROM pg_stat_replication) AND current_setting('synchronous_standby_names') = ''",
                 )
                 .fetch_one(pool)
                 .await?;
@@ -291,25 +327,30 @@ pub(super) async fn connect_alone(location: &Location) -> sqlx::Result<Engine<Sq
 /// What every connection to PostgreSQL promises before it is used.
 async fn harden(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     // One stuck client must not stop everybody. SET is per session; the numbers are milliseconds.
-    let (standby, _, _, _): (bool, String, String, String) = sqlx::query_as(
-        "SELECT pg_is_in_recovery(), \
-                set_config('idle_in_transaction_session_timeout', '1000', false), \
+    refuse_standby(connection).await?;
+    sqlx::query(
+        "SELECT set_config('idle_in_transaction_session_timeout', '1000', false), \
                 set_config('lock_timeout', '2000', false), \
                 set_config('statement_timeout', '3000', false)",
     )
-    .fetch_one(&mut *connection)
+    .execute(&mut *connection)
     .await?;
-    if standby {
-        // A standby may not know of a revocation yet. sqlx ignores target_session_attrs, hence here.
-        return Err(sqlx::Error::Configuration("the server is a standby, not the primary".into()));
-    }
-    // The server's default may be off; for us it is on wherever a session may say so.
+    // The server's default may be less; for us a commit is on disk, there and on a standby that is waited for.
     sqlx::query(
-        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+        "SELECT set_config('synchronous_commit', 'on', false) \
+         WHERE current_setting('synchronous_commit') IN ('off', 'local')",
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// A standby may not know of a revocation yet. sqlx ignores `target_session_attrs`, hence here.
+async fn refuse_standby(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    match sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await? {
+        true => Err(sqlx::Error::Configuration("the server is a standby, not the primary".into())),
+        false => Ok(()),
+    }
 }
 
 fn sqlite_options(folder: &Path) -> SqliteConnectOptions {

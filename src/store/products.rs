@@ -132,17 +132,15 @@ impl Store {
         Page::read(rows, limit)
     }
 
-    /// By a key, which is looked at again: a node may have admitted it under a lease, before it heard of a revocation.
+    /// By a key, which is looked at again before the commit: a node may have admitted it under a lease, before it heard of a
+    /// revocation, and locks are waited for.
     pub async fn insert_product(&self, grant: &Grant, product: Product, once: Once<'_>) -> Result<ProductWritten> {
         let mut tx = self.begin().await?;
-        if !tx.is_active(grant.key()).await? {
-            return Ok(ProductWritten::KeyRevoked);
-        }
         if let Some(repeat) = tx.claim_once(once, product.created_at).await? {
             return Ok(ProductWritten::Repeated(repeat));
         }
         let written = tx.insert_product(grant.tenant(), &product).await;
-        tx.finish(written, product, once).await
+        tx.finish(grant, written, product, once).await
     }
 
     /// Changes a product by `change`, which says `None` if there is nothing to change. Read, judged and written under
@@ -157,17 +155,14 @@ impl Store {
         once: Once<'_>,
     ) -> Result<ProductWritten> {
         let mut tx = self.begin().await?;
-        if !tx.is_active(grant.key()).await? {
-            return Ok(ProductWritten::KeyRevoked);
-        }
         if let Some(repeat) = tx.claim_once(once, now).await? {
             return Ok(ProductWritten::Repeated(repeat));
         }
         let Some(old) = tx.lock_product(grant.tenant(), id).await? else { return Ok(ProductWritten::NoSuchProduct) };
-        let Some(changed) = change(&old) else { return tx.finish(Ok(()), old, once).await };
+        let Some(changed) = change(&old) else { return tx.finish(grant, Ok(()), old, once).await };
         let product = Product { updated_at: now, ..changed };
         let written = tx.update_product(grant.tenant(), &product).await;
-        tx.finish(written, product, once).await
+        tx.finish(grant, written, product, once).await
     }
 
     /// As [`Store::insert_product`], by a member, whose role is looked at again; noted in the audit log.
@@ -288,8 +283,15 @@ impl Tx {
         }
     }
 
-    /// Keeps the answer if the call is to be done once, and commits. What was refused leaves nothing, no claim either.
-    async fn finish(mut self, written: Result<()>, product: Product, once: Once<'_>) -> Result<ProductWritten> {
+    /// Keeps the answer if the call is to be done once, and commits if the key is still active. What was refused leaves
+    /// nothing, no claim either.
+    async fn finish(
+        mut self,
+        grant: &Grant,
+        written: Result<()>,
+        product: Product,
+        once: Once<'_>,
+    ) -> Result<ProductWritten> {
         match written {
             // Ids are new and ours, so only the SKU can collide.
             Err(StoreError::Conflict(_)) => return Ok(ProductWritten::SkuTaken),
@@ -297,6 +299,9 @@ impl Tx {
         };
         if let Some((call, say)) = once {
             self.keep_answer(call, &say(&product)).await?;
+        }
+        if !self.is_active(grant.key()).await? {
+            return Ok(ProductWritten::KeyRevoked);
         }
         self.commit().await?;
         Ok(ProductWritten::Done(product))

@@ -187,7 +187,7 @@ impl From<StoreError> for ApiError {
 impl From<Arc<StoreError>> for ApiError {
     fn from(error: Arc<StoreError>) -> Self {
         match *error {
-            StoreError::Unavailable(_) => {
+            StoreError::Unavailable(_) | StoreError::Replaced => {
                 Self::new(ErrorCode::ServiceUnavailable).with_header(header::RETRY_AFTER, "1").because(error)
             }
             StoreError::Conflict(_) | StoreError::Corrupt { .. } | StoreError::Broken(_) => {

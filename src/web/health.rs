@@ -16,7 +16,8 @@ pub async fn ready(State(web): State<Web>) -> (StatusCode, &'static str) {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
     let Err(error) = web.app.ready().await else { return (StatusCode::OK, "ready\n") };
-    tracing::warn!(%error, "not ready");
+    // Asked twice a second by each balancer; whoever follows the changes has warned once.
+    tracing::debug!(%error, "not ready");
     let why = match error {
         NotReady::Store(_) => "the database does not answer\n",
         NotReady::NoLease => "the changes of keys can't be followed\n",

@@ -37,12 +37,15 @@ const FIRST_CALL_TIME: Duration = Duration::from_millis(250);
 pub const HEAD_MAX: usize = 16 * 1024;
 /// Most header lines of a request; hyper answers more with 431.
 pub const HEADERS_MAX: usize = 100;
-/// Connections at once; further ones wait in the kernel's queue.
+/// Connections at once, if the process may have as many descriptors; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
+/// Descriptors for everything else: databases, Redis, files.
+const DESCRIPTORS_SPARED: u64 = 128;
 
 /// Accepts until `stop` turns true, then lets what runs finish, for at most `finish`, and cuts off the rest.
 pub async fn serve(listener: TcpListener, door: impl Door, mut stop: watch::Receiver<bool>, finish: Duration) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Arc::new(Semaphore::new(places()));
+    let mut failing = false;
     let mut running = JoinSet::new();
     let stopping = stop.clone();
     let take = |running: &mut JoinSet<()>, (stream, peer, place): Accepted| {
@@ -60,10 +63,15 @@ pub async fn serve(listener: TcpListener, door: impl Door, mut stop: watch::Rece
             accepted = accept(&listener, &room) => accepted,
         };
         match accepted {
-            Ok(accepted) => take(&mut running, accepted),
+            Ok(accepted) => {
+                failing = false;
+                take(&mut running, accepted);
+            }
             Err(error) => {
-                // Out of descriptors, say: the listener is still good, but trying again at once would spin.
-                tracing::warn!(%error, "can't accept a connection");
+                // Out of memory, say: the listener is still good, but trying again at once would spin.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "can't accept connections now");
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -79,6 +87,16 @@ pub async fn serve(listener: TcpListener, door: impl Door, mut stop: watch::Rece
         tracing::warn!("some calls had not finished in time and were cut off");
     }
     running.shutdown().await;
+}
+
+/// How many connections there is room for. Asks the system for all the descriptors that it lets a process have.
+fn places() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let descriptors = if raised { maximum } else { current };
+    let places = descriptors.map_or(CONNECTIONS_MAX as u64, |all| all.saturating_sub(DESCRIPTORS_SPARED).max(16));
+    CONNECTIONS_MAX.min(usize::try_from(places).unwrap_or(CONNECTIONS_MAX))
 }
 
 /// A connection, its client, and its place among [`CONNECTIONS_MAX`].

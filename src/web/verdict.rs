@@ -76,11 +76,7 @@ where
                             }
                         }
                     };
-                    match code(&response) {
-                        Some(ErrorCode::RateLimitExceeded) => web.app.metrics().refused("rate_limit"),
-                        Some(ErrorCode::ScopeInsufficient) => web.app.metrics().refused("scope"),
-                        _ => web.app.metrics().admitted(),
-                    }
+                    count(&web, &response);
                     if let Some(quota) = quota {
                         tell(response.headers_mut(), &quota);
                     }
@@ -122,8 +118,16 @@ async fn judge(
     }
 }
 
-fn code(response: &Response) -> Option<ErrorCode> {
-    response.extensions().get::<Arc<ApiError>>().map(|error| error.code)
+/// Counts a call whose key was good, by what became of it.
+fn count(web: &Web, response: &Response) {
+    let code = response.extensions().get::<Arc<ApiError>>().map(|error| error.code);
+    match code {
+        Some(ErrorCode::RateLimitExceeded) => web.app.metrics().refused("rate_limit"),
+        Some(ErrorCode::ScopeInsufficient) => web.app.metrics().refused("scope"),
+        Some(ErrorCode::InvalidToken) => web.app.metrics().refused(Refused::Revoked.word()),
+        Some(ErrorCode::ServiceUnavailable) => web.app.metrics().refused("unavailable"),
+        _ => web.app.metrics().admitted(),
+    }
 }
 
 fn tell(headers: &mut HeaderMap, quota: &Quota) {

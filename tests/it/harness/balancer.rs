@@ -16,6 +16,8 @@ defaults
     timeout connect 1s
     timeout client 30s
     timeout server 30s
+    # Who calls; name the balancer's own address in trusted_proxies.
+    option forwardfor
 
 backend keyhouse
     balance roundrobin
@@ -28,6 +30,9 @@ backend keyhouse
     http-check expect status 200
     default-server check inter 500ms fall 2 rise 1
 ";
+
+/// Where it comes from, as the nodes see it.
+pub const SOURCE: &str = "127.0.0.2";
 
 /// Stopped when dropped, and in any case when the test process ends.
 pub struct Balancer {
@@ -58,7 +63,8 @@ impl Balancer {
 fn config(nodes: &[SocketAddr], address: SocketAddr) -> String {
     let mut text = CONFIG.to_owned();
     for (nth, node) in nodes.iter().enumerate() {
-        writeln!(text, "    server node{nth} {node}").expect("a string takes all");
+        // From another address than the clients', so that a test can tell them apart.
+        writeln!(text, "    server node{nth} {node} source {SOURCE}").expect("a string takes all");
     }
     write!(text, "\nfrontend api\n    bind {address}\n    default_backend keyhouse\n").expect("a string takes all");
     text

@@ -124,6 +124,11 @@ impl Serving {
         self.child.wait().expect("it ends")
     }
 
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
+    }
+
     /// Sends bytes, reads to the end of the connection.
     pub fn send(&self, bytes: &[u8]) -> String {
         let mut socket = self.connect();

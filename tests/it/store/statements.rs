@@ -120,6 +120,8 @@ async fn every_method(place: Place) {
     let own = store.own_changes();
     assert_eq!(store.revoke_key(&admin, key.id, &stamp(16, now)).await.unwrap(), Revoked::Done);
     assert_eq!(store.own_changes(), own + 1);
+    // Returns at once, as something has changed.
+    store.changed().await;
     let change = follower.ask().await.unwrap();
     assert_eq!((change.seq, change.changed), (3, Some(vec![token.hash()])));
     assert_eq!(store.revoke_key(&admin, key.id, &stamp(17, now)).await.unwrap(), Revoked::Already);
@@ -181,7 +183,9 @@ async fn every_method(place: Place) {
     assert_eq!(store.purge_answers(now.plus(day).minus(std::time::Duration::from_millis(1)), 10).await.unwrap(), 0);
     assert_eq!(store.purge_answers(now.plus(day), 10).await.unwrap(), 1, "what was refused left nothing");
     let later = now.plus(day);
-    assert_eq!(store.insert_product(&revoked, same_sku.clone(), None).await.unwrap(), ProductWritten::KeyRevoked);
+    let fields = ProductFields { sku: None, ..product.fields.clone() };
+    let fresh = Product { id: ProductId::new(seed(23)), fields, ..product.clone() };
+    assert_eq!(store.insert_product(&revoked, fresh, None).await.unwrap(), ProductWritten::KeyRevoked);
     let by_revoked = store.change_product(&revoked, product.id, later, |_| None, None).await.unwrap();
     assert_eq!(by_revoked, ProductWritten::KeyRevoked);
     let unchanged = store.change_product(&grant, product.id, later, |_| None, None).await.unwrap();

@@ -13,7 +13,9 @@ use keyhouse::domain::key::{ApiKey, Mode, Scope};
 use keyhouse::domain::rate::{Quota, RateLimit, Window};
 use keyhouse::domain::timestamp::Timestamp;
 
+use crate::harness::balancer::{self, Balancer};
 use crate::harness::process::{self, Serving, run_json};
+use crate::harness::proxy::Proxy;
 use crate::harness::redis::Redis;
 use crate::harness::{House, Place, open_with};
 
@@ -114,6 +116,74 @@ async fn redis_judges_as_the_definition_does() {
     }
     assert!(refused > 0, "the limit was met");
     assert_eq!(nodes.fallbacks(0, "slow"), 0, "every call was judged by Redis");
+}
+
+/// Counts that lie ahead, as after a clock that was set back, move along: nobody is locked out until the old time comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_whose_clock_was_set_back_locks_nobody_out() {
+    let redis = Redis::start();
+    let nodes = Nodes::new(&redis, 5, Duration::from_secs(1)).await;
+    let number = (Clock::System.now().ms() / 1000 + 30).to_string();
+    let key = format!("keyhouse:rate:{}", nodes.key.id);
+    redis.ask(&["HSET", &key, "number", &number, "current", "5", "previous", "0"]);
+    assert!(nodes.call(0).await.retry_after.is_some(), "no fresh budget");
+    let began = Clock::System.ticks();
+    while nodes.call(0).await.retry_after.is_some() {
+        assert!(Clock::System.ticks() - began < Duration::from_secs(10), "two windows are enough");
+    }
+    assert_eq!(redis.keys_without_expiry(), [""; 0]);
+}
+
+/// A Redis that answers, but later than a call can wait, is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_slow_is_left_alone_and_told_of() {
+    let redis = Redis::start();
+    let proxy = Proxy::to(redis.address());
+    let house = House::at(Place::folder()).await;
+    let key = house.key(&house.team("Acme").await, Mode::Live, Scope::ReadOnly).await.key;
+    let limits = Limits { per_key: RateLimit::new(60, HOUR), bad_tokens: None };
+    let app = open_with(&house.place, Clock::System, 2, limits).await;
+    let address = RedisAddress::parse(&proxy.lead(&redis.url())).unwrap().with_patience(PATIENCE);
+    let (app, cluster) = app.with_redis(address);
+    assert!(matches!(cluster.beat().await, Beat::Back));
+    proxy.delay(PATIENCE);
+    for _ in 0..5 {
+        app.count_call(&key, FROM).await.unwrap();
+    }
+    // A new connection can be made, and is too slow to be of use.
+    assert!(matches!(cluster.beat().await, Beat::Lost(_)));
+    assert!(matches!(cluster.beat().await, Beat::Away(_)));
+    proxy.pass();
+    assert!(matches!(cluster.beat().await, Beat::Back));
+    assert_eq!(redis.ask(&["ZCARD", "keyhouse:nodes"]), "1");
+    cluster.leave().await;
+    assert_eq!(redis.ask(&["ZCARD", "keyhouse:nodes"]), "0");
+}
+
+/// What a caller writes into the header itself counts for nothing.
+#[test]
+fn behind_the_balancer_of_the_guide_everybody_has_their_own_address() {
+    let place = Place::folder();
+    let proxies = [("KEYHOUSE_TRUSTED_PROXIES", balancer::SOURCE)];
+    let serving = Serving::start_with(&place, "serve", "info", &proxies);
+    let balancer = Balancer::before(&[serving.address]);
+    run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
+    let create = ["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"];
+    let token = run_json(&place, &create)["token"].as_str().unwrap().to_owned();
+    let mut socket = TcpStream::connect(balancer.address()).unwrap();
+    write!(
+        socket,
+        "GET /api/v1/key HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.77\r\nAuthorization: Bearer {token}\r\n\
+         Connection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert_eq!(process::status(&answer), 200);
+    let mut serving = serving;
+    assert!(serving.terminate().success());
+    let listed = run_json(&place, &["key", "list", "--team", "acme"]);
+    assert_eq!(listed[0]["lastUsedFrom"], "127.0.0.1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -190,6 +190,10 @@ async fn a_standby_that_nobody_waits_for_is_told_of_and_is_no_database_to_open()
     let Place::Postgres { url } = &place else { unreachable!("it was made above") };
     let database = url.rsplit('/').next().unwrap();
     let there = Place::Postgres { url: standby.url(database) };
-    let refused = Store::open(&there.location(), None).await.unwrap_err();
-    assert!(refused.to_string().contains("the server is a standby, not the primary"), "{refused}");
+    for refused in [
+        Store::open(&there.location(), None).await.unwrap_err(),
+        Store::migrate_and_open(&there.location(), None).await.unwrap_err(),
+    ] {
+        assert!(refused.to_string().contains("the server is a standby, not the primary"), "{refused}");
+    }
 }

@@ -65,7 +65,7 @@ impl History {
 
     async fn step(&mut self, choice: u32, node: usize, pick: usize) {
         // Mostly the newest ones, so that much happens to the same few keys.
-        let newest = self.keys.len().min(if pick % 8 == 0 { usize::MAX } else { 3 });
+        let newest = self.keys.len().min(if pick.is_multiple_of(8) { usize::MAX } else { 3 });
         let known = (newest > 0).then(|| self.keys.len() - 1 - pick / 8 % newest);
         match (choice, known) {
             (0..=1, _) => self.create(node, pick).await,
@@ -73,7 +73,7 @@ impl History {
             (3..=4, Some(key)) => self.revoke(node, key).await,
             (5, _) => self.follow(node).await,
             // Half a lease, or more than a whole one.
-            (6..=8, _) => self.house.advance(if pick % 2 == 0 { LEASE / 2 } else { LEASE }),
+            (6..=8, _) => self.house.advance(if pick.is_multiple_of(2) { LEASE / 2 } else { LEASE }),
             (9, _) => self.change_role(node).await,
             (10, _) => self.restart(node).await,
             (_, Some(key)) => self.call(node, key).await,

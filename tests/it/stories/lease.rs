@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use keyhouse::app::App;
+use keyhouse::domain::ids::TeamId;
 use keyhouse::domain::key::{Mode, Scope};
-use keyhouse::domain::role::TeamOwner;
+use keyhouse::domain::role::{KeyAdmin, TeamOwner};
 use keyhouse::domain::token::RawToken;
 
+use sqlx::{Connection, PgConnection};
+
+use crate::harness::process::Serving;
 use crate::harness::proxy::Proxy;
 use crate::harness::{House, Place, Server, open, worlds};
 
@@ -190,6 +194,66 @@ worlds! {
         let known = if begun.is_ready() { 2 } else { 3 };
         assert_eq!((status(&house, other.token.expose()).await, asked(&house.app)), (200, known));
     }
+}
+
+/// On SQLite, whose file anybody can move away under a server that goes on with what is no file any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_file_that_was_replaced_is_noticed_and_nothing_is_written_to_the_old_one() {
+    let house = House::on_sqlite().await;
+    let token = house.live_token().await;
+    let mut follower = house.app.follower();
+    house.app.follow(&mut follower).await.unwrap();
+    let Place::Folder(folder) = &house.place else { unreachable!("it is on SQLite") };
+    let [file, backup] = ["keyhouse.db", "backup.db"].map(|name| folder.path().join(name));
+    house.place.tamper(&format!("VACUUM INTO '{}'", backup.display())).await.unwrap();
+    std::fs::rename(&backup, &file).unwrap();
+    let refused = house.app.follow(&mut follower).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the database file was moved or replaced while Keyhouse ran: start it again");
+    house.advance(Duration::from_secs(3));
+    assert_eq!(status(&house, &token).await, 503);
+    let admin = KeyAdmin::shell("tester", TeamId::new(house.app.ids().seed()));
+    assert!(house.app.revoke_all_keys(&admin).await.is_err());
+}
+
+/// The process ends, for whoever keeps it running to start it on the file that is there now.
+#[test]
+fn a_server_whose_file_was_replaced_ends_and_says_why() {
+    let place = Place::folder();
+    let mut serving = Serving::start(&place, "serve", "info");
+    let Place::Folder(folder) = &place else { unreachable!("it was made above") };
+    std::fs::rename(folder.path().join("keyhouse.db"), folder.path().join("moved.db")).unwrap();
+    assert_eq!(serving.wait().code(), Some(1));
+    let logs = String::from_utf8(serving.logs()).unwrap();
+    assert!(logs.contains("the database file was moved or replaced while Keyhouse ran: start it again"), "{logs}");
+}
+
+/// A key that is revoked while a call of it waits for a lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_call_that_waited_for_a_lock_while_its_key_was_revoked_writes_nothing() {
+    let house = House::on_postgres().await;
+    let team = house.team("Acme").await;
+    let key = house.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let token = key.token.expose();
+    let product = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
+    let made = house.post("/api/v1/products", product).bearer(token).await;
+    let path = format!("/api/v1/products/{}", made.json()["data"]["id"].as_str().unwrap());
+    let Place::Postgres { url } = &house.place else { unreachable!("it is on PostgreSQL") };
+    let mut holder = PgConnection::connect(url).await.unwrap();
+    let mut held = holder.begin().await.unwrap();
+    sqlx::query("UPDATE products SET status = status").execute(&mut *held).await.unwrap();
+    let change = async { house.call("PATCH", &path).json(r#"{"name":"y"}"#).bearer(token).await };
+    let revoke = async {
+        let mut watch = PgConnection::connect(url).await.unwrap();
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watch).await.unwrap() == 0 {}
+        house.app.revoke_key(&house.shell(&team), key.key.id).await.unwrap();
+        held.rollback().await.unwrap();
+    };
+    let (changed, ()) = tokio::join!(change, revoke);
+    assert_eq!((changed.status.as_u16(), changed.code()), (401, "invalid_token".to_owned()));
+    let kept = "UPDATE products SET status = status WHERE name = 'x'";
+    assert_eq!(house.place.tamper(kept).await.unwrap(), 1);
 }
 
 /// Houses with the same dice make the same tokens: what one has made is what the other will.
