@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -62,6 +63,27 @@ pub struct Doors {
     ops: Option<TcpListener>,
     /// Where the metrics are.
     pub ops_address: Option<SocketAddr>,
+    asked_to_stop: AskedToStop,
+}
+
+/// Taken up with the doors: whoever is told that they are open may ask for a stop in the next moment.
+struct AskedToStop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl AskedToStop {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Resolves at SIGTERM or SIGINT, whichever comes first.
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 pub async fn listen(config: &Config) -> anyhow::Result<Doors> {
@@ -76,7 +98,7 @@ pub async fn listen(config: &Config) -> anyhow::Result<Doors> {
         None => None,
     };
     let ops_address = ops.as_ref().map(TcpListener::local_addr).transpose()?;
-    Ok(Doors { address: main.local_addr()?, main, ops, ops_address })
+    Ok(Doors { address: main.local_addr()?, main, ops, ops_address, asked_to_stop: AskedToStop::listen()? })
 }
 
 /// Serves until SIGTERM or Ctrl-C, then stops in order: not ready, grace, finish what runs, flush, close.
@@ -110,10 +132,9 @@ pub async fn serve(config: &Config, app: App, doors: Doors) -> anyhow::Result<()
     }
 
     let grace = config.shutdown_grace;
-    let signal = terminated()?;
     let order = async {
         let failed = tokio::select! {
-            () = signal => None,
+            () = doors.asked_to_stop.wait() => None,
             ended = &mut following => Some(ended.map_or_else(anyhow::Error::from, anyhow::Error::from)),
         };
         tracing::info!(grace_seconds = grace.as_secs(), "stopping");
@@ -144,19 +165,6 @@ pub async fn serve(config: &Config, app: App, doors: Doors) -> anyhow::Result<()
     closed.with_context(|| format!("{lost}: the database does not answer"))?.context(lost)?;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Resolves at SIGTERM or SIGINT, whichever comes first.
-fn terminated() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 /// Ends only with what can't be mended by asking again.

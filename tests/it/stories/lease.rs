@@ -220,6 +220,7 @@ async fn a_database_file_that_was_replaced_is_noticed_and_nothing_is_written_to_
 fn a_server_whose_file_was_replaced_ends_and_says_why() {
     let place = Place::folder();
     let mut serving = Serving::start(&place, "serve", "info");
+    assert_eq!(serving.get("/readyz", ""), 200);
     let Place::Folder(folder) = &place else { unreachable!("it was made above") };
     std::fs::rename(folder.path().join("keyhouse.db"), folder.path().join("moved.db")).unwrap();
     assert_eq!(serving.wait().code(), Some(1));
