@@ -100,6 +100,8 @@ pub(super) enum Unjudged {
 }
 
 impl Unjudged {
+    pub(super) const ALL: [Self; 3] = [Self::Away, Self::Slow, Self::Failed];
+
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Away => "away",

@@ -12,10 +12,25 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::App;
+use super::cluster::Unjudged;
 use crate::store::{Change, Store};
 
 /// Upper ends of the buckets for how late changes are learnt, in seconds: the promises are among them.
 const LATE: [f64; 9] = [0.05, 0.1, 0.25, 0.3, 0.5, 0.75, 1.0, 2.0, 3.0];
+
+/// Why calls are refused: the words of `Refused`, and what comes after it.
+const REASONS: [&str; 10] = [
+    "missing",
+    "repeated",
+    "scheme",
+    "malformed",
+    "unknown",
+    "revoked",
+    "bad_tokens",
+    "rate_limit",
+    "scope",
+    "unavailable",
+];
 
 /// Where the record of a key was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +40,18 @@ pub(super) enum LookedUp {
     /// With somebody who was asking the database already.
     Shared,
     Database,
+}
+
+impl LookedUp {
+    const ALL: [Self; 3] = [Self::Cache, Self::Shared, Self::Database];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Shared => "shared",
+            Self::Database => "database",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,8 +94,18 @@ impl fmt::Debug for Metrics {
 impl Metrics {
     pub(super) fn new(store: &Store) -> Self {
         let mut registry = Registry::with_prefix("keyhouse");
-        let (admitted, refused, lookups, limiter_fallbacks) = Default::default();
-        let (change_lag, lease_left, connections) = Default::default();
+        let (admitted, connections, change_lag, lease_left) = Default::default();
+        // Whoever watches should see a count of zero, not nothing.
+        let zero = |words: &[&'static str]| {
+            let counts = Family::<Reason, Counter>::default();
+            words.iter().for_each(|&reason| drop(counts.get_or_create(&Reason { reason })));
+            counts
+        };
+        let (refused, limiter_fallbacks) = (zero(&REASONS), zero(&Unjudged::ALL.map(Unjudged::word)));
+        let lookups = Family::<Answer, Counter>::default();
+        for answer in LookedUp::ALL.map(LookedUp::word) {
+            drop(lookups.get_or_create(&Answer { answer }));
+        }
         let change_seen = Histogram::new(LATE);
         registry.register(
             "calls_admitted",
@@ -120,8 +157,9 @@ impl Metrics {
         self.admitted.inc();
     }
 
-    /// Counts a call that may not.
+    /// Counts a call that may not go on, for one of the [`REASONS`].
     pub fn refused(&self, reason: &'static str) {
+        debug_assert!(REASONS.contains(&reason), "{reason}");
         self.refused.get_or_create(&Reason { reason }).inc();
     }
 
@@ -131,12 +169,7 @@ impl Metrics {
     }
 
     pub(super) fn looked_up(&self, answer: LookedUp) {
-        let answer = match answer {
-            LookedUp::Cache => "cache",
-            LookedUp::Shared => "shared",
-            LookedUp::Database => "database",
-        };
-        self.lookups.get_or_create(&Answer { answer }).inc();
+        self.lookups.get_or_create(&Answer { answer: answer.word() }).inc();
     }
 
     /// Notes an answer about what changed. What is learnt now came after the question before: it is at most that old.

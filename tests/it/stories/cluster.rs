@@ -160,6 +160,27 @@ async fn a_redis_that_is_slow_is_left_alone_and_told_of() {
     assert_eq!(redis.ask(&["ZCARD", "keyhouse:nodes"]), "0");
 }
 
+/// Each brings the empty database up to date if it is the first, and finds it so if not.
+#[tokio::test(flavor = "multi_thread")]
+async fn four_nodes_start_at_once_on_an_empty_database_and_are_equal() {
+    let place = Place::postgres().await;
+    let nodes: Vec<Serving> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| Serving::start(&place, "serve", "info"))).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
+    let create = ["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"];
+    let key = run_json(&place, &create);
+    let (id, token) = (key["id"].as_str().unwrap(), key["token"].as_str().unwrap());
+    for node in &nodes {
+        assert_eq!((node.get("/api/v1/key", token), node.get("/readyz", "")), (200, 200));
+    }
+    run_json(&place, &["key", "revoke", id]);
+    for node in &nodes {
+        assert!(node.refuses_in_time("/api/v1/key", token));
+    }
+}
+
 /// What a caller writes into the header itself counts for nothing.
 #[test]
 fn behind_the_balancer_of_the_guide_everybody_has_their_own_address() {
