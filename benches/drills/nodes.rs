@@ -145,6 +145,7 @@ impl Browser {
 
     /// Revokes a key of the owner's; 303 if that was done.
     pub fn revoke(&mut self, key: &Key) -> Answered {
+        self.client.hang_up();
         self.client.call(&form(&key.revocation(), &self.cookie, NAME_TYPED)).expect("the node listens")
     }
 
