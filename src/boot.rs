@@ -18,7 +18,7 @@ use crate::app::cluster::{BEAT, Beat, Cluster};
 use crate::app::dice::Dice;
 use crate::app::usage::{FLUSH_EVERY, Flush};
 use crate::config::Config;
-use crate::store::{Follower, Store, StoreError, Warning};
+use crate::store::{Follower, Location, OpenError, Store, StoreError, Warning};
 use crate::web::ops::Ops;
 use crate::web::{self, Web};
 
@@ -32,16 +32,26 @@ const WRITES_END_WITHIN: Duration = Duration::from_millis(1500);
 
 /// Opens the database after bringing it up to date. For `serve`, `demo` and `migrate` alone.
 pub async fn migrate_and_open(config: &Config) -> anyhow::Result<App> {
-    let (store, brand, warnings) = Store::migrate_and_open(&config.database, config.brand.as_ref()).await?;
+    let opened = Store::migrate_and_open(&config.database, config.brand.as_ref()).await;
+    let (store, brand, warnings) = opened.map_err(|error| named(error, &config.database))?;
     warn(warnings);
     Ok(App::new(store, brand, Clock::System, Dice::System, config.limits))
 }
 
 /// Opens a database that is up to date already.
 pub async fn open(config: &Config) -> anyhow::Result<App> {
-    let (store, brand, warnings) = Store::open(&config.database, config.brand.as_ref()).await?;
+    let opened = Store::open(&config.database, config.brand.as_ref()).await;
+    let (store, brand, warnings) = opened.map_err(|error| named(error, &config.database))?;
     warn(warnings);
     Ok(App::new(store, brand, Clock::System, Dice::System, config.limits))
+}
+
+/// A server that can't be reached is named, by its address alone; a folder names itself.
+fn named(error: OpenError, database: &Location) -> anyhow::Error {
+    match (&error, database) {
+        (OpenError::Database(_), Location::Postgres(_)) => anyhow::Error::from(error).context(database.to_string()),
+        _ => error.into(),
+    }
 }
 
 fn warn(warnings: Vec<Warning>) {
@@ -63,17 +73,16 @@ pub struct Doors {
     ops: Option<TcpListener>,
     /// Where the metrics are.
     pub ops_address: Option<SocketAddr>,
-    asked_to_stop: AskedToStop,
 }
 
-/// Taken up with the doors: whoever is told that they are open may ask for a stop in the next moment.
-struct AskedToStop {
+/// To be taken up before anybody is told that the doors are open: they may ask for a stop in the next moment.
+pub struct AskedToStop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl AskedToStop {
-    fn listen() -> anyhow::Result<Self> {
+    pub fn listen() -> anyhow::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
@@ -98,17 +107,20 @@ pub async fn listen(config: &Config) -> anyhow::Result<Doors> {
         None => None,
     };
     let ops_address = ops.as_ref().map(TcpListener::local_addr).transpose()?;
-    Ok(Doors { address: main.local_addr()?, main, ops, ops_address, asked_to_stop: AskedToStop::listen()? })
+    Ok(Doors { address: main.local_addr()?, main, ops, ops_address })
 }
 
 /// Serves until SIGTERM or Ctrl-C, then stops in order: not ready, grace, finish what runs, flush, close.
-pub async fn serve(config: &Config, app: App, doors: Doors) -> anyhow::Result<()> {
+pub async fn serve(config: &Config, app: App, doors: Doors, stop_signal: AskedToStop) -> anyhow::Result<()> {
     let mut follower = app.follower();
-    app.follow(&mut follower).await.context("can't follow the changes of keys")?;
+    // So that the first call finds a lease. If the database is away in this moment, the task below goes on asking.
+    if let Err(error) = app.follow(&mut follower).await {
+        tracing::warn!(%error, "the changes of keys can't be followed yet");
+    }
     let (app, cluster) = match config.redis.clone() {
         Some(address) => {
             let (app, cluster) = app.with_redis(address);
-            tell(&cluster.beat().await);
+            beat(&cluster).await;
             (app, Some(cluster))
         }
         None => (app, None),
@@ -122,9 +134,7 @@ pub async fn serve(config: &Config, app: App, doors: Doors) -> anyhow::Result<()
         stopping,
     });
     let mut following = spawn_following(app.clone(), follower);
-    if let Some(cluster) = &cluster {
-        spawn_beating(Arc::clone(cluster));
-    }
+    let beating = cluster.clone().map(spawn_beating);
     let work = [spawn_usage(app.clone(), stopped.clone()), spawn_clearing(app.clone(), stopped.clone())];
     let (stop_ops, ops_stopped) = watch::channel(false);
     if let Some(listener) = doors.ops {
@@ -134,7 +144,7 @@ pub async fn serve(config: &Config, app: App, doors: Doors) -> anyhow::Result<()
     let grace = config.shutdown_grace;
     let order = async {
         let failed = tokio::select! {
-            () = doors.asked_to_stop.wait() => None,
+            () = stop_signal.wait() => None,
             ended = &mut following => Some(ended.map_or_else(anyhow::Error::from, anyhow::Error::from)),
         };
         tracing::info!(grace_seconds = grace.as_secs(), "stopping");
@@ -154,8 +164,19 @@ pub async fn serve(config: &Config, app: App, doors: Doors) -> anyhow::Result<()
     let ended = futures_util::future::join_all(work);
     let _ended = tokio::time::timeout(WRITES_END_WITHIN, ended).await;
     let lost = "the last uses of some keys could not be written";
+    if failed.is_some() {
+        // With the log gone, the file that lies there now can be started on.
+        let parted = tokio::time::timeout(WRITES_END_WITHIN, app.part_from_file()).await;
+        if !matches!(parted, Ok(Ok(()))) {
+            tracing::error!(
+                "before the next start remove keyhouse.db-wal and keyhouse.db-shm: they belong to the file that is gone"
+            );
+        }
+    }
     let closed = tokio::time::timeout(WRITES_END_WITHIN, app.close()).await;
-    if let Some(cluster) = cluster {
+    if let (Some(cluster), Some(beating)) = (cluster, beating) {
+        beating.abort();
+        let _aborted = beating.await;
         cluster.leave().await;
     }
     stop_ops.send_replace(true);
@@ -192,21 +213,24 @@ fn spawn_following(app: App, mut follower: Follower) -> JoinHandle<StoreError> {
     })
 }
 
-fn spawn_beating(cluster: Arc<Cluster>) {
+fn spawn_beating(cluster: Arc<Cluster>) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let mut beat = tokio::time::interval(BEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut interval = tokio::time::interval(BEAT);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            beat.tick().await;
-            tell(&cluster.beat().await);
+            interval.tick().await;
+            beat(&cluster).await;
         }
-    });
+    })
 }
 
-fn tell(beat: &Beat) {
-    match beat {
+async fn beat(cluster: &Cluster) {
+    match cluster.beat().await {
         Beat::Back => tracing::info!("Redis counts the calls of all nodes"),
-        Beat::Lost(error) => tracing::warn!(%error, "Redis is away: this node lets its share of the rate limit pass"),
+        Beat::Lost(error) => {
+            let nodes = cluster.nodes();
+            tracing::warn!(%error, nodes, "Redis is away: this node lets its share of the rate limit pass, one of so many nodes");
+        }
         Beat::Well | Beat::Away(_) => {}
     }
 }

@@ -9,13 +9,15 @@ use keyhouse::domain::key::Mode;
 use keyhouse::domain::token::{Brand, RawToken};
 
 use super::load::{Client, Load, get, now, p99};
-use super::nodes::UNLIMITED;
 use super::{Seen, rounds};
 use crate::harness::Place;
 use crate::harness::process::Serving;
 
+/// No limit for good keys; that for bad tokens is as it comes.
+const GUARDED: &[(&str, &str)] = &[("KEYHOUSE_RATE_LIMIT_REQUESTS", "0"), ("KEYHOUSE_OPS_LISTEN", "127.0.0.1:0")];
+
 fn demo(place: &Place) -> (Serving, String) {
-    let serving = Serving::start_with(place, "demo", "off", UNLIMITED);
+    let serving = Serving::start_with(place, "demo", "off", GUARDED);
     let token = serving.said["keys"][0]["token"].as_str().expect("a token").to_owned();
     (serving, token)
 }
@@ -42,6 +44,9 @@ pub fn made_up_tokens() -> Seen {
                 let mut client = Client::new(address);
                 let mut counts = [0u32; 3];
                 for n in 0..rounds(125_000) {
+                    // A million in a minute, over all guessers.
+                    let due = began + Duration::from_micros(480) * n as u32;
+                    std::thread::sleep(due.saturating_sub(now()));
                     let token = RawToken::from_entropy(&brand, Mode::Live, |bytes| dice.fill(bytes));
                     let text = token.expose();
                     let guess = if n % 2 == 0 { text.to_owned() } else { format!("{}0", &text[..49]) };
@@ -65,15 +70,15 @@ pub fn made_up_tokens() -> Seen {
     }
     let answers = load.finish();
     let refused = answers.iter().filter(|answer| answer.status != 200).count();
+    let ratio = p99(&answers).as_secs_f64() / quiet.as_secs_f64();
     let grown = serving.resident_kib().saturating_sub(before) / 1024;
     Seen {
         figure: format!(
-            "RSS + {grown} MiB, {looked_up:?} look-ups for 500 bad checksums, {refused} of {} good calls refused; 401, 429, other: {counts:?} in {:.0} s; a good key's p99 {:.1} x quiet with the guessers on the same cores",
+            "RSS + {grown} MiB, {looked_up:?} look-ups for 500 bad checksums, {refused} of {} good calls refused; 401, 429, other: {counts:?} in {:.0} s; a good key's p99 {ratio:.1} x quiet with the guessers on the same cores",
             answers.len(),
-            (now() - began).as_secs_f64(),
-            p99(&answers).as_secs_f64() / quiet.as_secs_f64()
+            (now() - began).as_secs_f64()
         ),
-        kept: grown <= 32 && looked_up == Some(0.0) && refused == 0 && counts[2] == 0,
+        kept: grown <= 32 && looked_up == Some(0.0) && refused == 0 && counts[2] == 0 && ratio <= 2.0,
     }
 }
 

@@ -181,7 +181,13 @@ impl Load {
                 let mut answers = Vec::new();
                 let mut due = now();
                 while !stop.load(Ordering::Relaxed) {
-                    let Some(answer) = client.call(&request) else { break };
+                    let Some(answer) = client.call(&request) else {
+                        // Whoever comes back finds nobody: that is an answer too.
+                        if returns {
+                            answers.push(Answered { status: 0, says_when: false, at: now(), took: Duration::ZERO });
+                        }
+                        break;
+                    };
                     answers.push(answer);
                     if client.connection.is_none() && !returns {
                         break;

@@ -142,7 +142,7 @@ const DRILLS: &[Drill] = &[
     },
     Drill {
         name: "1,000,000 made-up tokens",
-        promised: "RSS + 32 MiB, no look-up for a bad checksum, a good key never refused",
+        promised: "RSS + 32 MiB, no look-up for a bad checksum, a good key never refused, its p99 under 2 x quiet",
         run: front_line::made_up_tokens,
     },
     Drill { name: "1,000 cold calls with one key", promised: "1 look-up in the database", run: cluster::one_cold_key },

@@ -16,7 +16,11 @@ use crate::harness::proxy::Proxy;
 use crate::harness::{self, Place, Server};
 
 /// A node's settings where the rate limit is not what is drilled.
-pub const UNLIMITED: &[(&str, &str)] = &[("KEYHOUSE_RATE_LIMIT_REQUESTS", "0"), ("KEYHOUSE_OPS_LISTEN", "127.0.0.1:0")];
+pub const UNLIMITED: &[(&str, &str)] = &[
+    ("KEYHOUSE_RATE_LIMIT_REQUESTS", "0"),
+    ("KEYHOUSE_RATE_LIMIT_BAD_TOKENS", "0"),
+    ("KEYHOUSE_OPS_LISTEN", "127.0.0.1:0"),
+];
 
 /// The address of whoever owns the team.
 pub const OWNER: &str = "ada@example.com";

@@ -157,7 +157,7 @@ impl Cluster {
 
     /// What this node may let pass by itself: rounded up, so that no node is left without.
     pub(super) fn share(&self, limit: &RateLimit) -> RateLimit {
-        limit.share(self.nodes.load(Ordering::Relaxed))
+        limit.share(self.nodes())
     }
 
     /// Judges one call against the count that all nodes share.
@@ -242,6 +242,11 @@ impl Cluster {
         if connection.strikes.load(Ordering::Relaxed) < STRIKES {
             *self.lock() = Some(connection);
         }
+    }
+
+    /// Nodes seen at the last good beat, this one among them.
+    pub fn nodes(&self) -> u64 {
+        self.nodes.load(Ordering::Relaxed)
     }
 
     fn connection(&self) -> Option<Connection> {

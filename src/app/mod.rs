@@ -117,6 +117,12 @@ impl App {
         if self.lease_left().is_some_and(|left| left.is_zero()) { Err(NotReady::NoLease) } else { Ok(()) }
     }
 
+    /// Leaves a database file that is no longer found where it was, before [`App::close`]. The file in its place is then
+    /// good to start on.
+    pub async fn part_from_file(&self) -> Result<(), StoreError> {
+        self.store.part_from_file().await
+    }
+
     /// Writes what is still in memory and closes the database.
     pub async fn close(&self) -> Result<(), StoreError> {
         let flushed = self.flush_usage(usage::Flush::Everything).await;

@@ -10,7 +10,7 @@ use super::{Global, logs};
 use crate::app::App;
 use crate::app::keys::Created;
 use crate::app::products::WriteProductError;
-use crate::boot;
+use crate::boot::{self, AskedToStop};
 use crate::config::{Config, Flags, local_url};
 use crate::domain::grant::Access;
 use crate::domain::key::{ACTIVE_KEYS_MAX, KeyName, ListedKey, Mode, NewKey, Scope};
@@ -59,6 +59,7 @@ impl Demo {
         let people = ways_in(&app, &team, &config.url(address)).await?;
         let [live, _, test] = &keys;
         let counts = [fill(&app, live, catalog::LIVE).await?, fill(&app, test, catalog::TEST).await?];
+        let stop_signal = AskedToStop::listen()?;
         if global.json {
             let row = |key: &Created| {
                 json!({ "id": key.key.id.to_string(), "token": key.token.expose(), "prefix": key.key.prefix.as_str(),
@@ -77,7 +78,7 @@ impl Demo {
             welcome(&local_url(address), &team, &keys, counts, &people, &place)?;
         }
         drop(keys);
-        boot::serve(&config, app, doors).await
+        boot::serve(&config, app, doors, stop_signal).await
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::terminal::{print_json, say, style};
 use super::{Global, logs};
-use crate::boot;
+use crate::boot::{self, AskedToStop};
 use crate::config::{Config, Flags, local_url};
 
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ impl Serve {
         logs::init(&config.log);
         let app = boot::migrate_and_open(&config).await?;
         let doors = boot::listen(&config).await?;
-        let address = doors.address;
+        let (address, stop_signal) = (doors.address, AskedToStop::listen()?);
         let set_up = app.set_up_link().await?;
         let link = set_up.as_ref().map(|code| super::link(&config.url(address), code));
         if global.json {
@@ -43,7 +43,7 @@ impl Serve {
                 say!("\nNobody has an account yet. Set it up, within 7 days:\n{link}");
             }
         }
-        boot::serve(&config, app, doors).await
+        boot::serve(&config, app, doors, stop_signal).await
     }
 }
 

@@ -11,6 +11,7 @@ mod follower;
 mod idempotency;
 mod keys;
 mod links;
+mod location;
 mod members;
 mod migrations;
 mod open;
@@ -23,8 +24,9 @@ pub use follower::{Change, Follower};
 pub use idempotency::Repeat;
 pub use keys::{Found, Inserted, NewRow, Renamed, Revoked};
 pub use links::{Invited, Joining, LinkUsed, NewLink, NewPerson};
+pub use location::Location;
 pub use members::{MemberChanged, NewMember};
-pub use open::{Location, OpenError, Warning};
+pub use open::{OpenError, Warning};
 pub use people::{Credentials, EmailTaken, NewSession};
 pub use products::{Once, ProductWritten};
 pub use teams::NewTeam;
@@ -38,7 +40,7 @@ use prometheus_client::metrics::counter::Counter;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tokio::sync::Notify;
 
-use open::FileId;
+use location::FileId;
 
 /// The same thing for either database: a pool, or a transaction.
 #[derive(Debug, Clone)]
@@ -163,7 +165,7 @@ pub enum StoreError {
     #[error("the row collides with another: {0}")]
     Conflict(sqlx::Error),
     /// The SQLite file is not the one that was opened: what is written now would be lost, what is read is the past.
-    #[error("the database file was moved or replaced while Keyhouse ran: start it again")]
+    #[error("the database file was moved or replaced while Keyhouse ran")]
     Replaced,
     /// A row that no code of ours could have written.
     #[error("the database holds a value that can't be read: {table} {id}")]
@@ -189,7 +191,9 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             sqlx::Error::Database(db) if db.is_unique_violation() => Self::Conflict(error),
             sqlx::Error::Database(db) if open::is_passing(db.as_ref()) => Self::Unavailable(error),
-            sqlx::Error::Io(_)
+            // A standby: what follows the primary may lead to one for a moment.
+            sqlx::Error::Configuration(_)
+            | sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolTimedOut

@@ -1,10 +1,7 @@
 //! Opening the database: the only code where the two engines differ.
 
-use std::fmt;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
@@ -12,15 +9,14 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
+use super::location::{FILE, Location};
 use super::{Engine, Follower, Pool, Store, StoreError, migrations, on};
 use crate::domain::token::Brand;
 
-/// The SQLite file inside the data folder.
-const FILE: &str = "keyhouse.db";
 /// How long a call waits for SQLite's one writer, and SQLite for another process's write, before it is `Unavailable`.
 const SQLITE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a call waits for a free connection to PostgreSQL to read, and to write: with the 2 seconds that a change may
-/// then wait for a lock, less than 3 in all.
+/// then wait for one lock, less than 3 in all.
 const POSTGRES_PATIENCE: Duration = Duration::from_secs(2);
 const POSTGRES_WRITERS_PATIENCE: Duration = Duration::from_millis(900);
 /// Connections of a node to PostgreSQL, apart from each other: what waits for a lock keeps nobody from reading, and
@@ -28,6 +24,8 @@ const POSTGRES_WRITERS_PATIENCE: Duration = Duration::from_millis(900);
 const POSTGRES_WRITERS: u32 = 10;
 const POSTGRES_READERS: u32 = 10;
 const POSTGRES_JUDGES: u32 = 8;
+/// How long a server may take to answer when it is first asked.
+const OPEN_TIME: Duration = Duration::from_secs(5);
 const SQLITE_READERS: u32 = 4;
 const SQLITE_JUDGES: u32 = 4;
 
@@ -37,45 +35,6 @@ enum Size {
     /// One connection: a hundred shells at once still fit into PostgreSQL's hundred.
     Shell,
     Node,
-}
-
-/// Where the database is.
-#[derive(Clone)]
-pub enum Location {
-    /// A folder that holds one SQLite file.
-    Folder(PathBuf),
-    /// A PostgreSQL server. Boxed: its options are large.
-    Postgres(Box<PgConnectOptions>),
-}
-
-/// A URL may hold a password.
-impl fmt::Debug for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder(folder) => write!(f, "Folder({})", folder.display()),
-            Self::Postgres(_) => f.write_str("Postgres(..)"),
-        }
-    }
-}
-
-/// Which file a path led to: its device and inode.
-pub(super) type FileId = (u64, u64);
-
-impl Location {
-    /// `None` for a server, and for a file that is not there.
-    fn file(&self) -> Option<FileId> {
-        let Self::Folder(folder) = self else { return None };
-        std::fs::metadata(folder.join(FILE)).ok().map(|file| (file.dev(), file.ino()))
-    }
-
-    /// Reads `postgres://…`. The error never repeats the URL: it may hold a password.
-    pub fn postgres(url: &str) -> Result<Self, String> {
-        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err("a database URL starts with postgres:// (for SQLite name a folder with `data`)".to_owned());
-        }
-        let options = PgConnectOptions::from_str(url).map_err(|e| format!("not a PostgreSQL URL: {e}"))?;
-        Ok(Self::Postgres(Box::new(options.application_name("keyhouse"))))
-    }
 }
 
 /// Something an operator should know, in words, that does not keep Keyhouse from starting.
@@ -149,10 +108,14 @@ impl Store {
             Location::Postgres(options) => {
                 // A connection of its own: no statement time-out may cut a migration. sqlx takes an advisory lock, for which
                 // a minute is long enough to wait, also for one who got stuck.
-                let mut connection = options.connect().await?;
-                refuse_standby(&mut connection).await?;
+                let mut connection = in_open_time(async {
+                    let mut connection = options.connect().await?;
+                    refuse_standby(&mut connection).await?;
+                    Ok(connection)
+                })
+                .await?;
                 sqlx::query(
-                    "SELECT set_config('lock_timeout', '60000', false), \
+                    "SELECT set_config('lock_timeout', '60000', false), set_config('statement_timeout', '0', false), \
                             set_config('idle_in_transaction_session_timeout', '60000', false)",
                 )
                 .execute(&mut connection)
@@ -220,9 +183,12 @@ impl Store {
             }
             Location::Postgres(options) => {
                 // A pool tries again until its patience ends and then says no more than that; this one says why.
-                let mut first = options.connect().await?;
-                harden(&mut first).await?;
-                first.close().await?;
+                in_open_time(async {
+                    let mut first = options.connect().await?;
+                    harden(&mut first).await?;
+                    first.close().await
+                })
+                .await?;
                 let pool = |connections, patience| {
                     let pool = PgPoolOptions::new()
                         .acquire_timeout(patience)
@@ -249,12 +215,29 @@ impl Store {
 
     fn of(location: &Location, writes: Pool, reads: Pool, admit: Pool) -> Self {
         let (own_changes, waits) = Default::default();
-        Self { writes, reads, admit, location: location.clone(), file: location.file(), own_changes, waits }
+        let file = location.file().ok().flatten();
+        Self { writes, reads, admit, location: location.clone(), file, own_changes, waits }
     }
 
     /// Whether the file that is open is still the one that others find: a backup that was put in its place is not.
     pub(super) fn check_file(&self) -> super::Result<()> {
-        if self.location.file() == self.file { Ok(()) } else { Err(StoreError::Replaced) }
+        match self.location.file() {
+            Ok(file) if file != self.file => Err(StoreError::Replaced),
+            Ok(_) => Ok(()),
+            Err(error) => Err(StoreError::Unavailable(sqlx::Error::Io(error))),
+        }
+    }
+
+    /// Brings what is in SQLite's log home into the file that is open, which nobody else finds any more: left where it is,
+    /// the log would be taken for that of the file in its place, and ruin it.
+    pub async fn part_from_file(&self) -> super::Result<()> {
+        if let Engine::Sqlite(pool) = &self.writes {
+            let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(pool).await?;
+            if busy != 0 {
+                return Err(StoreError::late());
+            }
+        }
+        Ok(())
     }
 
     /// A connection of its own, by which a node follows the change counter; made when it is first needed.
@@ -322,6 +305,12 @@ pub(super) async fn connect_alone(location: &Location) -> sqlx::Result<Engine<Sq
             Engine::Postgres(connection)
         }
     })
+}
+
+/// A server that takes a connection and says nothing is given up.
+async fn in_open_time<T>(opening: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 seconds"));
+    tokio::time::timeout(OPEN_TIME, opening).await.map_err(late)?
 }
 
 /// What every connection to PostgreSQL promises before it is used.

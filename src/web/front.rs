@@ -17,7 +17,7 @@ use tower::ServiceExt;
 
 use super::error::{ApiError, ErrorCode};
 use super::headers::guard;
-use super::server::Door;
+use super::server::{self, Door};
 use super::{Web, client, dashboard};
 use crate::domain::ids::{KeyId, RequestId};
 
@@ -54,6 +54,10 @@ impl Front {
 }
 
 impl Door for Front {
+    fn places(&self) -> usize {
+        server::places()
+    }
+
     /// Answers one request; a fault inside is a 500.
     async fn answer(&self, peer: SocketAddr, mut request: Request<Body>) -> Response {
         let id = self.web.app.ids().request();

@@ -15,6 +15,10 @@ const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetri
 pub struct Ops(pub App);
 
 impl Door for Ops {
+    fn places(&self) -> usize {
+        16
+    }
+
     async fn answer(&self, _peer: SocketAddr, request: Request<Body>) -> Response {
         if request.uri().path() != "/metrics" {
             return (StatusCode::NOT_FOUND, "there is only /metrics here\n").into_response();

@@ -23,6 +23,9 @@ use tokio_io_timeout::TimeoutStream;
 
 /// What answers the requests of a port.
 pub trait Door: Clone + Send + 'static {
+    /// Connections at once; further ones wait in the kernel's queue.
+    fn places(&self) -> usize;
+
     /// Never fails and never panics.
     fn answer(&self, peer: SocketAddr, request: Request<Body>) -> impl Future<Output = Response> + Send;
 }
@@ -44,7 +47,7 @@ const DESCRIPTORS_SPARED: u64 = 128;
 
 /// Accepts until `stop` turns true, then lets what runs finish, for at most `finish`, and cuts off the rest.
 pub async fn serve(listener: TcpListener, door: impl Door, mut stop: watch::Receiver<bool>, finish: Duration) {
-    let room = Arc::new(Semaphore::new(places()));
+    let room = Arc::new(Semaphore::new(door.places()));
     let mut failing = false;
     let mut running = JoinSet::new();
     let stopping = stop.clone();
@@ -89,8 +92,8 @@ pub async fn serve(listener: TcpListener, door: impl Door, mut stop: watch::Rece
     running.shutdown().await;
 }
 
-/// How many connections there is room for. Asks the system for all the descriptors that it lets a process have.
-fn places() -> usize {
+/// How many connections a process has room for. Asks the system for all the descriptors that it lets a process have.
+pub fn places() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();

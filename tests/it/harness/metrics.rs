@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
+use keyhouse::app::App;
+
 /// Every sample by its name with labels, as it stands in the text.
 #[derive(Debug, Default)]
 pub struct Metrics(BTreeMap<String, f64>);
@@ -18,7 +20,11 @@ impl Metrics {
         Self::parse(text.split_once("\r\n\r\n").map_or("", |(_, body)| body))
     }
 
-    fn parse(text: &str) -> Self {
+    pub fn of(app: &App) -> Self {
+        Self::parse(&app.metrics_text().expect("they can be written"))
+    }
+
+    pub fn parse(text: &str) -> Self {
         let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
             let (name, value) = line.rsplit_once(' ')?;
             Some((name.to_owned(), value.parse().ok()?))

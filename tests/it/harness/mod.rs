@@ -34,7 +34,7 @@ use keyhouse::domain::person::Email;
 use keyhouse::domain::role::KeyAdmin;
 use keyhouse::domain::team::{Team, TeamName};
 use keyhouse::domain::timestamp::Timestamp;
-use keyhouse::store::{Location, Store};
+use keyhouse::store::{Follower, Location, Store};
 use keyhouse::web::server::Door;
 use keyhouse::web::{self, Front, Web};
 use tokio::sync::watch;
@@ -222,4 +222,14 @@ pub async fn open(place: &Place, clock: Clock, seed: u64) -> App {
 pub async fn open_with(place: &Place, clock: Clock, seed: u64, limits: Limits) -> App {
     let (store, brand, _warnings) = Store::migrate_and_open(&place.location(), None).await.expect("the database opens");
     App::new(store, brand, clock, Dice::seeded(seed), limits)
+}
+
+/// Asks what changed until there is an answer: a machine that is busy with others may be too late for one question.
+pub async fn follow(app: &App, follower: &mut Follower) {
+    for _ in 0..10 {
+        if app.follow(follower).await.is_ok() {
+            return;
+        }
+    }
+    panic!("the database does not say what changed");
 }

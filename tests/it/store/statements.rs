@@ -239,6 +239,7 @@ async fn every_method(place: Place) {
             Action::TeamCreated
         ]
     );
+    store.part_from_file().await.unwrap();
     store.close().await;
 }
 

@@ -14,13 +14,16 @@ use keyhouse::domain::rate::{Quota, RateLimit, Window};
 use keyhouse::domain::timestamp::Timestamp;
 
 use crate::harness::balancer::{self, Balancer};
+use crate::harness::metrics::Metrics;
 use crate::harness::process::{self, Serving, run_json};
 use crate::harness::proxy::Proxy;
 use crate::harness::redis::Redis;
 use crate::harness::{House, Place, open_with};
 
-/// Enough for a busy machine, and short enough to wait for it fifteen times.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// Enough for a busy machine, and short enough to wait for a Redis that says nothing, fifteen times.
+const BRIEFLY: Duration = Duration::from_millis(200);
+/// Where Redis is well, and each call is to be judged by it.
+const PATIENTLY: Duration = Duration::from_secs(10);
 const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
 
 /// Nodes that share a Redis, and a key of theirs. The clock is the machine's, as Redis's is.
@@ -30,14 +33,14 @@ struct Nodes {
 }
 
 impl Nodes {
-    async fn new(redis: &Redis, requests: u64, window: Duration) -> Self {
+    async fn new(redis: &Redis, requests: u64, window: Duration, patience: Duration) -> Self {
         let house = House::at(Place::postgres().await).await;
         let key = house.key(&house.team("Acme").await, Mode::Live, Scope::ReadOnly).await.key;
         let limits = Limits { per_key: RateLimit::new(requests, window), bad_tokens: None };
         let mut nodes = Vec::new();
         for seed in 0..3 {
             let app = open_with(&house.place, Clock::System, seed, limits).await;
-            nodes.push(app.with_redis(RedisAddress::parse(&redis.url()).unwrap().with_patience(PATIENCE)));
+            nodes.push(app.with_redis(RedisAddress::parse(&redis.url()).unwrap().with_patience(patience)));
         }
         let nodes = Self { nodes, key };
         // The second time each knows of all the others.
@@ -65,9 +68,8 @@ impl Nodes {
     }
 
     fn fallbacks(&self, node: usize, reason: &str) -> u64 {
-        let text = self.nodes[node].0.metrics_text().unwrap();
-        let name = format!("keyhouse_limiter_fallbacks_total{{reason=\"{reason}\"}} ");
-        text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0, |count| count.parse().unwrap())
+        let name = format!("keyhouse_limiter_fallbacks_total{{reason=\"{reason}\"}}");
+        Metrics::of(&self.nodes[node].0).value(&name).expect("it is counted") as u64
     }
 }
 
@@ -76,7 +78,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_share_one_limit_and_all_that_is_kept_of_it_expires() {
     let redis = Redis::start();
-    let nodes = Nodes::new(&redis, 60, HOUR).await;
+    let nodes = Nodes::new(&redis, 60, HOUR, PATIENTLY).await;
     let first = nodes.call(0).await;
     assert_eq!((first.limit, first.remaining), (60, 59));
     // An hour that ends meanwhile gives one call back.
@@ -93,7 +95,7 @@ async fn three_nodes_share_one_limit_and_all_that_is_kept_of_it_expires() {
 async fn redis_judges_as_the_definition_does() {
     let redis = Redis::start();
     let (limit, window) = (RateLimit::new(40, Duration::from_secs(1)).unwrap(), Duration::from_secs(1));
-    let nodes = Nodes::new(&redis, 40, window).await;
+    let nodes = Nodes::new(&redis, 40, window, PATIENTLY).await;
     let mut watch = ::redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
     let mut time = || {
         let (seconds, micros): (i64, i64) = ::redis::cmd("TIME").query(&mut watch).unwrap();
@@ -122,7 +124,7 @@ async fn redis_judges_as_the_definition_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_whose_clock_was_set_back_locks_nobody_out() {
     let redis = Redis::start();
-    let nodes = Nodes::new(&redis, 5, Duration::from_secs(1)).await;
+    let nodes = Nodes::new(&redis, 5, Duration::from_secs(1), PATIENTLY).await;
     let number = (Clock::System.now().ms() / 1000 + 30).to_string();
     let key = format!("keyhouse:rate:{}", nodes.key.id);
     redis.ask(&["HSET", &key, "number", &number, "current", "5", "previous", "0"]);
@@ -143,10 +145,10 @@ async fn a_redis_that_is_slow_is_left_alone_and_told_of() {
     let key = house.key(&house.team("Acme").await, Mode::Live, Scope::ReadOnly).await.key;
     let limits = Limits { per_key: RateLimit::new(60, HOUR), bad_tokens: None };
     let app = open_with(&house.place, Clock::System, 2, limits).await;
-    let address = RedisAddress::parse(&proxy.lead(&redis.url())).unwrap().with_patience(PATIENCE);
+    let address = RedisAddress::parse(&proxy.lead(&redis.url())).unwrap().with_patience(BRIEFLY);
     let (app, cluster) = app.with_redis(address);
     assert!(matches!(cluster.beat().await, Beat::Back));
-    proxy.delay(PATIENCE);
+    proxy.delay(BRIEFLY);
     for _ in 0..5 {
         app.count_call(&key, FROM).await.unwrap();
     }
@@ -210,7 +212,7 @@ fn behind_the_balancer_of_the_guide_everybody_has_their_own_address() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_each_node_lets_its_share_pass() {
     let redis = Redis::start();
-    let nodes = Nodes::new(&redis, 60, HOUR).await;
+    let nodes = Nodes::new(&redis, 60, HOUR, BRIEFLY).await;
     assert_eq!(nodes.admitted(30).await, 30, "ten on each node");
     redis.freeze();
     // The first calls wait; then nobody does any more. Twenty are each node's share, and ten are used.
@@ -241,7 +243,7 @@ async fn without_redis_each_node_lets_its_share_pass() {
 async fn a_redis_that_was_never_there_costs_no_call() {
     let redis = Redis::start();
     redis.kill();
-    let nodes = Nodes::new(&redis, 60, HOUR).await;
+    let nodes = Nodes::new(&redis, 60, HOUR, BRIEFLY).await;
     // Nobody has ever seen another node: each lets the whole limit pass.
     assert!((180..=183).contains(&nodes.admitted(300).await));
     assert_eq!(nodes.fallbacks(0, "away"), 100);
@@ -280,10 +282,8 @@ fn the_operators_port_says_how_a_node_fares_and_the_main_port_does_not() {
         answer.to_lowercase().contains("\r\ncontent-type: application/openmetrics-text; version=1.0.0"),
         "{answer}"
     );
-    let value = |name: &str| {
-        let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name}: {answer}")).parse::<f64>().unwrap()
-    };
+    let metrics = Metrics::parse(&answer);
+    let value = |name: &str| metrics.value(name).unwrap_or_else(|| panic!("no {name}: {answer}"));
     assert!((0.0..3.0).contains(&value("keyhouse_change_lag_seconds")));
     assert!((0.0..=3.0).contains(&value("keyhouse_lease_seconds_left")));
     assert!(value("keyhouse_calls_admitted_total") >= 1.0);

@@ -13,7 +13,7 @@ use keyhouse::store::Follower;
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use crate::harness::{House, open, worlds};
+use crate::harness::{House, follow, open, worlds};
 
 const STEPS: usize = 1500;
 const SEEDS: [u8; 2] = [1, 2];
@@ -127,7 +127,7 @@ impl History {
 
     async fn follow(&mut self, node: usize) {
         let asking = &mut self.nodes[node];
-        asking.app.follow(&mut asking.follower).await.unwrap();
+        follow(&asking.app, &mut asking.follower).await;
         asking.asked = Some(self.house.clock.now());
         for revoked in self.keys.iter_mut().filter_map(|key| key.revoked.as_mut()) {
             revoked.known_to[node] = true;

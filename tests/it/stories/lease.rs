@@ -10,9 +10,10 @@ use keyhouse::domain::token::RawToken;
 
 use sqlx::{Connection, PgConnection};
 
-use crate::harness::process::Serving;
+use crate::harness::metrics::Metrics;
+use crate::harness::process::{Serving, run, run_json};
 use crate::harness::proxy::Proxy;
-use crate::harness::{House, Place, Server, open, worlds};
+use crate::harness::{House, Place, Server, follow, open, worlds};
 
 /// Revokes behind everybody's back: without the change counter, so that only a look into the database can tell.
 const REVOKED_IN_SECRET: &str = "UPDATE keys SET revoked_at = 1, revoked_by_name = 'nobody' WHERE revoked_at IS NULL";
@@ -25,16 +26,15 @@ async fn status(house: &House, token: &str) -> u16 {
 
 /// How often the database was asked whose token it is.
 fn asked(app: &App) -> u64 {
-    let metrics = app.metrics_text().unwrap();
-    let line = metrics.lines().find(|line| line.starts_with("keyhouse_key_lookups_total{answer=\"database\"}"));
-    line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    let asked = Metrics::of(app).value("keyhouse_key_lookups_total{answer=\"database\"}");
+    asked.expect("it is counted") as u64
 }
 
 worlds! {
     async fn a_record_counts_for_three_seconds_after_the_last_good_question(house) {
         let token = house.live_token().await;
         let mut follower = house.app.follower();
-        house.app.follow(&mut follower).await.unwrap();
+        follow(&house.app, &mut follower).await;
         assert_eq!(status(&house, &token).await, 200);
         house.place.tamper(REVOKED_IN_SECRET).await.unwrap();
         house.advance(Duration::from_millis(2999));
@@ -43,7 +43,7 @@ worlds! {
         house.advance(Duration::from_millis(1));
         assert_eq!(status(&house, &token).await, 401, "from the database");
         assert_eq!(house.get("/readyz").await.text(), "the changes of keys can't be followed\n");
-        house.app.follow(&mut follower).await.unwrap();
+        follow(&house.app, &mut follower).await;
         assert_eq!(house.get("/readyz").await.status, 200);
     }
 
@@ -51,7 +51,7 @@ worlds! {
         let token = house.live_token().await;
         let mut follower = house.app.follower();
         for jump in [1001, -1001] {
-            house.app.follow(&mut follower).await.unwrap();
+            follow(&house.app, &mut follower).await;
             assert_eq!(status(&house, &token).await, 200);
             let before = asked(&house.app);
             house.clock.set_wall(jump / 2);
@@ -73,7 +73,7 @@ worlds! {
         let mut follower = house.app.follower();
         for way in 0..4 {
             let key = house.key(&team, Mode::Live, Scope::ReadOnly).await;
-            house.app.follow(&mut follower).await.unwrap();
+            follow(&house.app, &mut follower).await;
             assert_eq!(status(&house, key.token.expose()).await, 200);
             let admin = house.shell(&team);
             match way {
@@ -102,20 +102,20 @@ worlds! {
         let other = open(&house.place, house.clock.clone(), 2).await;
         let team = house.team("Acme").await;
         let (mut follower, admin) = (house.app.follower(), house.shell(&team));
-        house.app.follow(&mut follower).await.unwrap();
+        follow(&house.app, &mut follower).await;
         let [gone, kept] = [Scope::ReadOnly, Scope::ReadWrite].map(|scope| house.key(&team, Mode::Live, scope));
         let (gone, kept) = (gone.await, kept.await);
-        house.app.follow(&mut follower).await.unwrap();
+        follow(&house.app, &mut follower).await;
         for key in [&gone, &kept] {
             assert_eq!(status(&house, key.token.expose()).await, 200);
         }
         other.revoke_key(&admin, gone.key.id).await.unwrap();
-        house.app.follow(&mut follower).await.unwrap();
+        follow(&house.app, &mut follower).await;
         assert_eq!(status(&house, gone.token.expose()).await, 401);
         let before = asked(&house.app);
         assert_eq!((status(&house, kept.token.expose()).await, asked(&house.app)), (200, before), "only what changed is dropped");
-        let metrics = house.app.metrics_text().unwrap();
-        assert!(metrics.contains("keyhouse_change_seen_seconds_count 3"), "two made, one revoked: {metrics}");
+        let seen = Metrics::of(&house.app).value("keyhouse_change_seen_seconds_count");
+        assert_eq!(seen, Some(3.0), "two made, one revoked");
     }
 
     async fn a_revoked_key_writes_nothing_not_even_on_a_node_that_has_not_heard_of_it(house) {
@@ -124,7 +124,7 @@ worlds! {
         let key = house.key(&team, Mode::Live, Scope::ReadWrite).await;
         let token = key.token.expose();
         let product = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
-        house.app.follow(&mut house.app.follower()).await.unwrap();
+        follow(&house.app, &mut house.app.follower()).await;
         let made = house.post("/api/v1/products", product).bearer(token).await;
         let path = format!("/api/v1/products/{}", made.json()["data"]["id"].as_str().unwrap());
         other.revoke_key(&house.shell(&team), key.key.id).await.unwrap();
@@ -141,11 +141,11 @@ worlds! {
         let token = house.live_token().await;
         let mut follower = house.app.follower();
         for put_back in ["UPDATE changes SET seq = seq - 1", "UPDATE changes SET epoch = 'another'"] {
-            house.app.follow(&mut follower).await.unwrap();
+            follow(&house.app, &mut follower).await;
             assert_eq!(status(&house, &token).await, 200);
             let before = asked(&house.app);
             house.place.tamper(put_back).await.unwrap();
-            house.app.follow(&mut follower).await.unwrap();
+            follow(&house.app, &mut follower).await;
             assert_eq!((status(&house, &token).await, asked(&house.app)), (200, before + 1), "{put_back}");
         }
     }
@@ -154,7 +154,7 @@ worlds! {
         let token = house.live_token().await;
         let cookie = house.browser("owner@acme.example").await;
         let mut follower = house.app.follower();
-        house.app.follow(&mut follower).await.unwrap();
+        follow(&house.app, &mut follower).await;
         assert_eq!((status(&house, &token).await, house.get("/account").cookie(&cookie).await.status.as_u16()), (200, 200));
         let before = asked(&house.app);
         let block = match house.place {
@@ -165,14 +165,14 @@ worlds! {
         for statement in sql.lines() {
             house.place.tamper(statement).await.unwrap();
         }
-        house.app.follow(&mut follower).await.unwrap();
+        follow(&house.app, &mut follower).await;
         assert_eq!((status(&house, &token).await, asked(&house.app)), (200, before + 1));
         assert_eq!(house.get("/account").cookie(&cookie).await.status, 303, "to the sign-in page");
     }
 
     async fn a_thousand_cold_calls_with_one_key_are_one_question(house) {
         let token = house.live_token().await;
-        house.app.follow(&mut house.app.follower()).await.unwrap();
+        follow(&house.app, &mut house.app.follower()).await;
         let calls = (0..1000).map(|_| status(&house, &token));
         let statuses = futures_util::future::join_all(calls).await;
         assert!(statuses.iter().all(|status| *status == 200));
@@ -181,7 +181,7 @@ worlds! {
 
     async fn a_call_that_hangs_up_leaves_the_look_up_to_those_who_wait(house) {
         let token = house.live_token().await;
-        house.app.follow(&mut house.app.follower()).await.unwrap();
+        follow(&house.app, &mut house.app.follower()).await;
         let mut hasty = Box::pin(status(&house, &token));
         let begun = futures_util::poll!(&mut hasty);
         let patient = async { tokio::join!(status(&house, &token), async move { drop(hasty) }).0 };
@@ -202,30 +202,66 @@ async fn a_database_file_that_was_replaced_is_noticed_and_nothing_is_written_to_
     let house = House::on_sqlite().await;
     let token = house.live_token().await;
     let mut follower = house.app.follower();
-    house.app.follow(&mut follower).await.unwrap();
+    follow(&house.app, &mut follower).await;
     let Place::Folder(folder) = &house.place else { unreachable!("it is on SQLite") };
     let [file, backup] = ["keyhouse.db", "backup.db"].map(|name| folder.path().join(name));
     house.place.tamper(&format!("VACUUM INTO '{}'", backup.display())).await.unwrap();
     std::fs::rename(&backup, &file).unwrap();
     let refused = house.app.follow(&mut follower).await.unwrap_err();
-    assert_eq!(refused.to_string(), "the database file was moved or replaced while Keyhouse ran: start it again");
+    assert_eq!(refused.to_string(), "the database file was moved or replaced while Keyhouse ran");
     house.advance(Duration::from_secs(3));
     assert_eq!(status(&house, &token).await, 503);
     let admin = KeyAdmin::shell("tester", TeamId::new(house.app.ids().seed()));
     assert!(house.app.revoke_all_keys(&admin).await.is_err());
 }
 
-/// The process ends, for whoever keeps it running to start it on the file that is there now.
-#[test]
-fn a_server_whose_file_was_replaced_ends_and_says_why() {
+/// The process ends, for whoever keeps it running to start it on the file that is there now: whole, for the old one's log is
+/// not left beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_file_was_replaced_ends_and_starts_again_on_the_backup() {
     let place = Place::folder();
     let mut serving = Serving::start(&place, "serve", "info");
     assert_eq!(serving.get("/readyz", ""), 200);
+    run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
+    let create = || {
+        let key = ["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"];
+        run_json(&place, &key)["token"].as_str().unwrap().to_owned()
+    };
+    let before = create();
     let Place::Folder(folder) = &place else { unreachable!("it was made above") };
-    std::fs::rename(folder.path().join("keyhouse.db"), folder.path().join("moved.db")).unwrap();
+    let [file, backup] = ["keyhouse.db", "backup.db"].map(|name| folder.path().join(name));
+    place.tamper(&format!("VACUUM INTO '{}'", backup.display())).await.unwrap();
+    let since: Vec<_> = (0..5).map(|_| create()).collect();
+    for token in [&before, &since[4]] {
+        assert_eq!(serving.get("/api/v1/key", token), 200);
+    }
+    std::fs::rename(&backup, &file).unwrap();
     assert_eq!(serving.wait().code(), Some(1));
     let logs = String::from_utf8(serving.logs()).unwrap();
-    assert!(logs.contains("the database file was moved or replaced while Keyhouse ran: start it again"), "{logs}");
+    assert!(logs.contains("the database file was moved or replaced while Keyhouse ran"), "{logs}");
+    assert!(!logs.contains("keyhouse.db-wal"), "the log went home: {logs}");
+    let serving = Serving::start(&place, "serve", "info");
+    assert_eq!(serving.get("/api/v1/key", &before), 200);
+    assert_eq!(since.iter().filter(|token| serving.get("/api/v1/key", token) == 401).count(), 5, "not in the backup");
+    create();
+}
+
+/// A server that takes connections and says nothing: whoever wants to revoke a key hears of it.
+#[test]
+fn a_database_that_says_nothing_is_given_up() {
+    let proxy = Proxy::to(Server::shared().address());
+    proxy.black_hole();
+    let place = Place::Postgres { url: proxy.lead("postgres://keyhouse:hunter2@db/keyhouse") };
+    for words in [&["team", "list"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+        let output = run(&place, words);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains(&format!("PostgreSQL at {}", proxy.address())) && told.contains("no answer within 5 seconds"),
+            "{told}"
+        );
+        assert!(!told.contains("hunter2"));
+    }
 }
 
 /// A key that is revoked while a call of it waits for a lock.
@@ -265,7 +301,7 @@ async fn a_token_that_nobody_has_is_remembered_briefly_and_works_as_soon_as_it_i
         let house = House::at(place).await;
         let node = open(&house.place, house.clock.clone(), 2).await;
         let mut follower = node.follower();
-        node.follow(&mut follower).await.unwrap();
+        follow(&node, &mut follower).await;
         let identify = async || {
             let token = RawToken::parse(token.as_bytes(), node.brand()).unwrap();
             (node.identify(token).await.is_ok(), asked(&node))
@@ -275,7 +311,7 @@ async fn a_token_that_nobody_has_is_remembered_briefly_and_works_as_soon_as_it_i
         assert_eq!([identify().await, identify().await], [(false, 2), (false, 2)], "for a second");
         assert_eq!(house.live_token().await, token);
         assert_eq!(identify().await, (false, 2), "made elsewhere");
-        node.follow(&mut follower).await.unwrap();
+        follow(&node, &mut follower).await;
         assert_eq!(identify().await, (true, 3));
     }
 }
@@ -287,7 +323,7 @@ async fn without_the_database_what_is_known_counts_until_the_lease_is_over() {
     let house = House::at(Place::Postgres { url: server.new_database().await }).await;
     let token = house.live_token().await;
     let mut follower = house.app.follower();
-    house.app.follow(&mut follower).await.unwrap();
+    follow(&house.app, &mut follower).await;
     assert_eq!(status(&house, &token).await, 200);
     server.kill();
     assert!(house.app.follow(&mut follower).await.is_err());
@@ -298,7 +334,7 @@ async fn without_the_database_what_is_known_counts_until_the_lease_is_over() {
     assert_eq!(house.get("/readyz").await.status, 503);
     server.resume();
     // A question's own connection is made anew; what is in the pool is found dead one by one.
-    house.app.follow(&mut follower).await.unwrap();
+    follow(&house.app, &mut follower).await;
     let mut statuses = Vec::new();
     while statuses.last() != Some(&200) && statuses.len() < 20 {
         statuses.push(status(&house, &token).await);
@@ -320,7 +356,7 @@ async fn a_node_that_loses_sight_of_the_database_stops_believing_what_it_knows()
         let [gone, kept] = [Scope::ReadOnly, Scope::ReadWrite].map(|scope| house.key(&team, Mode::Live, scope));
         let (gone, kept) = (gone.await, kept.await);
         let mut follower = house.app.follower();
-        house.app.follow(&mut follower).await.unwrap();
+        follow(&house.app, &mut follower).await;
         for key in [&gone, &kept] {
             assert_eq!(status(&house, key.token.expose()).await, 200);
         }
@@ -335,7 +371,7 @@ async fn a_node_that_loses_sight_of_the_database_stops_believing_what_it_knows()
             assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")));
         }
         proxy.pass();
-        house.app.follow(&mut follower).await.unwrap();
+        follow(&house.app, &mut follower).await;
         let mut statuses = Vec::new();
         while statuses.last() != Some(&200) && statuses.len() < 50 {
             statuses.push(status(&house, kept.token.expose()).await);
