@@ -70,9 +70,8 @@ impl Demo {
                 .iter()
                 .map(|(email, role, link)| json!({ "email": email, "role": role.as_str(), "link": link }))
                 .collect();
-            print_json(
-                &json!({ "url": local_url(address), "team": team, "keys": keys.each_ref().map(row), "people": people }),
-            )?;
+            print_json(&json!({ "url": local_url(address), "opsUrl": doors.ops_address.map(local_url), "team": team,
+                                "keys": keys.each_ref().map(row), "people": people }))?;
         } else {
             let place = config.database_flag();
             welcome(&local_url(address), &team, &keys, counts, &people, &place)?;
