@@ -77,9 +77,11 @@ pub fn terminate() -> Seen {
         let (asked, asked_at) = (now(), Clock::System.now());
         let ended = serving.terminate();
         slowest = slowest.max(now() - asked);
-        // Calls went on during the grace, so the last use is later than the signal.
-        unwritten += usize::from(!ended.success() || last_use(&place) < asked_at.ms());
         let answers = load.finish();
+        // No earlier than the last call that was answered began, in the milliseconds that a last use has.
+        let last = answers.iter().map(|answer| answer.at).max().unwrap_or_default();
+        let since = asked_at.ms() - 1 + (last.as_millis().cast_signed() - asked.as_millis().cast_signed()) as i64;
+        unwritten += usize::from(!ended.success() || last_use(&place) < since);
         calls += answers.len();
         broken += answers.iter().filter(|answer| answer.status != 200).count();
     }
