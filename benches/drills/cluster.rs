@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::load::{Answered, Client, Load, count, now, slowest, statuses};
 use super::nodes::{Backstage, Browser, Key, UNLIMITED, database, serve, set_up, steady, through, url};
-use super::{Seen, rounds};
+use super::{Seen, rounds, said};
 use crate::harness::balancer::Balancer;
 use crate::harness::process::Serving;
 use crate::harness::proxy::Proxy;
@@ -26,7 +26,7 @@ pub fn one_cold_key() -> Seen {
     let answers = count(all_at_once(connected(&node, 1000), &vec![key; 1000]));
     let lookups = asked().map(|after| after - before);
     Seen {
-        figure: format!("{answers:?}, look-ups in the database: {lookups:?}"),
+        figure: format!("{answers:?}, look-ups in the database: {}", said(lookups)),
         kept: answers == BTreeMap::from([(200, 1000)]) && lookups == Some(1.0),
     }
 }

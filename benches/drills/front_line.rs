@@ -9,7 +9,7 @@ use keyhouse::domain::key::Mode;
 use keyhouse::domain::token::{Brand, RawToken};
 
 use super::load::{Client, Load, get, now, p99};
-use super::{Seen, rounds};
+use super::{Seen, rounds, said};
 use crate::harness::Place;
 use crate::harness::process::Serving;
 
@@ -74,7 +74,8 @@ pub fn made_up_tokens() -> Seen {
     let grown = serving.resident_kib().saturating_sub(before) / 1024;
     Seen {
         figure: format!(
-            "RSS + {grown} MiB, {looked_up:?} look-ups for 500 bad checksums, {refused} of {} good calls refused; 401, 429, other: {counts:?} in {:.0} s; a good key's p99 {ratio:.1} x quiet with the guessers on the same cores",
+            "RSS + {grown} MiB, {} look-ups for 500 bad checksums, {refused} of {} good calls refused; 401, 429, other: {counts:?} in {:.0} s; a good key's p99 {ratio:.1} x quiet with the guessers on the same cores",
+            said(looked_up),
             answers.len(),
             (now() - began).as_secs_f64()
         ),

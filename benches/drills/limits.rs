@@ -6,7 +6,7 @@ use keyhouse::app::clock::Clock;
 
 use super::load::{Answered, Load, now, p99, statuses};
 use super::nodes::{Key, database, new_key, set_up};
-use super::{Seen, rounds};
+use super::{Seen, rounds, said};
 use crate::harness::process::Serving;
 use crate::harness::redis::Redis;
 use crate::harness::{Place, Server};
@@ -140,8 +140,10 @@ fn without_redis(fault: Fault) -> Seen {
     let (fallbacks, keys) = (cluster.fallbacks(), cluster.redis.keys().len());
     Seen {
         figure: format!(
-            "{}; {}; fallbacks of each node {fallbacks:?}, {keys} keys in Redis",
-            within.figure, over.figure
+            "{}; {}; fallbacks of each node {}, {keys} keys in Redis",
+            within.figure,
+            over.figure,
+            fallbacks.iter().map(|count| said(*count)).collect::<Vec<_>>().join(", ")
         ),
         // A flushed Redis goes on counting; one that is away was felt by every node.
         kept: within.kept

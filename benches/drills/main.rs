@@ -183,6 +183,11 @@ fn setting(name: &str) -> Option<usize> {
     std::env::var(name).ok().map(|text| text.parse().expect("a whole number"))
 }
 
+/// What a node says of itself, if it does.
+pub fn said(value: Option<f64>) -> String {
+    value.map_or_else(|| "unsaid".to_owned(), |value| value.to_string())
+}
+
 fn main() -> ExitCode {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
     println!("| drill | promised | seen | |\n|---|---|---|---|");
