@@ -145,7 +145,7 @@ pub async fn serve(config: &Config, app: App, doors: Doors, stop_signal: AskedTo
     let order = async {
         let failed = tokio::select! {
             () = stop_signal.wait() => None,
-            ended = &mut following => Some(ended.map_or_else(anyhow::Error::from, anyhow::Error::from)),
+            ended = &mut following => Some(ended),
         };
         tracing::info!(grace_seconds = grace.as_secs(), "stopping");
         not_ready.send_replace(true);
@@ -164,7 +164,7 @@ pub async fn serve(config: &Config, app: App, doors: Doors, stop_signal: AskedTo
     let ended = futures_util::future::join_all(work);
     let _ended = tokio::time::timeout(WRITES_END_WITHIN, ended).await;
     let lost = "the last uses of some keys could not be written";
-    if failed.is_some() {
+    if matches!(failed, Some(Ok(StoreError::Replaced))) {
         // With the log gone, the file that lies there now can be started on.
         let parted = tokio::time::timeout(WRITES_END_WITHIN, app.part_from_file()).await;
         if !matches!(parted, Ok(Ok(()))) {
@@ -181,6 +181,7 @@ pub async fn serve(config: &Config, app: App, doors: Doors, stop_signal: AskedTo
     }
     stop_ops.send_replace(true);
     if let Some(failed) = failed {
+        let failed = failed.map_or_else(anyhow::Error::from, anyhow::Error::from);
         return Err(failed.context("stopped, because the changes of keys can't be followed any more"));
     }
     closed.with_context(|| format!("{lost}: the database does not answer"))?.context(lost)?;

@@ -4,6 +4,7 @@
 //! that nobody knows. What is remembered are records of keys; whether a key is active is judged each time.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -45,13 +46,15 @@ type Waiting = WeakShared<BoxFuture<'static, Answer>>;
 /// The keys that this node knows.
 pub(super) struct KeyCache {
     shards: Box<[Mutex<Records<Waiting>>]>,
+    /// Whether anybody follows the changes, with success or without.
+    is_followed: AtomicBool,
 }
 
 impl Default for KeyCache {
     fn default() -> Self {
         let [records, bytes, unknown] = [ROOM.records, ROOM.bytes, ROOM.unknown].map(|all| all / SHARDS);
         let shard = || Mutex::new(Records::new(Room { records, bytes, unknown }));
-        Self { shards: std::iter::repeat_with(shard).take(SHARDS).collect() }
+        Self { shards: std::iter::repeat_with(shard).take(SHARDS).collect(), is_followed: AtomicBool::new(false) }
     }
 }
 
@@ -168,6 +171,7 @@ impl App {
     ///
     /// [`StoreError::Replaced`] is for good: the process is to end. After any other, ask again.
     pub async fn follow(&self, follower: &mut Follower) -> Result<(), StoreError> {
+        self.known_keys.is_followed.store(true, Ordering::Relaxed);
         let (asked, own) = (self.clock.moment(), self.store.own_changes());
         let change = follower.ask().await?;
         for shard in &self.known_keys.shards {
@@ -179,7 +183,10 @@ impl App {
 
     /// How long what this node remembers still counts; zero without a good lease, `None` where nobody follows the changes.
     pub fn lease_left(&self) -> Option<Duration> {
+        if !self.known_keys.is_followed.load(Ordering::Relaxed) {
+            return None;
+        }
         // Shards are renewed one after another, so the last one's lease is the oldest.
-        self.known_keys.shards.last().and_then(|shard| lock(shard).lease_left(self.clock.moment()))
+        self.known_keys.shards.last().map(|shard| lock(shard).lease_left(self.clock.moment()))
     }
 }

@@ -111,18 +111,14 @@ impl<W: Clone> Records<W> {
         }
     }
 
-    /// How long what is in here still counts; `None` before the first lease.
-    pub fn lease_left(&self, now: Moment) -> Option<Duration> {
-        self.lease.map(|lease| lease.left(now))
-    }
-
-    fn counts_now(&self, now: Moment) -> bool {
-        self.lease_left(now).is_some_and(|left| !left.is_zero())
+    /// How long what is in here still counts.
+    pub fn lease_left(&self, now: Moment) -> Duration {
+        self.lease.map_or(Duration::ZERO, |lease| lease.left(now))
     }
 
     /// Looks a token up. `own`: how many own changes are over now; `ask` begins a look-up, to be [landed](Self::land).
     pub fn look(&mut self, hash: &TokenHash, now: Moment, own: u64, ask: impl FnOnce(Ticket) -> W) -> Look<W> {
-        if !self.counts_now(now) {
+        if self.lease_left(now).is_zero() {
             return Look::NoLease;
         }
         let caught_up = self.own;
@@ -149,7 +145,7 @@ impl<W: Clone> Records<W> {
     pub fn land(&mut self, hash: &TokenHash, ticket: Ticket, found: Found, now: Moment) -> Option<Arc<ApiKey>> {
         let key = found.key.map(Arc::new);
         let as_far = found.epoch == self.epoch && found.seq >= self.seq;
-        if self.end(hash, ticket) && as_far && self.counts_now(now) {
+        if self.end(hash, ticket) && as_far && !self.lease_left(now).is_zero() {
             match &key {
                 Some(key) => self.records.insert(*hash, Record { key: Arc::clone(key), own: ticket.own }),
                 None => self.unknown.insert(*hash, Unknown { own: ticket.own, until: now.ticks + UNKNOWN_FOR }),

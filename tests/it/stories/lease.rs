@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use keyhouse::app::App;
-use keyhouse::domain::ids::TeamId;
 use keyhouse::domain::key::{Mode, Scope};
-use keyhouse::domain::role::{KeyAdmin, TeamOwner};
+use keyhouse::domain::role::TeamOwner;
 use keyhouse::domain::token::RawToken;
 
 use sqlx::{Connection, PgConnection};
 
 use crate::harness::metrics::Metrics;
-use crate::harness::process::{Serving, run, run_json};
 use crate::harness::proxy::Proxy;
 use crate::harness::{House, Place, Server, follow, open, worlds};
 
@@ -196,74 +194,6 @@ worlds! {
     }
 }
 
-/// On SQLite, whose file anybody can move away under a server that goes on with what is no file any more.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_database_file_that_was_replaced_is_noticed_and_nothing_is_written_to_the_old_one() {
-    let house = House::on_sqlite().await;
-    let token = house.live_token().await;
-    let mut follower = house.app.follower();
-    follow(&house.app, &mut follower).await;
-    let Place::Folder(folder) = &house.place else { unreachable!("it is on SQLite") };
-    let [file, backup] = ["keyhouse.db", "backup.db"].map(|name| folder.path().join(name));
-    house.place.tamper(&format!("VACUUM INTO '{}'", backup.display())).await.unwrap();
-    std::fs::rename(&backup, &file).unwrap();
-    let refused = house.app.follow(&mut follower).await.unwrap_err();
-    assert_eq!(refused.to_string(), "the database file was moved or replaced while Keyhouse ran");
-    house.advance(Duration::from_secs(3));
-    assert_eq!(status(&house, &token).await, 503);
-    let admin = KeyAdmin::shell("tester", TeamId::new(house.app.ids().seed()));
-    assert!(house.app.revoke_all_keys(&admin).await.is_err());
-}
-
-/// The process ends, for whoever keeps it running to start it on the file that is there now: whole, for the old one's log is
-/// not left beside it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_file_was_replaced_ends_and_starts_again_on_the_backup() {
-    let place = Place::folder();
-    let mut serving = Serving::start(&place, "serve", "info");
-    assert_eq!(serving.get("/readyz", ""), 200);
-    run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
-    let create = || {
-        let key = ["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"];
-        run_json(&place, &key)["token"].as_str().unwrap().to_owned()
-    };
-    let before = create();
-    let Place::Folder(folder) = &place else { unreachable!("it was made above") };
-    let [file, backup] = ["keyhouse.db", "backup.db"].map(|name| folder.path().join(name));
-    place.tamper(&format!("VACUUM INTO '{}'", backup.display())).await.unwrap();
-    let since: Vec<_> = (0..5).map(|_| create()).collect();
-    for token in [&before, &since[4]] {
-        assert_eq!(serving.get("/api/v1/key", token), 200);
-    }
-    std::fs::rename(&backup, &file).unwrap();
-    assert_eq!(serving.wait().code(), Some(1));
-    let logs = String::from_utf8(serving.logs()).unwrap();
-    assert!(logs.contains("the database file was moved or replaced while Keyhouse ran"), "{logs}");
-    assert!(!logs.contains("keyhouse.db-wal"), "the log went home: {logs}");
-    let serving = Serving::start(&place, "serve", "info");
-    assert_eq!(serving.get("/api/v1/key", &before), 200);
-    assert_eq!(since.iter().filter(|token| serving.get("/api/v1/key", token) == 401).count(), 5, "not in the backup");
-    create();
-}
-
-/// A server that takes connections and says nothing: whoever wants to revoke a key hears of it.
-#[test]
-fn a_database_that_says_nothing_is_given_up() {
-    let proxy = Proxy::to(Server::shared().address());
-    proxy.black_hole();
-    let place = Place::Postgres { url: proxy.lead("postgres://keyhouse:hunter2@db/keyhouse") };
-    for words in [&["team", "list"][..], &["serve", "--listen", "127.0.0.1:0"]] {
-        let output = run(&place, words);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(
-            told.contains(&format!("PostgreSQL at {}", proxy.address())) && told.contains("no answer within 5 seconds"),
-            "{told}"
-        );
-        assert!(!told.contains("hunter2"));
-    }
-}
-
 /// A key that is revoked while a call of it waits for a lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_call_that_waited_for_a_lock_while_its_key_was_revoked_writes_nothing() {
@@ -381,6 +311,23 @@ async fn a_node_that_loses_sight_of_the_database_stops_believing_what_it_knows()
             "{statuses:?}"
         );
         assert_eq!(status(&house, gone.token.expose()).await, 401);
+    }
+}
+
+/// Its own database answers, but nobody has ever told it what changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_never_had_a_lease_is_not_ready_and_asks_each_time() {
+    let house = House::on_sqlite().await;
+    let token = house.live_token().await;
+    let server = Server::shared();
+    let proxy = Proxy::to(server.address());
+    let elsewhere = Place::Postgres { url: proxy.lead(&server.new_database().await) };
+    let mut deaf = open(&elsewhere, house.clock.clone(), 2).await.follower();
+    proxy.cut();
+    assert!(house.app.follow(&mut deaf).await.is_err());
+    assert_eq!(house.get("/readyz").await.text(), "the changes of keys can't be followed\n");
+    for calls in 1..=2 {
+        assert_eq!((status(&house, &token).await, asked(&house.app)), (200, calls));
     }
 }
 

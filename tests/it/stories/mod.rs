@@ -5,5 +5,6 @@ mod crash;
 mod histories;
 mod lease;
 mod lifecycle;
+mod places;
 mod race;
 mod shell_and_server;
