@@ -1,7 +1,8 @@
 //! Whose token is this? The one verdict that every door asks for.
 //!
-//! Answered from memory as long as the node's lease is good: the node has asked within [`LEASE`] what changed, and dropped it. Without a lease the database is asked for each call, and if that fails the answer is
-//! that nobody knows. What is remembered are records of keys; whether a key is active is judged each time.
+//! Answered from memory as long as the node's lease is good: the node has asked within [`LEASE`] what changed, and dropped
+//! it. Without a lease the database is asked for each call, and if that fails the answer is that nobody knows. What is
+//! remembered are records of keys; whether a key is active is judged each time.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
