@@ -2,16 +2,13 @@
 //!
 //! `cargo bench --bench pages`; the last figures are in `docs/performance.md`.
 
-#[path = "../tests/it/harness/mod.rs"]
-#[allow(dead_code, unused_imports, unused_macros, reason = "the bench needs a part of the harness")]
-mod harness;
-
 use std::time::Duration;
 
-use harness::House;
-use keyhouse::domain::key::{Mode, Scope};
-use keyhouse::domain::person::Email;
-use keyhouse::domain::role::Role;
+use keyhouse_domain::person::Email;
+use keyhouse_domain::role::Role;
+use keyhouse_domain::scope::Scope;
+use keyhouse_token::Mode;
+use test_support::{Engine, TestApp};
 
 const MEMBERS: usize = 1_000;
 const KEYS: usize = 10;
@@ -20,37 +17,37 @@ const CALLS: usize = 500;
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        measure("SQLite", House::on_sqlite().await).await;
-        measure("PostgreSQL", House::on_postgres().await).await;
+        measure("SQLite", TestApp::on(Engine::Sqlite).await).await;
+        measure("PostgreSQL", TestApp::on(Engine::Postgres).await).await;
     });
 }
 
 /// The machine's time, for measuring alone.
 fn ticks() -> Duration {
-    keyhouse::app::clock::Clock::System.ticks()
+    keyhouse::app::infra::clock::Clock::System.monotonic()
 }
 
-async fn measure(engine: &str, house: House) {
-    let team = house.team("Acme").await;
+async fn measure(engine: &str, app: TestApp) {
+    let team = app.team("Acme").await;
     for n in 1..MEMBERS {
         let email = Email::parse(&format!("m{n}@example.com")).expect("an address");
-        house.app.add_member("bench", &team, &email, Role::Member).await.expect("added");
+        app.inner.add_member("bench", &team, &email, Role::Member).await.expect("added");
     }
     for _ in 0..KEYS {
-        house.key(&team, Mode::Live, Scope::ReadWrite).await;
+        app.key(&team, Mode::Live, Scope::ReadWrite).await;
     }
-    if let harness::Place::Postgres { .. } = house.place {
+    if let test_support::TestDatabase::Postgres { .. } = app.place {
         // As PostgreSQL does by itself within a minute or so.
-        house.place.tamper("ANALYZE").await.expect("statistics");
+        app.place.execute_sql("ANALYZE").await.expect("statistics");
     }
-    let browser = house.browser("owner@acme.example").await;
+    let browser = app.browser("owner@acme.example").await;
     for page in ["settings/integrations/api-keys", "settings/members", "settings/audit", "products"] {
         let path = format!("/t/acme/{page}");
         let mut took = Vec::new();
         let mut weight = 0;
         for _ in 0..CALLS {
             let began = ticks();
-            let answer = house.get(&path).cookie(&browser).await;
+            let answer = app.get(&path).cookie(&browser).await;
             took.push(ticks() - began);
             assert_eq!(answer.status, 200);
             weight = answer.body.len();
@@ -59,7 +56,7 @@ async fn measure(engine: &str, house: House) {
                 let links = answer.text().split('"').filter(|text| text.starts_with("/assets/"));
                 let mut all = weight;
                 for link in links {
-                    all += house.get(link).header("accept-encoding", "gzip").await.body.len();
+                    all += app.get(link).header("accept-encoding", "gzip").await.body.len();
                 }
                 println!(
                     "{engine}: {page} weighs {:.1} kB, {:.1} kB with everything",

@@ -2,17 +2,14 @@
 //!
 //! `cargo bench --bench paging`; the last figures are in `docs/performance.md`.
 
-#[path = "../tests/it/harness/mod.rs"]
-#[allow(dead_code, unused_imports, unused_macros, reason = "the bench needs a part of the harness")]
-mod harness;
-
 use std::time::Duration;
 
-use harness::{House, Place};
-use keyhouse::domain::key::{Mode, Scope};
-use keyhouse::domain::page::{Cursor, Limit};
-use keyhouse::domain::product::StatusFilter;
+use keyhouse_domain::pagination::{Cursor, Limit};
+use keyhouse_domain::product::StatusFilter;
+use keyhouse_domain::scope::Scope;
+use keyhouse_token::Mode;
 use sqlx::{AssertSqlSafe, Connection, Row};
+use test_support::{Engine, TestApp, TestDatabase};
 
 const ROWS: u32 = 1_000_000;
 /// As `store/products.rs` asks for a page.
@@ -23,35 +20,35 @@ const PAGE: &str = "SELECT id, name FROM products WHERE (team_id, mode, status) 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        measure("SQLite", House::on_sqlite().await).await;
-        measure("PostgreSQL", House::on_postgres().await).await;
+        measure("SQLite", TestApp::on(Engine::Sqlite).await).await;
+        measure("PostgreSQL", TestApp::on(Engine::Postgres).await).await;
     });
 }
 
 /// The machine's time, for measuring alone.
 fn ticks() -> Duration {
-    keyhouse::app::clock::Clock::System.ticks()
+    keyhouse::app::infra::clock::Clock::System.monotonic()
 }
 
-async fn measure(engine: &str, house: House) {
-    let team = house.team("Acme").await;
-    let key = house.key(&team, Mode::Live, Scope::ReadWrite).await;
-    let grant = key.key.grant(keyhouse::domain::grant::Access::Read).expect("a reader");
+async fn measure(engine: &str, app: TestApp) {
+    let team = app.team("Acme").await;
+    let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let grant = key.key.grant(keyhouse_domain::scope::Access::Read).expect("a reader");
     let columns =
         "id, team_id, mode, status, name, unit_price, currency, kind, unit_of_measure, created_at, updated_at";
     let rest = format!("'{}', 'live', 'active', 'A product', 10000, 'EUR', 'GOODS', 'piece', 0, 0", team.id);
-    let sql = match &house.place {
-        Place::Folder(_) => format!(
+    let sql = match &app.place {
+        TestDatabase::Folder(_) => format!(
             "INSERT INTO products ({columns}) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) \
              SELECT printf('%08x-0000-7000-8000-000000000000', i), {rest} FROM n"
         ),
-        Place::Postgres { .. } => format!(
+        TestDatabase::Postgres { .. } => format!(
             "INSERT INTO products ({columns}) \
              SELECT lpad(to_hex(i), 8, '0') || '-0000-7000-8000-000000000000', {rest} FROM generate_series(1, {ROWS}) AS i"
         ),
     };
-    let plan = match &house.place {
-        Place::Folder(folder) => {
+    let plan = match &app.place {
+        TestDatabase::Folder(folder) => {
             let url = format!("sqlite://{}/keyhouse.db", folder.path().display());
             let mut db = sqlx::SqliteConnection::connect(&url).await.expect("the database");
             sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await.expect("a million rows");
@@ -61,7 +58,7 @@ async fn measure(engine: &str, house: House) {
                 .expect("a plan");
             rows.iter().map(|row| row.get::<String, _>("detail")).collect::<Vec<_>>()
         }
-        Place::Postgres { url } => {
+        TestDatabase::Postgres { url } => {
             let mut db = sqlx::PgConnection::connect(url).await.expect("the database");
             sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await.expect("a million rows");
             sqlx::query("VACUUM ANALYZE products").execute(&mut db).await.expect("statistics");
@@ -80,7 +77,7 @@ async fn measure(engine: &str, house: House) {
     let (mut after, mut seen, mut tenths) = (None, 0, Vec::new());
     let mut began = ticks();
     loop {
-        let page = house.app.list_products(grant.tenant(), StatusFilter::Active, after, limit).await.expect("a page");
+        let page = app.inner.list_products(grant.tenant(), StatusFilter::Active, after, limit).await.expect("a page");
         seen += page.items.len();
         after = page.items.last().and_then(|product| Cursor::parse(&product.id.to_string()));
         if seen % (ROWS as usize / 10) == 0 {

@@ -1,21 +1,19 @@
-//! Keyhouse: API keys for a team product, whole.
+//! Keyhouse: API keys for a team product.
 //!
-//! Five rooms. A line of code finds its own by one question:
+//! Layers, each of which imports only those below it:
 //!
-//! - [`domain`] *names and judges*: tokens, keys, scopes, roles, prices. Pure.
-//! - [`app`] *does*: one function per thing that a person or program can ask for.
-//! - [`store`] *remembers*: the only room that knows SQL; SQLite and PostgreSQL behind one text.
-//! - [`web`] *speaks HTTP*: the public API and, behind the same few layers, everything else with a path.
-//! - [`cli`] *speaks shell*: the same deeds from the command line.
+//! - [`cli`]: the command line.
+//! - [`startup`]: builds the application from [`config`] and runs it until it is stopped.
+//! - [`web`]: HTTP: the public API, the dashboard, the docs.
+//! - [`app`]: use cases, one method per thing that a person or program can ask for.
+//! - `keyhouse-store`: all SQL, for SQLite and PostgreSQL.
+//! - `keyhouse-domain`, `keyhouse-token`: pure types and rules.
 //!
-//! [`boot`] opens the doors from what [`config`] says. Rooms look down, never up; `tests/it/laws/rooms.rs` sees to it.
-//! Start reading at [`domain::key`], then [`app::admit`], then [`web`].
+//! Start reading at [`keyhouse_domain::api_key`], then [`app::authenticate`], then [`web`].
 
 pub mod app;
-pub mod boot;
 pub mod cli;
 pub mod config;
-pub mod domain;
-pub mod settings;
-pub mod store;
+pub mod startup;
+mod telemetry;
 pub mod web;

@@ -1,7 +1,7 @@
 //! Queries of the list: what is taken is within its bounds, and a cursor is one spelling of one id.
 #![no_main]
 
-use keyhouse::domain::page::{Cursor, Limit};
+use keyhouse_domain::pagination::{Cursor, Limit};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

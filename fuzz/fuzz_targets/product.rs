@@ -1,8 +1,8 @@
 //! Bodies: never a panic; what is taken keeps its limits, and what it says of its price reads back as the same.
 #![no_main]
 
-use keyhouse::domain::price::Price;
-use keyhouse::domain::product::Currency;
+use keyhouse_domain::price::Price;
+use keyhouse_domain::product::Currency;
 use keyhouse::web::fuzzing;
 use libfuzzer_sys::fuzz_target;
 

@@ -1,7 +1,7 @@
 //! Whatever parses as a token has the one form there is, and parses again to the same.
 #![no_main]
 
-use keyhouse::domain::token::{Brand, RawToken, TokenPrefix};
+use keyhouse_token::{Brand, RawToken, TokenPrefix};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -3,12 +3,12 @@
 //! Whoever calls these holds a [`KeyAdmin`], so it is a person's session or the machine's shell: keys never manage keys.
 
 use super::{App, in_batches};
-use crate::domain::ids::KeyId;
-use crate::domain::key::{ApiKey, KeyName, KeyState, ListedKey, NewKey};
-use crate::domain::role::KeyAdmin;
-use crate::domain::team::{Team, TeamRef};
-use crate::domain::token::RawToken;
-use crate::store::{Inserted, NewRow, Renamed, Revoked, StoreError};
+use keyhouse_domain::api_key::{ApiKey, KeyName, KeyState, ListedKey, NewKey};
+use keyhouse_domain::ids::KeyId;
+use keyhouse_domain::permission::KeyAdmin;
+use keyhouse_domain::team::{Team, TeamRef};
+use keyhouse_store::{Inserted, NewRow, Renamed, Revoked, StoreError};
+use keyhouse_token::RawToken;
 
 /// A new key and its token: the one value in the program that carries a raw token out.
 #[derive(Debug)]
@@ -22,9 +22,9 @@ pub enum CreateKeyError {
     #[error("this key exists, and its token can't be shown again: revoke it and make a new one")]
     Exists,
     #[error("the team has 10 active keys, the most there can be: revoke one that is not needed first")]
-    CapReached,
+    LimitReached,
     #[error("only an owner or admin of the team manages its keys")]
-    NotAllowed,
+    Forbidden,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -36,7 +36,7 @@ pub enum RenameKeyError {
     #[error("the key is revoked, and a revoked key can't be renamed")]
     Revoked,
     #[error("only an owner or admin of the team manages its keys")]
-    NotAllowed,
+    Forbidden,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -46,7 +46,7 @@ pub enum RevokeKeyError {
     #[error("no such key")]
     NoSuchKey,
     #[error("only an owner or admin of the team manages its keys")]
-    NotAllowed,
+    Forbidden,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -72,48 +72,48 @@ impl App {
 
     /// As [`App::create_key`], but makes nothing if there is a key of this id.
     pub async fn create_key_once(&self, admin: &KeyAdmin, id: KeyId, new: NewKey) -> Result<Created, CreateKeyError> {
-        let token = RawToken::from_entropy(&self.brand, new.mode, |bytes| self.dice.fill(bytes));
-        let stamp = self.stamp_for(admin);
+        let token = RawToken::from_entropy(&self.brand, new.mode, |bytes| self.rng.fill_bytes(bytes));
+        let context = self.audit_context(admin);
         let key = ApiKey {
             id,
             team: admin.team(),
             prefix: token.prefix(),
             mode: new.mode,
             scope: new.scope,
-            created_at: stamp.at,
+            created_at: context.at,
             state: KeyState::Active,
         };
         let row = NewRow { key: &key, hash: token.hash(), name: &new.name };
-        match self.store.insert_key_within_cap(admin, row, &stamp).await? {
+        match self.store.insert_key_within_cap(admin, row, &context).await? {
             Inserted::Done => Ok(Created { key, token }),
             Inserted::Exists => Err(CreateKeyError::Exists),
-            Inserted::CapReached => Err(CreateKeyError::CapReached),
-            Inserted::RoleLost => Err(CreateKeyError::NotAllowed),
+            Inserted::LimitReached => Err(CreateKeyError::LimitReached),
+            Inserted::Forbidden => Err(CreateKeyError::Forbidden),
         }
     }
 
     pub async fn rename_key(&self, admin: &KeyAdmin, id: KeyId, name: &KeyName) -> Result<(), RenameKeyError> {
-        match self.store.rename_key(admin, id, name, &self.stamp_for(admin)).await? {
+        match self.store.rename_key(admin, id, name, &self.audit_context(admin)).await? {
             Renamed::Done => Ok(()),
             Renamed::NoSuchKey => Err(RenameKeyError::NoSuchKey),
             Renamed::Revoked => Err(RenameKeyError::Revoked),
-            Renamed::RoleLost => Err(RenameKeyError::NotAllowed),
+            Renamed::Forbidden => Err(RenameKeyError::Forbidden),
         }
     }
 
     /// Ends a key for good. Ending it again changes nothing and is no error.
     pub async fn revoke_key(&self, admin: &KeyAdmin, id: KeyId) -> Result<Revocation, RevokeKeyError> {
-        match self.store.revoke_key(admin, id, &self.stamp_for(admin)).await? {
+        match self.store.revoke_key(admin, id, &self.audit_context(admin)).await? {
             Revoked::Done => Ok(Revocation::Now),
             Revoked::Already => Ok(Revocation::Before),
             Revoked::NoSuchKey => Err(RevokeKeyError::NoSuchKey),
-            Revoked::RoleLost => Err(RevokeKeyError::NotAllowed),
+            Revoked::Forbidden => Err(RevokeKeyError::Forbidden),
         }
     }
 
     /// Ends all active keys of the admin's team at once; says which.
     pub async fn revoke_all_keys(&self, admin: &KeyAdmin) -> Result<Vec<ListedKey>, RevokeKeyError> {
-        self.store.revoke_all_keys(admin, &self.stamp_for(admin)).await?.ok_or(RevokeKeyError::NotAllowed)
+        self.store.revoke_all_keys(admin, &self.audit_context(admin)).await?.ok_or(RevokeKeyError::Forbidden)
     }
 
     /// A team's keys, newest first: the active ones and those revoked less than 90 days ago.
@@ -141,7 +141,7 @@ impl App {
     }
 
     /// Clears the names of keys that were revoked 90 days ago. To be called daily; says how many it cleared.
-    pub async fn forget_key_names(&self) -> Result<u64, StoreError> {
-        in_batches(|batch| self.store.forget_key_names(self.clock.now(), batch)).await
+    pub async fn redact_revoked_key_names(&self) -> Result<u64, StoreError> {
+        in_batches(|batch| self.store.redact_revoked_key_names(self.clock.now(), batch)).await
     }
 }

@@ -1,24 +1,26 @@
 //! One-time links: who gets one, and what it lets them do. Whoever holds one is who it was made for.
 
 use super::App;
-use super::passwords::Busy;
-use super::sign_in::{Browser, SignInError, Started};
-use crate::domain::audit::By;
-use crate::domain::ids::{LinkId, PersonId, TeamId};
-use crate::domain::password::{Password, PasswordError};
-use crate::domain::person::{Email, PersonName};
-use crate::domain::role::{Role, TeamAdmin};
-use crate::domain::secret::Secret;
-use crate::domain::session::{Link, Person, Purpose};
-use crate::domain::team::{Team, TeamName, TeamRef};
-use crate::store::{Invited, Joining, LinkUsed, NewLink, NewPerson, StoreError};
+use super::infra::password_hasher::Overloaded;
+use super::sessions::{ClientInfo, SignInError, StartedSession};
+use keyhouse_domain::audit::AuditActor;
+use keyhouse_domain::ids::{LinkId, PersonId, TeamId};
+use keyhouse_domain::link::{Link, Purpose};
+use keyhouse_domain::password::{Password, PasswordError};
+use keyhouse_domain::permission::TeamAdmin;
+use keyhouse_domain::person::Person;
+use keyhouse_domain::person::{Email, PersonName};
+use keyhouse_domain::role::Role;
+use keyhouse_domain::secret::Secret;
+use keyhouse_domain::team::{Team, TeamName, TeamRef};
+use keyhouse_store::{Invited, Joining, LinkUsed, NewLink, NewPerson, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum InviteError {
     #[error("this person is in the team already")]
     IsMember,
     #[error("the member's role does not allow inviting, or no longer")]
-    NotAllowed,
+    Forbidden,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -30,9 +32,9 @@ pub enum UseLinkError {
     Gone,
     /// Somebody with this address has an account, or is in the team.
     #[error("there is an account with this address already")]
-    Taken,
+    AlreadyExists,
     #[error(transparent)]
-    Unfit(#[from] PasswordError),
+    InvalidPassword(#[from] PasswordError),
     #[error(transparent)]
     SignIn(#[from] SignInError),
 }
@@ -43,19 +45,17 @@ impl From<StoreError> for UseLinkError {
     }
 }
 
-impl From<Busy> for UseLinkError {
-    fn from(busy: Busy) -> Self {
+impl From<Overloaded> for UseLinkError {
+    fn from(busy: Overloaded) -> Self {
         Self::SignIn(busy.into())
     }
 }
 
-impl<T> LinkUsed<T> {
-    fn done(self) -> Result<T, UseLinkError> {
-        match self {
-            Self::Done(done) => Ok(done),
-            Self::Gone => Err(UseLinkError::Gone),
-            Self::Taken => Err(UseLinkError::Taken),
-        }
+fn done<T>(used: LinkUsed<T>) -> Result<T, UseLinkError> {
+    match used {
+        LinkUsed::Done(done) => Ok(done),
+        LinkUsed::Gone => Err(UseLinkError::Gone),
+        LinkUsed::Taken => Err(UseLinkError::AlreadyExists),
     }
 }
 
@@ -68,16 +68,16 @@ pub enum Invitee {
     Known(Person),
     /// A person who has not chosen a password yet. Whoever invites them holds the invitation's link too, and must not
     /// become them by it: they need a link from whoever runs the server.
-    Unproved,
+    NoPasswordSet,
 }
 
 impl App {
     /// The link for the first person of an empty Keyhouse, in place of an earlier one. `None`: there is somebody already.
     pub async fn set_up_link(&self) -> Result<Option<Secret>, StoreError> {
         let code = self.secret();
-        let stamp = self.stamp(By { person: None, name: "Keyhouse".to_owned() }, "start");
+        let context = self.context(AuditActor { person: None, name: "Keyhouse".to_owned() }, "start");
         let new = NewLink { id: LinkId::new(self.ids.seed()), code: code.hash(), purpose: &Purpose::SetUp };
-        Ok(self.store.insert_set_up_link(new, &stamp).await?.then_some(code))
+        Ok(self.store.insert_set_up_link(new, &context).await?.then_some(code))
     }
 
     /// A link by which a person chooses a new password, from the machine's shell. `None`: nobody has this address.
@@ -106,7 +106,7 @@ impl App {
     async fn personal_link(&self, user: &str, purpose: &Purpose, person: PersonId) -> Result<Secret, StoreError> {
         let code = self.secret();
         let new = NewLink { id: LinkId::new(self.ids.seed()), code: code.hash(), purpose };
-        self.store.insert_personal_link(person, new, &self.shell_stamp(user)).await?;
+        self.store.insert_personal_link(person, new, &self.shell_context(user)).await?;
         Ok(code)
     }
 
@@ -115,17 +115,17 @@ impl App {
         let code = self.secret();
         let purpose = Purpose::Invite { team: admin.team(), email: email.clone(), role };
         let new = NewLink { id: LinkId::new(self.ids.seed()), code: code.hash(), purpose: &purpose };
-        match self.store.insert_invitation(admin, new, &self.stamp_for(admin)).await? {
+        match self.store.insert_invitation(admin, new, &self.audit_context(admin)).await? {
             Invited::Done => Ok(code),
             Invited::IsMember => Err(InviteError::IsMember),
-            Invited::RoleLost => Err(InviteError::NotAllowed),
+            Invited::Forbidden => Err(InviteError::Forbidden),
         }
     }
 
     /// Takes an invitation back. `false`: it was used, or withdrawn, before.
     pub async fn withdraw_invitation(&self, admin: &TeamAdmin, id: LinkId) -> Result<bool, InviteError> {
-        let done = self.store.withdraw_invitation(admin, id, &self.stamp_for(admin)).await?;
-        done.ok_or(InviteError::NotAllowed)
+        let done = self.store.withdraw_invitation(admin, id, &self.audit_context(admin)).await?;
+        done.ok_or(InviteError::Forbidden)
     }
 
     pub async fn invitations_of(&self, team: &Team) -> Result<Vec<Link>, StoreError> {
@@ -145,7 +145,7 @@ impl App {
         Ok(match self.store.person_by_email(email).await? {
             None => Invitee::New,
             Some(found) if found.person.has_password => Invitee::Known(found.person),
-            Some(_) => Invitee::Unproved,
+            Some(_) => Invitee::NoPasswordSet,
         })
     }
 
@@ -155,8 +155,8 @@ impl App {
         code: &Secret,
         (name, email, password): (&PersonName, &Email, &str),
         team: &TeamName,
-        browser: Browser<'_>,
-    ) -> Result<(Started, Team), UseLinkError> {
+        browser: ClientInfo<'_>,
+    ) -> Result<(StartedSession, Team), UseLinkError> {
         let person = PersonId::new(self.ids.seed());
         let password = choose(password, name, email, Some(team))?;
         self.must_be(code, |purpose| *purpose == Purpose::SetUp).await?;
@@ -164,11 +164,11 @@ impl App {
         let new = NewPerson { id: person, email, name, password: &password };
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
-        let by = By { person: Some(person), name: name.as_str().to_owned() };
-        let stamp = self.stamp(by, &browser.addr.to_string());
+        let by = AuditActor { person: Some(person), name: name.as_str().to_owned() };
+        let context = self.context(by, &browser.addr.to_string());
         let team = (TeamId::new(self.ids.seed()), team);
-        let team = self.store.set_up(&code.hash(), new, team, &session, &stamp).await?.done()?;
-        Ok((Started { secret }, team))
+        let team = done(self.store.set_up(&code.hash(), new, team, &session, &context).await?)?;
+        Ok((StartedSession { secret }, team))
     }
 
     /// Joins a team as somebody who had no account.
@@ -178,8 +178,8 @@ impl App {
         email: &Email,
         name: &PersonName,
         password: &str,
-        browser: Browser<'_>,
-    ) -> Result<(Started, Team), UseLinkError> {
+        browser: ClientInfo<'_>,
+    ) -> Result<(StartedSession, Team), UseLinkError> {
         let password = choose(password, name, email, None)?;
         self.must_be(code, |purpose| matches!(purpose, Purpose::Invite { email: invited, .. } if invited == email))
             .await?;
@@ -188,10 +188,10 @@ impl App {
         let who = Joining::New(NewPerson { id: person, email, name, password: &password });
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
-        let by = By { person: Some(person), name: name.as_str().to_owned() };
-        let stamp = self.stamp(by, &browser.addr.to_string());
-        let team = self.store.accept_invitation(&code.hash(), who, Some(&session), &stamp).await?.done()?;
-        Ok((Started { secret }, self.joined(team).await?))
+        let by = AuditActor { person: Some(person), name: name.as_str().to_owned() };
+        let context = self.context(by, &browser.addr.to_string());
+        let team = done(self.store.accept_invitation(&code.hash(), who, Some(&session), &context).await?)?;
+        Ok((StartedSession { secret }, self.joined(team).await?))
     }
 
     /// Joins a team as somebody with an account, whose password is typed, and begins a session.
@@ -200,23 +200,23 @@ impl App {
         code: &Secret,
         email: &Email,
         password: &str,
-        browser: Browser<'_>,
-    ) -> Result<(Started, Team), UseLinkError> {
+        browser: ClientInfo<'_>,
+    ) -> Result<(StartedSession, Team), UseLinkError> {
         let found = self.store.person_by_email(email).await?;
         let (known, _) = self.check_password(&email.canonical(), found, password, browser.addr).await?;
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
-        let stamp = self.personal_stamp(&known.person, browser);
+        let context = self.personal_context(&known.person, browser);
         let who = Joining::Known(known.person.id);
-        let team = self.store.accept_invitation(&code.hash(), who, Some(&session), &stamp).await?.done()?;
-        Ok((Started { secret }, self.joined(team).await?))
+        let team = done(self.store.accept_invitation(&code.hash(), who, Some(&session), &context).await?)?;
+        Ok((StartedSession { secret }, self.joined(team).await?))
     }
 
     /// Joins a team as the person who is signed in already.
-    pub async fn accept(&self, code: &Secret, person: &Person, browser: Browser<'_>) -> Result<Team, UseLinkError> {
-        let stamp = self.personal_stamp(person, browser);
+    pub async fn accept(&self, code: &Secret, person: &Person, browser: ClientInfo<'_>) -> Result<Team, UseLinkError> {
+        let context = self.personal_context(person, browser);
         let who = Joining::Known(person.id);
-        let team = self.store.accept_invitation(&code.hash(), who, None, &stamp).await?.done()?;
+        let team = done(self.store.accept_invitation(&code.hash(), who, None, &context).await?)?;
         self.joined(team).await
     }
 
@@ -226,29 +226,29 @@ impl App {
         code: &Secret,
         person: &Person,
         password: &str,
-        browser: Browser<'_>,
-    ) -> Result<Started, UseLinkError> {
+        browser: ClientInfo<'_>,
+    ) -> Result<StartedSession, UseLinkError> {
         let password = choose(password, &person.name, &person.email, None)?;
         self.must_be(code, |purpose| *purpose == Purpose::Reset { person: person.id }).await?;
         let password = self.hash_password(password).await?;
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
-        let stamp = self.personal_stamp(person, browser);
-        self.store.reset_password(&code.hash(), &password, &session, &stamp).await?.done()?;
-        Ok(Started { secret })
+        let context = self.personal_context(person, browser);
+        done(self.store.reset_password(&code.hash(), &password, &session, &context).await?)?;
+        Ok(StartedSession { secret })
     }
 
     pub async fn sign_in_by_link(
         &self,
         code: &Secret,
         person: &Person,
-        browser: Browser<'_>,
-    ) -> Result<Started, UseLinkError> {
+        browser: ClientInfo<'_>,
+    ) -> Result<StartedSession, UseLinkError> {
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
-        let stamp = self.personal_stamp(person, browser);
-        self.store.sign_in_by_link(&code.hash(), &session, &stamp).await?.done()?;
-        Ok(Started { secret })
+        let context = self.personal_context(person, browser);
+        done(self.store.sign_in_by_link(&code.hash(), &session, &context).await?)?;
+        Ok(StartedSession { secret })
     }
 
     /// Looked at before a password is hashed: made-up codes must not cost that.
@@ -269,5 +269,5 @@ fn choose(
     team: Option<&TeamName>,
 ) -> Result<Password, PasswordError> {
     let team = team.map_or("", TeamName::as_str);
-    Password::choose(password, &[email.as_str(), email.local_part(), name.as_str(), team])
+    Password::validate_new(password, &[email.as_str(), email.local_part(), name.as_str(), team])
 }

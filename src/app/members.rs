@@ -1,11 +1,12 @@
 //! Who is in a team, and as what.
 
 use super::App;
-use crate::domain::ids::PersonId;
-use crate::domain::person::Email;
-use crate::domain::role::{Participant, Role, TeamAdmin, TeamOwner};
-use crate::domain::team::{Member, Team};
-use crate::store::{MemberChanged, NewMember, StoreError};
+use keyhouse_domain::ids::PersonId;
+use keyhouse_domain::permission::{TeamAdmin, TeamMember, TeamOwner};
+use keyhouse_domain::person::Email;
+use keyhouse_domain::role::Role;
+use keyhouse_domain::team::{Member, Team};
+use keyhouse_store::{MemberChanged, NewMember, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum AddMemberError {
@@ -24,26 +25,24 @@ pub enum ChangeMemberError {
     #[error("the owner can be neither changed nor removed, and can't leave: hand the team over first, or delete it")]
     IsOwner,
     #[error("the member's role does not allow this, or no longer")]
-    NotAllowed,
+    Forbidden,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl From<MemberChanged> for Result<(), ChangeMemberError> {
-    fn from(changed: MemberChanged) -> Self {
-        match changed {
-            MemberChanged::Done => Ok(()),
-            MemberChanged::NoSuchMember => Err(ChangeMemberError::NoSuchMember),
-            MemberChanged::IsOwner => Err(ChangeMemberError::IsOwner),
-            MemberChanged::RoleLost => Err(ChangeMemberError::NotAllowed),
-        }
+fn changed(changed: MemberChanged) -> Result<(), ChangeMemberError> {
+    match changed {
+        MemberChanged::Done => Ok(()),
+        MemberChanged::NoSuchMember => Err(ChangeMemberError::NoSuchMember),
+        MemberChanged::IsOwner => Err(ChangeMemberError::IsOwner),
+        MemberChanged::Forbidden => Err(ChangeMemberError::Forbidden),
     }
 }
 
 impl App {
     /// Adds a member with a role at once, from the machine's shell.
     pub async fn add_member(&self, user: &str, team: &Team, email: &Email, role: Role) -> Result<(), AddMemberError> {
-        match self.store.insert_member(team.id, self.newcomer(email, role), &self.shell_stamp(user)).await {
+        match self.store.insert_member(team.id, self.newcomer(email, role), &self.shell_context(user)).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(AddMemberError::NoSuchTeam),
             Err(StoreError::Conflict(_)) => Err(AddMemberError::Taken),
@@ -51,7 +50,7 @@ impl App {
         }
     }
 
-    pub(super) fn newcomer<'a>(&self, email: &'a Email, role: Role) -> NewMember<'a> {
+    pub(crate) fn newcomer<'a>(&self, email: &'a Email, role: Role) -> NewMember<'a> {
         NewMember { person: PersonId::new(self.ids.seed()), email, name: email.as_name(), role }
     }
 
@@ -90,7 +89,7 @@ impl App {
 
     /// Gives a member another role, never the owner's.
     pub async fn change_role(&self, admin: &TeamAdmin, person: PersonId, role: Role) -> Result<(), ChangeMemberError> {
-        self.store.change_role(admin, person, role, &self.stamp_for(admin)).await?.into()
+        changed(self.store.change_role(admin, person, role, &self.audit_context(admin)).await?)
     }
 
     /// Takes a member out of the team. Their keys go on working, unless they are to be revoked with it.
@@ -100,15 +99,15 @@ impl App {
         person: PersonId,
         revoke_keys: bool,
     ) -> Result<(), ChangeMemberError> {
-        self.store.remove_member(admin, person, revoke_keys, &self.stamp_for(admin)).await?.into()
+        changed(self.store.remove_member(admin, person, revoke_keys, &self.audit_context(admin)).await?)
     }
 
-    pub async fn leave_team(&self, member: &Participant, person: PersonId) -> Result<(), ChangeMemberError> {
-        self.store.leave_team(member, person, &self.stamp_for(member)).await?.into()
+    pub async fn leave_team(&self, member: &TeamMember, person: PersonId) -> Result<(), ChangeMemberError> {
+        changed(self.store.leave_team(member, person, &self.audit_context(member)).await?)
     }
 
     /// Makes another member the owner; the owner becomes an admin.
-    pub async fn hand_over_team(&self, owner: &TeamOwner, to: PersonId) -> Result<(), ChangeMemberError> {
-        self.store.hand_over_team(owner, to, &self.stamp_for(owner)).await?.into()
+    pub async fn transfer_ownership(&self, owner: &TeamOwner, to: PersonId) -> Result<(), ChangeMemberError> {
+        changed(self.store.transfer_ownership(owner, to, &self.audit_context(owner)).await?)
     }
 }

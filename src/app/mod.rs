@@ -2,45 +2,39 @@
 //!
 //! Whatever a deed needs beyond its arguments is in [`App`]: the database, the time, chance.
 
-pub mod admit;
-pub mod clock;
-pub mod cluster;
-pub mod dice;
-mod guesses;
-pub mod ids;
+pub mod authenticate;
+mod idempotency;
+pub mod infra;
+pub mod key_cache;
 pub mod keys;
-pub mod limits;
+pub mod last_used;
 pub mod links;
 pub mod members;
-pub mod metrics;
-mod passwords;
 pub mod products;
-pub mod records;
-mod running;
-pub mod sign_in;
+pub mod rate_limit;
+pub mod sessions;
 pub mod teams;
-pub mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use admit::KeyCache;
-use clock::Clock;
-use cluster::{Cluster, RedisAddress};
-use dice::Dice;
-use guesses::SignInGuesses;
-use ids::Ids;
-use limits::{Guesses, Limiter, Limits};
-use metrics::Metrics;
-use passwords::Hasher;
-use running::Running;
-use usage::Usage;
+use authenticate::KeyCache;
+use idempotency::InFlightRequests;
+use infra::clock::Clock;
+use infra::id_generator::Ids;
+use infra::metrics::Metrics;
+use infra::password_hasher::Hasher;
+use infra::rng::Rng;
+use last_used::Usage;
+use rate_limit::login::LoginThrottle;
+use rate_limit::redis::{RedisAddress, RedisLimiter};
+use rate_limit::{AttemptTable, Limiter, Limits};
 
-use crate::domain::audit::{By, Stamp};
-use crate::domain::role::{Actor, Permit, Right, SHELL};
-use crate::domain::secret::Secret;
-use crate::domain::token::Brand;
-use crate::store::{Store, StoreError};
+use keyhouse_domain::audit::{AuditActor, AuditContext};
+use keyhouse_domain::permission::{Actor, Permission, Permit, SHELL};
+use keyhouse_domain::secret::Secret;
+use keyhouse_store::{Store, StoreError};
+use keyhouse_token::Brand;
 
 /// Why a node should get no calls for now.
 #[derive(Debug, thiserror::Error)]
@@ -57,28 +51,28 @@ pub struct App {
     store: Store,
     brand: Arc<Brand>,
     clock: Clock,
-    dice: Dice,
+    rng: Rng,
     ids: Arc<Ids>,
     known_keys: Arc<KeyCache>,
     metrics: Arc<Metrics>,
     usage: Arc<Usage>,
-    guesses: Arc<Guesses>,
-    sign_ins: Arc<SignInGuesses>,
+    guesses: Arc<AttemptTable>,
+    sign_ins: Arc<LoginThrottle>,
     hasher: Arc<Hasher>,
-    running: Arc<Running>,
+    running: Arc<InFlightRequests>,
     limits: Limits,
     limiter: Limiter,
 }
 
 impl App {
-    pub fn new(store: Store, brand: Brand, clock: Clock, dice: Dice, limits: Limits) -> Self {
-        let ids = Arc::new(Ids::new(clock.clone(), dice.clone()));
+    pub fn new(store: Store, brand: Brand, clock: Clock, rng: Rng, limits: Limits) -> Self {
+        let ids = Arc::new(Ids::new(clock.clone(), rng.clone()));
         let metrics = Arc::new(Metrics::new(&store));
         Self {
             store,
             brand: Arc::new(brand),
             clock,
-            dice,
+            rng,
             ids,
             known_keys: Arc::default(),
             metrics,
@@ -93,9 +87,9 @@ impl App {
     }
 
     /// Shares one rate limit with all nodes that use this Redis. The cluster is to be [kept in touch with](Cluster::beat).
-    pub fn with_redis(mut self, address: RedisAddress) -> (Self, Arc<Cluster>) {
-        let cluster = Arc::new(Cluster::new(address, self.ids.request().to_string()));
-        self.limiter = Limiter::Cluster(Arc::clone(&cluster));
+    pub fn with_redis(mut self, address: RedisAddress) -> (Self, Arc<RedisLimiter>) {
+        let cluster = Arc::new(RedisLimiter::new(address, self.ids.request().to_string()));
+        self.limiter = Limiter::RedisLimiter(Arc::clone(&cluster));
         (self, cluster)
     }
 
@@ -119,36 +113,36 @@ impl App {
 
     /// Leaves a database file that is no longer found where it was, before [`App::close`]. The file in its place is then
     /// good to start on.
-    pub async fn part_from_file(&self) -> Result<(), StoreError> {
-        self.store.part_from_file().await
+    pub async fn checkpoint_and_detach(&self) -> Result<(), StoreError> {
+        self.store.checkpoint_and_detach().await
     }
 
     /// Writes what is still in memory and closes the database.
     pub async fn close(&self) -> Result<(), StoreError> {
-        let flushed = self.flush_usage(usage::Flush::Everything).await;
+        let flushed = self.flush_usage(last_used::Flush::Everything).await;
         self.store.close().await;
         flushed
     }
 
     /// Whether this node is to clear now what has had its time: one of all nodes is, once an hour.
-    pub async fn is_to_clear(&self) -> Result<bool, StoreError> {
-        self.store.take_duty("clear", self.clock.now(), CLEAR_EVERY).await
+    pub async fn claim_cleanup(&self) -> Result<bool, StoreError> {
+        self.store.try_claim_job("clear", self.clock.now(), CLEAR_EVERY).await
     }
 
-    fn stamp(&self, by: By, origin: &str) -> Stamp {
-        Stamp { seed: self.ids.seed(), at: self.clock.now(), by, origin: origin.to_owned() }
+    fn context(&self, by: AuditActor, source: &str) -> AuditContext {
+        AuditContext { seed: self.ids.seed(), at: self.clock.now(), by, source: source.to_owned() }
     }
 
-    fn stamp_for<R: Right>(&self, permit: &Permit<R>) -> Stamp {
-        self.stamp(permit.actor().by(), permit.origin())
+    fn audit_context<R: Permission>(&self, permit: &Permit<R>) -> AuditContext {
+        self.context(permit.actor().by(), permit.source())
     }
 
-    fn shell_stamp(&self, user: &str) -> Stamp {
-        self.stamp(Actor::Shell { user: user.to_owned() }.by(), SHELL)
+    fn shell_context(&self, user: &str) -> AuditContext {
+        self.context(Actor::Shell { user: user.to_owned() }.by(), SHELL)
     }
 
     fn secret(&self) -> Secret {
-        Secret::from_entropy(|bytes| self.dice.fill(bytes))
+        Secret::from_entropy(|bytes| self.rng.fill_bytes(bytes))
     }
 }
 

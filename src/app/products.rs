@@ -1,19 +1,19 @@
 //! The catalog: always inside a [`Tenant`], a team and a mode.
 
-use super::running::Turn;
+use super::idempotency::InFlightGuard;
 use super::{App, in_batches};
-use crate::domain::grant::{Grant, Tenant};
-use crate::domain::idempotency::StoredAnswer;
-use crate::domain::ids::ProductId;
-use crate::domain::key::Mode;
-use crate::domain::page::{Cursor, Limit, Page};
-use crate::domain::product::{Product, ProductFields, ProductPatch, Status, StatusFilter};
-use crate::domain::role::Editor;
-use crate::domain::timestamp::Timestamp;
-use crate::store::{ProductWritten, Repeat, StoreError};
+use keyhouse_domain::auth::{Grant, Tenant};
+use keyhouse_domain::idempotency::StoredResponse;
+use keyhouse_domain::ids::ProductId;
+use keyhouse_domain::pagination::{Cursor, Limit, Page};
+use keyhouse_domain::permission::Editor;
+use keyhouse_domain::product::{Product, ProductFields, ProductPatch, Status, StatusFilter};
+use keyhouse_domain::timestamp::Timestamp;
+use keyhouse_store::{ProductWritten, Replay, StoreError};
+use keyhouse_token::Mode;
 
 /// How a call is done once; see [`crate::domain::idempotency`].
-pub use crate::store::Once;
+pub use keyhouse_store::Idempotency;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListProductsError {
@@ -30,9 +30,9 @@ pub enum WriteProductError {
     NoSuchProduct,
     /// Somebody changed it since the member looked at it.
     #[error("the product was changed since")]
-    Stale,
+    VersionConflict,
     #[error("the member's role does not allow changing products")]
-    NotAllowed,
+    Forbidden,
     #[error("another product has this SKU")]
     SkuTaken,
     #[error("the key was revoked since the call was admitted")]
@@ -49,11 +49,11 @@ pub enum WriteProductError {
 
 /// What a writing call is answered with.
 #[derive(Debug)]
-pub enum Written {
+pub enum Write {
     /// It was done now.
-    Now(Product),
+    Done(Product),
     /// It was done before; this was the answer.
-    Before(StoredAnswer),
+    Replayed(StoredResponse),
 }
 
 impl App {
@@ -75,8 +75,8 @@ impl App {
         &self,
         grant: &Grant,
         fields: ProductFields,
-        once: Once<'_>,
-    ) -> Result<Written, WriteProductError> {
+        once: Idempotency<'_>,
+    ) -> Result<Write, WriteProductError> {
         let _turn = self.turn(once).await?;
         let now = self.clock.now();
         self.store.insert_product(grant, self.new_product(fields, now), once).await?.try_into()
@@ -105,9 +105,9 @@ impl App {
         mode: Mode,
         fields: ProductFields,
     ) -> Result<Product, WriteProductError> {
-        let stamp = self.stamp_for(editor);
-        let product = self.new_product(fields, stamp.at);
-        Written::try_from(self.store.insert_product_as(editor, mode, product, &stamp).await?)?.by_member()
+        let context = self.audit_context(editor);
+        let product = self.new_product(fields, context.at);
+        Write::try_from(self.store.insert_product_as(editor, mode, product, &context).await?)?.by_member()
     }
 
     /// Gives a product new fields, if it is still as the member saw it at `seen`.
@@ -120,9 +120,9 @@ impl App {
         fields: ProductFields,
     ) -> Result<Product, WriteProductError> {
         let change = |old: &Product| (fields != old.fields).then(|| Product { fields, ..old.clone() });
-        let stamp = self.stamp_for(editor);
-        let written = self.store.change_product_as(editor, mode, id, Some(seen), change, &stamp).await?;
-        Written::try_from(written)?.by_member()
+        let context = self.audit_context(editor);
+        let written = self.store.change_product_as(editor, mode, id, Some(seen), change, &context).await?;
+        Write::try_from(written)?.by_member()
     }
 
     /// As [`App::set_product_status`], by a member.
@@ -134,9 +134,9 @@ impl App {
         status: Status,
     ) -> Result<Product, WriteProductError> {
         let change = |old: &Product| (old.status != status).then(|| Product { status, ..old.clone() });
-        let stamp = self.stamp_for(editor);
-        let written = self.store.change_product_as(editor, mode, id, None, change, &stamp).await?;
-        Written::try_from(written)?.by_member()
+        let context = self.audit_context(editor);
+        let written = self.store.change_product_as(editor, mode, id, None, change, &context).await?;
+        Write::try_from(written)?.by_member()
     }
 
     /// Changes the given fields, archived product or not. What leaves all as it is moves no `updatedAt`.
@@ -145,8 +145,8 @@ impl App {
         grant: &Grant,
         id: ProductId,
         patch: ProductPatch,
-        once: Once<'_>,
-    ) -> Result<Written, WriteProductError> {
+        once: Idempotency<'_>,
+    ) -> Result<Write, WriteProductError> {
         let _turn = self.turn(once).await?;
         let change = |old: &Product| {
             let fields = patch.apply(old.fields.clone());
@@ -161,15 +161,15 @@ impl App {
         grant: &Grant,
         id: ProductId,
         status: Status,
-        once: Once<'_>,
-    ) -> Result<Written, WriteProductError> {
+        once: Idempotency<'_>,
+    ) -> Result<Write, WriteProductError> {
         let _turn = self.turn(once).await?;
         let change = |old: &Product| (old.status != status).then(|| Product { status, ..old.clone() });
         self.store.change_product(grant, id, self.clock.now(), change, once).await?.try_into()
     }
 
     /// The turn of a call that is to be done once; of any other, none is needed.
-    async fn turn(&self, once: Once<'_>) -> Result<Option<Turn>, WriteProductError> {
+    async fn turn(&self, once: Idempotency<'_>) -> Result<Option<InFlightGuard>, WriteProductError> {
         match once {
             None => Ok(None),
             Some((call, _)) => self.running.turn(call).await.map(Some).ok_or(WriteProductError::StillRunning),
@@ -187,28 +187,28 @@ impl App {
     }
 }
 
-impl Written {
+impl Write {
     /// A member's deed has no idempotency key, so it was never done before.
     fn by_member(self) -> Result<Product, WriteProductError> {
         match self {
-            Self::Now(product) => Ok(product),
-            Self::Before(_) => Err(WriteProductError::StillRunning),
+            Self::Done(product) => Ok(product),
+            Self::Replayed(_) => Err(WriteProductError::StillRunning),
         }
     }
 }
 
-impl TryFrom<ProductWritten> for Written {
+impl TryFrom<ProductWritten> for Write {
     type Error = WriteProductError;
 
     fn try_from(written: ProductWritten) -> Result<Self, WriteProductError> {
         match written {
-            ProductWritten::Done(product) => Ok(Self::Now(product)),
-            ProductWritten::Repeated(Repeat::Done(answer)) => Ok(Self::Before(answer)),
-            ProductWritten::Repeated(Repeat::OtherBody) => Err(WriteProductError::OtherBody),
-            ProductWritten::Repeated(Repeat::Running) => Err(WriteProductError::StillRunning),
+            ProductWritten::Done(product) => Ok(Self::Done(product)),
+            ProductWritten::Replayed(Replay::Done(answer)) => Ok(Self::Replayed(answer)),
+            ProductWritten::Replayed(Replay::OtherBody) => Err(WriteProductError::OtherBody),
+            ProductWritten::Replayed(Replay::InFlightRequests) => Err(WriteProductError::StillRunning),
             ProductWritten::NoSuchProduct => Err(WriteProductError::NoSuchProduct),
-            ProductWritten::Stale => Err(WriteProductError::Stale),
-            ProductWritten::RoleLost => Err(WriteProductError::NotAllowed),
+            ProductWritten::VersionConflict => Err(WriteProductError::VersionConflict),
+            ProductWritten::Forbidden => Err(WriteProductError::Forbidden),
             ProductWritten::SkuTaken => Err(WriteProductError::SkuTaken),
             ProductWritten::KeyRevoked => Err(WriteProductError::KeyRevoked),
         }

@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 
 use super::App;
-use crate::domain::audit::{AuditEvent, AuditFilter};
-use crate::domain::ids::{AuditId, PersonId, TeamId};
-use crate::domain::key::ListedKey;
-use crate::domain::person::Email;
-use crate::domain::role::{Role, TeamAdmin, TeamOwner};
-use crate::domain::team::{Team, TeamName, TeamRef};
-use crate::store::{NewTeam, StoreError};
+use keyhouse_domain::api_key::ListedKey;
+use keyhouse_domain::audit::{AuditEvent, AuditFilter};
+use keyhouse_domain::ids::{AuditId, PersonId, TeamId};
+use keyhouse_domain::permission::{TeamAdmin, TeamOwner};
+use keyhouse_domain::person::Email;
+use keyhouse_domain::role::Role;
+use keyhouse_domain::team::{Team, TeamName, TeamRef};
+use keyhouse_store::{NewTeam, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeTeamError {
     #[error("the member's role does not allow this, or no longer")]
-    NotAllowed,
+    Forbidden,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -24,7 +25,7 @@ impl App {
     pub async fn create_team(&self, user: &str, name: &TeamName, owner: &Email) -> Result<Team, StoreError> {
         let owner = self.newcomer(owner, Role::Owner);
         let new = NewTeam { id: TeamId::new(self.ids.seed()), name, owner };
-        self.store.insert_team(new, &self.shell_stamp(user)).await
+        self.store.insert_team(new, &self.shell_context(user)).await
     }
 
     /// All teams by slug, each with the number of its active keys.
@@ -45,13 +46,13 @@ impl App {
     }
 
     pub async fn rename_team(&self, admin: &TeamAdmin, name: &TeamName) -> Result<(), ChangeTeamError> {
-        let done = self.store.rename_team(admin, name, &self.stamp_for(admin)).await?;
-        done.then_some(()).ok_or(ChangeTeamError::NotAllowed)
+        let done = self.store.rename_team(admin, name, &self.audit_context(admin)).await?;
+        done.then_some(()).ok_or(ChangeTeamError::Forbidden)
     }
 
     /// Ends the team, its memberships and its keys; says which keys. Nothing brings it back.
     pub async fn delete_team(&self, owner: &TeamOwner) -> Result<Vec<ListedKey>, ChangeTeamError> {
-        self.store.delete_team(owner, &self.stamp_for(owner)).await?.ok_or(ChangeTeamError::NotAllowed)
+        self.store.delete_team(owner, &self.audit_context(owner)).await?.ok_or(ChangeTeamError::Forbidden)
     }
 
     /// The teams a person is in, each with their role.

@@ -7,18 +7,20 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::terminal::{self, Cell, Table, print_json, say, style};
+use super::terminal::{self, Cell, Table, outln, print_json, style};
 use crate::app::App;
 use crate::app::keys::{Created, Revocation};
-use crate::domain::ids::KeyId;
-use crate::domain::key::{ACTIVE_KEYS_MAX, KeyName, KeyState, ListedKey, Mode, NewKey, Scope};
-use crate::domain::person::Email;
-use crate::domain::role::{KeyAdmin, SHELL};
-use crate::domain::team::{Team, TeamRef};
-use crate::domain::token::RawToken;
+use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, KeyState, ListedKey, NewKey};
+use keyhouse_domain::ids::KeyId;
+use keyhouse_domain::permission::{KeyAdmin, SHELL};
+use keyhouse_domain::person::Email;
+use keyhouse_domain::scope::Scope;
+use keyhouse_domain::team::{Team, TeamRef};
+use keyhouse_token::Mode;
+use keyhouse_token::RawToken;
 
 #[derive(Debug, Subcommand)]
-pub enum KeyCommand {
+pub(super) enum KeyCommand {
     /// Create a key and print its token, once
     Create {
         /// The team's slug or id
@@ -68,7 +70,7 @@ pub enum KeyCommand {
 }
 
 impl KeyCommand {
-    pub async fn run(self, app: &App, json: bool) -> anyhow::Result<()> {
+    pub(super) async fn run(self, app: &App, json: bool) -> anyhow::Result<()> {
         match self {
             Self::Create { team, name, mode, scope, acting_as } => {
                 let team = super::team(app, &team).await?;
@@ -82,7 +84,7 @@ impl KeyCommand {
                 if json {
                     return print_json(&json!({ "id": id.to_string(), "name": name.as_str() }));
                 }
-                say!("Renamed {} to {name}.", key.key.prefix);
+                outln!("Renamed {} to {name}.", key.key.prefix);
                 Ok(())
             }
             Self::Revoke { id: Some(id), team, .. } => {
@@ -139,10 +141,10 @@ fn show(created: &Created, team: &Team, name: &KeyName, scope: Scope, json: bool
             "mode": key.mode.as_str(), "scope": key.scope.as_str() }),
         );
     }
-    say!("Created {name} for {} ({}, {}).\n", team.name.as_str(), key.mode.label(), scope.label());
-    say!("  {}\n", style::STRONG.paint(created.token.expose()));
-    say!("Save the token now: only its hash is kept, so it can't be shown again.");
-    say!("To end it: keyhouse key revoke {}", key.id);
+    outln!("Created {name} for {} ({}, {}).\n", team.name.as_str(), key.mode.label(), scope.label());
+    outln!("  {}\n", style::STRONG.paint(created.token.expose()));
+    outln!("Save the token now: only its hash is kept, so it can't be shown again.");
+    outln!("To end it: keyhouse key revoke {}", key.id);
     Ok(())
 }
 
@@ -153,9 +155,9 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
     }
     let now = app.clock().now();
     let (active, revoked): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.key.is_active());
-    say!("{}: {} of {ACTIVE_KEYS_MAX} active", style::STRONG.paint(team.name.as_str()), active.len());
+    outln!("{}: {} of {ACTIVE_KEYS_MAX} active", style::STRONG.paint(team.name.as_str()), active.len());
     if !active.is_empty() {
-        say!("");
+        outln!("");
         let mut table = Table::new(["Name", "Prefix", "Mode", "Scope", "Created by", "Last used", "Created", "Id"]);
         for key in active {
             let last = match &key.last_use {
@@ -176,7 +178,7 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
         table.print()?;
     }
     if !revoked.is_empty() {
-        say!("\n{}", style::STRONG.paint("Revoked in the last 90 days"));
+        outln!("\n{}", style::STRONG.paint("Revoked in the last 90 days"));
         let mut table = Table::new(["Name", "Prefix", "Mode", "Revoked by", "Revoked", "Id"]);
         for key in revoked {
             let KeyState::Revoked { at, by } = &key.key.state else { continue };
@@ -192,7 +194,7 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
         table.print()?;
     }
     if keys.is_empty() {
-        say!(
+        outln!(
             "\nNext: keyhouse key create --team {} --name \"My first key\" --mode test --scope read_write",
             team.slug.as_str()
         );
@@ -208,9 +210,9 @@ async fn revoke(app: &App, id: KeyId, json: bool) -> anyhow::Result<()> {
     }
     match outcome {
         Revocation::Now => {
-            say!("Revoked {} ({}). Calls with it get 401 within a second.", name(&before), before.key.prefix);
+            outln!("Revoked {} ({}). Calls with it get 401 within a second.", name(&before), before.key.prefix);
         }
-        Revocation::Before => say!("{} was revoked before; nothing changed.", before.key.prefix),
+        Revocation::Before => outln!("{} was revoked before; nothing changed.", before.key.prefix),
     }
     Ok(())
 }
@@ -222,10 +224,10 @@ async fn revoke_all(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
         return print_json(&json!({ "revoked": ids }));
     }
     for key in &revoked {
-        say!("Revoked {} ({}).", name(key), key.key.prefix);
+        outln!("Revoked {} ({}).", name(key), key.key.prefix);
     }
     let keys = if revoked.len() == 1 { "key" } else { "keys" };
-    say!("{} {keys} of {} ended. Calls with them get 401 within a second.", revoked.len(), team.name.as_str());
+    outln!("{} {keys} of {} ended. Calls with them get 401 within a second.", revoked.len(), team.name.as_str());
     Ok(())
 }
 
@@ -263,7 +265,7 @@ async fn find(app: &App, json: bool) -> anyhow::Result<()> {
     }
     table.print()?;
     if key.key.is_active() {
-        say!("\nTo end it: keyhouse key revoke {}", key.key.id);
+        outln!("\nTo end it: keyhouse key revoke {}", key.key.id);
     }
     Ok(())
 }

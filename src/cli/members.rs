@@ -4,14 +4,15 @@ use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::terminal::{Table, print_json, say, style};
+use super::terminal::{Table, outln, print_json, style};
 use crate::app::App;
-use crate::domain::person::Email;
-use crate::domain::role::{Role, TeamAdmin};
-use crate::domain::team::{Member, Team, TeamRef};
+use keyhouse_domain::permission::TeamAdmin;
+use keyhouse_domain::person::Email;
+use keyhouse_domain::role::Role;
+use keyhouse_domain::team::{Member, Team, TeamRef};
 
 #[derive(Debug, Subcommand)]
-pub enum MemberCommand {
+pub(super) enum MemberCommand {
     /// Invite somebody, and print their one-time link
     Invite {
         /// The team's slug or id
@@ -54,7 +55,7 @@ pub enum MemberCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum PersonCommand {
+pub(super) enum PersonCommand {
     /// Print a one-time link by which somebody chooses a new password
     Reset {
         /// Their e-mail address
@@ -68,7 +69,7 @@ fn given(text: &str) -> Result<Role, &'static str> {
 }
 
 impl MemberCommand {
-    pub async fn run(self, app: &App, url: &str, json: bool) -> anyhow::Result<()> {
+    pub(super) async fn run(self, app: &App, url: &str, json: bool) -> anyhow::Result<()> {
         match self {
             Self::Invite { team, email, role } => {
                 let team = super::team(app, &team).await?;
@@ -76,8 +77,8 @@ impl MemberCommand {
                 if json {
                     return print_json(&json!({ "email": email.as_str(), "role": role.as_str(), "link": link }));
                 }
-                say!("Invited {email} to {} as {}.", style::STRONG.paint(team.name.as_str()), role.as_str());
-                say!("\nFor them, once, within 7 days:\n{link}");
+                outln!("Invited {email} to {} as {}.", style::STRONG.paint(team.name.as_str()), role.as_str());
+                outln!("\nFor them, once, within 7 days:\n{link}");
             }
             Self::List { team } => list(app, &super::team(app, &team).await?, json).await?,
             Self::Role { team, email, role } => {
@@ -86,13 +87,13 @@ impl MemberCommand {
                 if json {
                     return print_json(&json!({ "email": email.as_str(), "role": role.as_str() }));
                 }
-                say!("{email} is now {} of {}.", role.as_str(), team.name.as_str());
+                outln!("{email} is now {} of {}.", role.as_str(), team.name.as_str());
             }
             Self::Remove { team, email } => {
                 let (team, member) = find(app, &team, &email).await?;
                 app.remove_member(&admin(&team), member.person, false).await?;
                 let keys = app.keys_of(&team).await?;
-                let theirs = |key: &&crate::domain::key::ListedKey| {
+                let theirs = |key: &&keyhouse_domain::api_key::ListedKey| {
                     key.key.is_active() && key.creator.person == Some(member.person)
                 };
                 let theirs: Vec<_> = keys.iter().filter(theirs).collect();
@@ -100,11 +101,11 @@ impl MemberCommand {
                     let ids: Vec<_> = theirs.iter().map(|key| key.key.id.to_string()).collect();
                     return print_json(&json!({ "email": email.as_str(), "activeKeys": ids }));
                 }
-                say!("Removed {email} from {}.", team.name.as_str());
+                outln!("Removed {email} from {}.", team.name.as_str());
                 if !theirs.is_empty() {
-                    say!("\nThe keys they made go on working. To end one:");
+                    outln!("\nThe keys they made go on working. To end one:");
                     for key in theirs {
-                        say!("keyhouse key revoke {}    # {}", key.key.id, super::keys::name(key));
+                        outln!("keyhouse key revoke {}    # {}", key.key.id, super::keys::name(key));
                     }
                 }
             }
@@ -114,7 +115,7 @@ impl MemberCommand {
 }
 
 impl PersonCommand {
-    pub async fn run(self, app: &App, url: &str, json: bool) -> anyhow::Result<()> {
+    pub(super) async fn run(self, app: &App, url: &str, json: bool) -> anyhow::Result<()> {
         let Self::Reset { email } = self;
         let found = app.reset_link(&super::os_user(), &email).await?;
         let (person, code) = found.with_context(|| format!("nobody here has the address {email}"))?;
@@ -122,8 +123,8 @@ impl PersonCommand {
         if json {
             return print_json(&json!({ "email": person.email.as_str(), "link": link }));
         }
-        say!("For {} ({}), once, within 7 days:\n{link}", person.name, person.email);
-        say!("\nIt lets its holder choose a new password, and signs every browser of theirs out.");
+        outln!("For {} ({}), once, within 7 days:\n{link}", person.name, person.email);
+        outln!("\nIt lets its holder choose a new password, and signs every browser of theirs out.");
         Ok(())
     }
 }

@@ -1,12 +1,10 @@
 //! DOOR over the shell: the same deeds as the pages, for whoever holds the machine. Nothing prompts.
 
-mod catalog;
 mod demo;
 mod keys;
-mod logs;
 mod members;
 mod serve;
-mod team;
+mod teams;
 mod terminal;
 
 use std::io::{self, Write};
@@ -16,12 +14,12 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
-use crate::boot;
-use crate::config::{Config, Flags};
-use crate::domain::secret::Secret;
-use crate::domain::team::{Team, TeamRef};
-use crate::settings::ConfigError;
-use terminal::{say, style};
+use crate::config::layers::ConfigError;
+use crate::config::{CliOverrides, Config};
+use crate::{startup, telemetry};
+use keyhouse_domain::secret::Secret;
+use keyhouse_domain::team::{Team, TeamRef};
+use terminal::{outln, style};
 
 /// API keys for a team product, whole.
 #[derive(Debug, Parser)]
@@ -62,7 +60,7 @@ enum Command {
     Openapi,
     /// Create and list teams
     #[command(subcommand)]
-    Team(team::TeamCommand),
+    Team(teams::TeamCommand),
     /// Invite, list, change and remove members of a team
     #[command(subcommand)]
     Member(members::MemberCommand),
@@ -104,7 +102,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(command) => command.run(global).await,
         Command::Migrate => serve::migrate(global).await,
         Command::Openapi => {
-            say!("{:#}", boot::openapi());
+            outln!("{:#}", startup::openapi());
             Ok(())
         }
         Command::Team(command) => with_app(global, async |app, url| command.run(app, url, json).await).await,
@@ -117,16 +115,16 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
 /// Opens the database, does one deed (told where links lead), and closes it in order.
 async fn with_app(global: Global, deed: impl AsyncFnOnce(&App, &str) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let config = Config::load(&global.flags(None))?;
-    logs::init(&config.log);
-    let app = boot::open(&config).await?;
+    telemetry::init(&config.log);
+    let app = startup::open(&config).await?;
     let done = deed(&app, &config.url(config.listen)).await;
     app.close().await?;
     done
 }
 
 impl Global {
-    fn flags(&self, listen: Option<String>) -> Flags {
-        Flags {
+    fn flags(&self, listen: Option<String>) -> CliOverrides {
+        CliOverrides {
             config: self.config.clone(),
             listen,
             ops_listen: None,

@@ -3,13 +3,14 @@
 use clap::Args;
 use serde_json::json;
 
-use super::terminal::{print_json, say, style};
-use super::{Global, logs};
-use crate::boot::{self, AskedToStop};
-use crate::config::{Config, Flags, local_url};
+use super::Global;
+use super::terminal::{outln, print_json, style};
+use crate::config::{CliOverrides, Config, local_url};
+use crate::startup::{self, ShutdownSignal};
+use crate::telemetry;
 
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(super) struct Serve {
     /// Address and port to listen on [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
@@ -22,40 +23,43 @@ pub struct Serve {
 }
 
 impl Serve {
-    pub async fn run(self, global: Global) -> anyhow::Result<()> {
-        let config =
-            Config::load(&Flags { redis: self.redis, ops_listen: self.ops_listen, ..global.flags(self.listen) })?;
-        logs::init(&config.log);
-        let app = boot::migrate_and_open(&config).await?;
-        let doors = boot::listen(&config).await?;
-        let (address, stop_signal) = (doors.address, AskedToStop::listen()?);
+    pub(super) async fn run(self, global: Global) -> anyhow::Result<()> {
+        let config = Config::load(&CliOverrides {
+            redis: self.redis,
+            ops_listen: self.ops_listen,
+            ..global.flags(self.listen)
+        })?;
+        telemetry::init(&config.log);
+        let app = startup::migrate_and_open(&config).await?;
+        let doors = startup::listen(&config).await?;
+        let (address, stop_signal) = (doors.address, ShutdownSignal::listen()?);
         let set_up = app.set_up_link().await?;
         let link = set_up.as_ref().map(|code| super::link(&config.url(address), code));
         if global.json {
             let ops = doors.ops_address.map(local_url);
             print_json(&json!({ "url": local_url(address), "opsUrl": ops, "setUpLink": link }))?;
         } else {
-            say!("Keyhouse listens on {}", style::ACCENT.paint(local_url(address)));
+            outln!("Keyhouse listens on {}", style::ACCENT.paint(local_url(address)));
             if let Some(ops) = doors.ops_address {
-                say!("Metrics: {}/metrics", local_url(ops));
+                outln!("Metrics: {}/metrics", local_url(ops));
             }
             if let Some(link) = &link {
-                say!("\nNobody has an account yet. Set it up, within 7 days:\n{link}");
+                outln!("\nNobody has an account yet. Set it up, within 7 days:\n{link}");
             }
         }
-        boot::serve(&config, app, doors, stop_signal).await
+        startup::serve(&config, app, doors, stop_signal).await
     }
 }
 
-pub async fn migrate(global: Global) -> anyhow::Result<()> {
+pub(super) async fn migrate(global: Global) -> anyhow::Result<()> {
     let config = Config::load(&global.flags(None))?;
-    logs::init(&config.log);
-    let app = boot::migrate_and_open(&config).await?;
+    telemetry::init(&config.log);
+    let app = startup::migrate_and_open(&config).await?;
     app.close().await?;
     if global.json {
         print_json(&json!({ "migrated": true }))
     } else {
-        say!("The database is up to date.");
+        outln!("The database is up to date.");
         Ok(())
     }
 }

@@ -8,28 +8,28 @@ use anyhow::Context;
 use clap::builder::Styles;
 use unicode_width::UnicodeWidthStr;
 
-use crate::domain::key::Mode;
+use keyhouse_token::Mode;
 
 /// clap's own pages in the same few colours.
-pub const STYLES: Styles =
+pub(super) const STYLES: Styles =
     Styles::styled().header(style::STRONG.0).usage(style::STRONG.0).literal(style::ACCENT.0).error(style::ERROR.0);
 
 /// What a piece of text is; the colour follows.
-pub mod style {
+pub(super) mod style {
     use super::{AnsiColor, Display, Painted, Style};
 
     #[derive(Debug, Clone, Copy)]
-    pub struct Paint(pub(super) Style);
+    pub(crate) struct Paint(pub(super) Style);
 
-    pub const PLAIN: Paint = Paint(Style::new());
-    pub const STRONG: Paint = Paint(Style::new().bold());
-    pub const MUTED: Paint = Paint(Style::new().dimmed());
-    pub const ACCENT: Paint = Paint(AnsiColor::Cyan.on_default());
-    pub const LIVE: Paint = Paint(AnsiColor::Green.on_default());
-    pub const ERROR: Paint = Paint(AnsiColor::Red.on_default().bold());
+    pub(crate) const PLAIN: Paint = Paint(Style::new());
+    pub(crate) const STRONG: Paint = Paint(Style::new().bold());
+    pub(crate) const MUTED: Paint = Paint(Style::new().dimmed());
+    pub(crate) const ACCENT: Paint = Paint(AnsiColor::Cyan.on_default());
+    pub(crate) const LIVE: Paint = Paint(AnsiColor::Green.on_default());
+    pub(crate) const ERROR: Paint = Paint(AnsiColor::Red.on_default().bold());
 
     impl Paint {
-        pub fn paint<T: Display>(self, text: T) -> Painted<T> {
+        pub(crate) fn paint<T: Display>(self, text: T) -> Painted<T> {
             Painted { style: self.0, text }
         }
     }
@@ -37,7 +37,7 @@ pub mod style {
 
 /// Text in its colour; `anstream` takes the colour out where it has no place.
 #[derive(Debug)]
-pub struct Painted<T> {
+pub(super) struct Painted<T> {
     style: Style,
     text: T,
 }
@@ -49,7 +49,7 @@ impl<T: Display> Display for Painted<T> {
 }
 
 /// Live is green, Test is grey, always with the word.
-pub fn mode(mode: Mode) -> Cell {
+pub(super) fn mode(mode: Mode) -> Cell {
     match mode {
         Mode::Live => Cell::new("Live", style::LIVE),
         Mode::Test => Cell::new("Test", style::MUTED),
@@ -58,13 +58,13 @@ pub fn mode(mode: Mode) -> Cell {
 
 /// One place of a table.
 #[derive(Debug)]
-pub struct Cell {
+pub(super) struct Cell {
     text: String,
     paint: style::Paint,
 }
 
 impl Cell {
-    pub fn new(text: impl Into<String>, paint: style::Paint) -> Self {
+    pub(super) fn new(text: impl Into<String>, paint: style::Paint) -> Self {
         Self { text: text.into(), paint }
     }
 }
@@ -77,21 +77,21 @@ impl<T: Into<String>> From<T> for Cell {
 
 /// Rows under a head, each column as wide as its widest text.
 #[derive(Debug)]
-pub struct Table<const N: usize> {
+pub(super) struct Table<const N: usize> {
     head: [&'static str; N],
     rows: Vec<[Cell; N]>,
 }
 
 impl<const N: usize> Table<N> {
-    pub fn new(head: [&'static str; N]) -> Self {
+    pub(super) fn new(head: [&'static str; N]) -> Self {
         Self { head, rows: Vec::new() }
     }
 
-    pub fn row(&mut self, cells: [Cell; N]) {
+    pub(super) fn row(&mut self, cells: [Cell; N]) {
         self.rows.push(cells);
     }
 
-    pub fn print(&self) -> anyhow::Result<()> {
+    pub(super) fn print(&self) -> anyhow::Result<()> {
         let widths: [usize; N] = std::array::from_fn(|column| {
             let cells = self.rows.iter().map(|row| row[column].text.width());
             cells.chain([self.head[column].width()]).max().unwrap_or(0)
@@ -102,7 +102,7 @@ impl<const N: usize> Table<N> {
                 let pad = width - text.width();
                 out.push_str(&format!("{}{:pad$}  ", paint.paint(text), ""));
             }
-            say!("{}", out.trim_end());
+            outln!("{}", out.trim_end());
             anyhow::Ok(())
         };
         if self.head.iter().any(|head| !head.is_empty()) {
@@ -116,18 +116,18 @@ impl<const N: usize> Table<N> {
 }
 
 /// A line on stdout, or the error that keeps it from getting there.
-macro_rules! say {
+macro_rules! outln {
     ($($part:tt)*) => { $crate::cli::terminal::line(format_args!($($part)*))? };
 }
-pub(super) use say;
+pub(super) use outln;
 
-pub fn line(text: fmt::Arguments<'_>) -> anyhow::Result<()> {
+pub(super) fn line(text: fmt::Arguments<'_>) -> anyhow::Result<()> {
     let mut out = anstream::stdout();
     writeln!(out, "{text}").and_then(|()| out.flush()).context("can't write to standard output")
 }
 
 /// One line of JSON on stdout.
-pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    say!("{}", serde_json::to_string(value)?);
+pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    outln!("{}", serde_json::to_string(value)?);
     Ok(())
 }

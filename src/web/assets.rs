@@ -71,12 +71,12 @@ fn swagger_ui<const N: usize>(names: [&str; N]) -> [Bytes; N] {
 /// # Panics
 ///
 /// If there is no such file: a fault in a template, found by whoever first opens the page in a test.
-pub fn url(name: &str) -> String {
+pub(super) fn url(name: &str) -> String {
     let asset = ASSETS.iter().find(|asset| asset.name == name).expect("templates name files that there are");
     format!("/assets/{}/{name}", asset.hash)
 }
 
-pub async fn get(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
+pub(super) async fn get(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name && asset.hash == hash) else {
         return ApiError::new(ErrorCode::RouteNotFound).into_response();
     };

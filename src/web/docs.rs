@@ -13,7 +13,7 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd, html};
 use super::api::operations::operations;
 use super::assets;
 use super::error::{ApiError, ErrorCode};
-use super::headers::REFERENCE_POLICY;
+use super::middleware::security_headers::REFERENCE_POLICY;
 
 /// A page of the guide. The first has the address `/docs`, the others `/docs/{slug}`.
 struct Page {
@@ -131,16 +131,16 @@ fn article(markdown: &str) -> String {
         .replace("<pre>", "<pre tabindex=\"0\">")
 }
 
-pub async fn index() -> Response {
+pub(super) async fn index() -> Response {
     guide(PAGES[0].slug)
 }
 
-pub async fn index_markdown() -> Response {
+pub(super) async fn index_markdown() -> Response {
     markdown(TEXTS[0].as_str())
 }
 
 /// `/docs/{page}` and `/docs/{page}.md`.
-pub async fn page(Path(name): Path<String>) -> Response {
+pub(super) async fn page(Path(name): Path<String>) -> Response {
     match name.strip_suffix(".md") {
         Some(REFERENCE) => markdown(reference_markdown()),
         Some(slug) => match PAGES.iter().position(|page| page.slug == slug) {
@@ -157,7 +157,7 @@ pub async fn page(Path(name): Path<String>) -> Response {
 }
 
 /// What is where, for readers that are programs.
-pub async fn llms_txt() -> Response {
+pub(super) async fn llms_txt() -> Response {
     let mut text =
         "# Keyhouse\n\n> The public API of a team's product catalog, behind API keys.\n\n## Docs\n\n".to_owned();
     for page in PAGES {
@@ -208,7 +208,7 @@ fn absent() -> Response {
 fn page_of(template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => text_of("text/html; charset=utf-8", html),
-        Err(error) => ApiError::new(ErrorCode::InternalError).because(error).into_response(),
+        Err(error) => ApiError::new(ErrorCode::InternalError).with_source(error).into_response(),
     }
 }
 

@@ -9,12 +9,12 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::domain::grant::Refused;
-use crate::domain::ids::RequestId;
-use crate::store::StoreError;
+use keyhouse_domain::auth::AuthError;
+use keyhouse_domain::ids::RequestId;
+use keyhouse_store::StoreError;
 
 macro_rules! codes {
-    ($($variant:ident = $code:literal, $kind:literal, $status:literal, $sentence:literal;)*) => {
+    ($($variant:ident = $code:literal, $error_type:literal, $status:literal, $message:literal;)*) => {
         /// What can go wrong, as callers of the public API see it: code, type, status and sentence, a line each.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum ErrorCode {
@@ -28,16 +28,16 @@ macro_rules! codes {
                 match self { $(Self::$variant => $code),* }
             }
 
-            pub const fn kind(self) -> &'static str {
-                match self { $(Self::$variant => $kind),* }
+            pub const fn error_type(self) -> &'static str {
+                match self { $(Self::$variant => $error_type),* }
             }
 
             pub const fn status(self) -> u16 {
                 match self { $(Self::$variant => $status),* }
             }
 
-            pub const fn sentence(self) -> &'static str {
-                match self { $(Self::$variant => $sentence),* }
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$variant => $message),* }
             }
         }
     };
@@ -90,7 +90,7 @@ impl ApiError {
         Self { code, message: None, details: Vec::new(), headers: Vec::new(), cause: None }
     }
 
-    pub fn saying(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
         self.message = Some(message.into());
         self
     }
@@ -107,7 +107,7 @@ impl ApiError {
         error
     }
 
-    pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn with_source(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
     }
@@ -119,11 +119,11 @@ impl ApiError {
 
     /// What went wrong, in a sentence.
     pub fn message(&self) -> &str {
-        self.message.as_deref().unwrap_or(self.code.sentence())
+        self.message.as_deref().unwrap_or(self.code.message())
     }
 
     /// The body, once the request's id is at hand.
-    pub fn speak(&self, request_id: RequestId) -> Vec<u8> {
+    pub fn to_body(&self, request_id: RequestId) -> Vec<u8> {
         #[derive(Serialize)]
         struct Envelope<'a> {
             error: Body<'a>,
@@ -138,7 +138,7 @@ impl ApiError {
             details: &'a [FieldFault],
         }
         let body = Body {
-            r#type: self.code.kind(),
+            r#type: self.code.error_type(),
             code: self.code.code(),
             message: self.message(),
             request_id: request_id.to_string(),
@@ -168,13 +168,13 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> Self {
-        let challenge = match refused.is_guess() {
+impl From<AuthError> for ApiError {
+    fn from(refused: AuthError) -> Self {
+        let challenge = match refused.is_failed_attempt() {
             false => r#"Bearer realm="api""#,
             true => r#"Bearer realm="api", error="invalid_token""#,
         };
-        Self::new(ErrorCode::InvalidToken).with_header(header::WWW_AUTHENTICATE, challenge).because(refused)
+        Self::new(ErrorCode::InvalidToken).with_header(header::WWW_AUTHENTICATE, challenge).with_source(refused)
     }
 }
 
@@ -187,11 +187,11 @@ impl From<StoreError> for ApiError {
 impl From<Arc<StoreError>> for ApiError {
     fn from(error: Arc<StoreError>) -> Self {
         match *error {
-            StoreError::Unavailable(_) | StoreError::Replaced => {
-                Self::new(ErrorCode::ServiceUnavailable).with_header(header::RETRY_AFTER, "1").because(error)
+            StoreError::Unavailable(_) | StoreError::FileReplaced => {
+                Self::new(ErrorCode::ServiceUnavailable).with_header(header::RETRY_AFTER, "1").with_source(error)
             }
-            StoreError::Conflict(_) | StoreError::Corrupt { .. } | StoreError::Broken(_) => {
-                Self::new(ErrorCode::InternalError).because(error)
+            StoreError::Conflict(_) | StoreError::Corrupt { .. } | StoreError::Rejected(_) => {
+                Self::new(ErrorCode::InternalError).with_source(error)
             }
         }
     }

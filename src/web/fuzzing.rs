@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::api::fields;
+use super::extract;
 use super::json::Object;
-use super::{client, extract, verdict};
-use crate::domain::product::{ProductFields, ProductPatch};
-use crate::domain::token::Brand;
+use super::middleware::{authenticate, client_ip};
+use keyhouse_domain::product::{ProductFields, ProductPatch};
+use keyhouse_token::Brand;
 
 fn headers(name: &'static str, lines: &[&[u8]]) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
@@ -21,7 +22,7 @@ fn headers(name: &'static str, lines: &[&[u8]]) -> Option<HeaderMap> {
 /// The token of these Authorization headers, if there is a good one.
 pub fn authorization(lines: &[&[u8]]) -> Option<String> {
     let headers = headers(header::AUTHORIZATION.as_str(), lines)?;
-    let token = verdict::bearer(&headers, &Brand::parse("pk").ok()?).ok()?;
+    let token = authenticate::bearer(&headers, &Brand::parse("pk").ok()?).ok()?;
     Some(token.expose().to_owned())
 }
 
@@ -35,14 +36,14 @@ pub fn product_patch(bytes: &[u8]) -> Option<ProductPatch> {
 
 /// Reads a query string for all that the list knows.
 pub fn query(text: &str) {
-    let query = extract::Query::parse(text);
+    let query = extract::Query::from_text(text);
     for name in ["status", "limit", "after"] {
-        let _judged = query.find(name);
+        let _judged = query.get(name);
     }
 }
 
 /// The client behind `peer`, if 10.0.0.0/8 are the listed proxies.
 pub fn client(peer: IpAddr, lines: &[&[u8]]) -> IpAddr {
     let proxies = ["10.0.0.0/8".parse().expect("a network")];
-    headers("x-forwarded-for", lines).map_or(peer, |headers| client::address(peer, &headers, &proxies).0)
+    headers("x-forwarded-for", lines).map_or(peer, |headers| client_ip::address(peer, &headers, &proxies).0)
 }

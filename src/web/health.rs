@@ -3,19 +3,19 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::Web;
+use super::AppState;
 use crate::app::NotReady;
 
-pub async fn alive() -> &'static str {
+pub(super) async fn alive() -> &'static str {
     "alive\n"
 }
 
 /// 503 once asked to stop, while the database does not answer, and without a good lease on what is known of keys.
-pub async fn ready(State(web): State<Web>) -> (StatusCode, &'static str) {
-    if *web.stopping.borrow() {
+pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, &'static str) {
+    if *state.stopping.borrow() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    let Err(error) = web.app.ready().await else { return (StatusCode::OK, "ready\n") };
+    let Err(error) = state.app.ready().await else { return (StatusCode::OK, "ready\n") };
     // Asked twice a second by each balancer; whoever follows the changes has warned once.
     tracing::debug!(%error, "not ready");
     let why = match error {

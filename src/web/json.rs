@@ -63,7 +63,7 @@ impl<T: Serialize> IntoResponse for Data<T> {
 }
 
 /// An answer of JSON text.
-pub fn answer(status: StatusCode, body: impl Into<Body>) -> Response {
+pub(super) fn answer(status: StatusCode, body: impl Into<Body>) -> Response {
     let json = HeaderValue::from_static("application/json");
     (status, [(header::CONTENT_TYPE, json)], body.into()).into_response()
 }

@@ -2,22 +2,19 @@
 
 pub mod api;
 mod assets;
-mod client;
 pub mod dashboard;
 mod docs;
 pub mod error;
 mod extract;
-mod front;
 #[cfg(feature = "testing")]
 pub mod fuzzing;
-mod headers;
 mod health;
 mod json;
+pub mod metrics_server;
+mod middleware;
 pub mod openapi;
-pub mod ops;
-mod origin;
 pub mod server;
-mod verdict;
+mod service;
 
 use std::sync::{Arc, LazyLock};
 
@@ -26,18 +23,18 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-pub use front::Front;
 use ipnet::IpNet;
+pub use service::RootService;
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::domain::site::PublicUrl;
 use api::operations::operations;
 use error::{ApiError, ErrorCode};
+use keyhouse_domain::public_url::PublicUrl;
 
 /// What handlers share. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Web {
+pub struct AppState {
     pub app: App,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Arc<[IpNet]>,
@@ -48,12 +45,12 @@ pub struct Web {
 }
 
 /// Everything that has a path.
-pub fn front(web: Web) -> Front {
+pub fn service(state: AppState) -> RootService {
     // The one thing in the API's tree that is open to everybody.
     let open = Router::new()
         .route("/api/v1/openapi.json", get(openapi_json))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn(front::note_route));
+        .layer(axum::middleware::from_fn(service::note_route));
     // Full paths, no nesting: what is written there is what a caller writes.
     let api = operations()
         .into_iter()
@@ -61,9 +58,9 @@ pub fn front(web: Web) -> Front {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // Over all of the above, the fallbacks too: without a good key there is one answer, whatever the path.
-        .layer(verdict::Verdict(web.clone()))
+        .layer(middleware::authenticate::AuthLayer(state.clone()))
         .merge(open)
-        .with_state(web.clone());
+        .with_state(state.clone());
     let site = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -72,12 +69,12 @@ pub fn front(web: Web) -> Front {
         .route("/docs/{page}", get(docs::page))
         .route("/llms.txt", get(docs::llms_txt))
         .route("/assets/{hash}/{name}", get(assets::get))
-        .merge(dashboard::routes(&web))
+        .merge(dashboard::routes(&state))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn(front::note_route))
-        .with_state(web.clone());
-    Front::new(web, api, site)
+        .layer(axum::middleware::from_fn(service::note_route))
+        .with_state(state.clone());
+    RootService::new(state, api, site)
 }
 
 async fn openapi_json() -> Response {

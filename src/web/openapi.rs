@@ -12,12 +12,12 @@ use serde_json::{Map, Value, json};
 use super::api::operations::{COMMON_ERRORS, Operation, operations};
 use super::error::ErrorCode;
 use super::extract::{BODY_MAX, BODY_TIME};
-use super::front::TARGET_MAX;
 use super::server::{HEAD_MAX, HEADERS_MAX};
-use crate::domain::idempotency::IdempotencyKey;
-use crate::domain::page::Limit;
-use crate::domain::price::{Price, TaxRate};
-use crate::domain::product::{Currency, Description, Kind, ProductFields, ProductName, Sku, UnitOfMeasure};
+use super::service::TARGET_MAX;
+use keyhouse_domain::idempotency::IdempotencyKey;
+use keyhouse_domain::pagination::Limit;
+use keyhouse_domain::price::{Price, TaxRate};
+use keyhouse_domain::product::{Currency, Description, Kind, ProductFields, ProductName, Sku, UnitOfMeasure};
 
 const ID: &str = "019ab697-e800-7123-9159-e26af37bc048";
 const REQUEST_ID: &str = "req_01kav9ft0028t5cy4tqkff04hm";
@@ -164,7 +164,7 @@ fn error_response(status: u16, codes: &[ErrorCode]) -> Value {
         headers.push("Retry-After");
     }
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
-    let lines: Vec<_> = codes.iter().map(|code| format!("- `{}`: {}", code.code(), code.sentence())).collect();
+    let lines: Vec<_> = codes.iter().map(|code| format!("- `{}`: {}", code.code(), code.message())).collect();
     let examples: Map<String, Value> =
         codes.iter().map(|code| (code.code().to_owned(), json!({ "value": example(*code) }))).collect();
     json!({
@@ -189,7 +189,7 @@ fn distinct<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 
 fn example(code: ErrorCode) -> Value {
     let mut error =
-        json!({ "type": code.kind(), "code": code.code(), "message": code.sentence(), "request_id": REQUEST_ID });
+        json!({ "type": code.error_type(), "code": code.code(), "message": code.message(), "request_id": REQUEST_ID });
     if code == ErrorCode::ValidationFailed {
         error["details"] = json!([{ "field": "unitPrice", "message": "must have at most 4 decimal places" }]);
     }
@@ -259,7 +259,7 @@ fn schemas() -> Value {
             "properties": { "error": {
                 "type": "object", "additionalProperties": false, "required": ["type", "code", "message", "request_id"],
                 "properties": {
-                    "type": { "type": "string", "enum": distinct(ErrorCode::ALL.iter().map(|code| code.kind())) },
+                    "type": { "type": "string", "enum": distinct(ErrorCode::ALL.iter().map(|code| code.error_type())) },
                     "code": { "type": "string", "enum": distinct(ErrorCode::ALL.iter().map(|code| code.code())) },
                     "message": { "type": "string", "description": "For people; may change." },
                     "request_id": { "type": "string" },

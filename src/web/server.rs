@@ -22,12 +22,12 @@ use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 /// What answers the requests of a port.
-pub trait Door: Clone + Send + 'static {
+pub trait HttpService: Clone + Send + 'static {
     /// Connections at once; further ones wait in the kernel's queue.
-    fn places(&self) -> usize;
+    fn max_connections(&self) -> usize;
 
     /// Never fails and never panics.
-    fn answer(&self, peer: SocketAddr, request: Request<Body>) -> impl Future<Output = Response> + Send;
+    fn handle(&self, peer: SocketAddr, request: Request<Body>) -> impl Future<Output = Response> + Send;
 }
 
 /// How long a request's head may take, and how long a kept-alive connection may idle.
@@ -46,8 +46,8 @@ const CONNECTIONS_MAX: usize = 4096;
 const DESCRIPTORS_SPARED: u64 = 128;
 
 /// Accepts until `stop` turns true, then lets what runs finish, for at most `finish`, and cuts off the rest.
-pub async fn serve(listener: TcpListener, door: impl Door, mut stop: watch::Receiver<bool>, finish: Duration) {
-    let room = Arc::new(Semaphore::new(door.places()));
+pub async fn serve(listener: TcpListener, door: impl HttpService, mut stop: watch::Receiver<bool>, finish: Duration) {
+    let room = Arc::new(Semaphore::new(door.max_connections()));
     let mut failing = false;
     let mut running = JoinSet::new();
     let stopping = stop.clone();
@@ -93,13 +93,14 @@ pub async fn serve(listener: TcpListener, door: impl Door, mut stop: watch::Rece
 }
 
 /// How many connections a process has room for. Asks the system for all the descriptors that it lets a process have.
-pub fn places() -> usize {
+pub fn max_connections() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
     let descriptors = if raised { maximum } else { current };
-    let places = descriptors.map_or(CONNECTIONS_MAX as u64, |all| all.saturating_sub(DESCRIPTORS_SPARED).max(16));
-    CONNECTIONS_MAX.min(usize::try_from(places).unwrap_or(CONNECTIONS_MAX))
+    let max_connections =
+        descriptors.map_or(CONNECTIONS_MAX as u64, |all| all.saturating_sub(DESCRIPTORS_SPARED).max(16));
+    CONNECTIONS_MAX.min(usize::try_from(max_connections).unwrap_or(CONNECTIONS_MAX))
 }
 
 /// A connection, its client, and its place among [`CONNECTIONS_MAX`].
@@ -116,7 +117,7 @@ fn patient(stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
 ///
 /// Once `stop` turns true: the call that runs is finished, one that a new client is about to send is waited for a moment,
 /// and a connection that rests between two calls is closed.
-pub async fn connection<IO>(io: IO, peer: SocketAddr, door: impl Door, mut stop: watch::Receiver<bool>)
+pub async fn connection<IO>(io: IO, peer: SocketAddr, door: impl HttpService, mut stop: watch::Receiver<bool>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -124,7 +125,7 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         called.send_replace(true);
         let door = door.clone();
-        async move { Ok::<_, Infallible>(door.answer(peer, request.map(Body::new)).await) }
+        async move { Ok::<_, Infallible>(door.handle(peer, request.map(Body::new)).await) }
     });
     let mut http = http1::Builder::new();
     // Without a timer hyper's header time-out does nothing.

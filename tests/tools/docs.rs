@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::{Path, Place, Serving, here, run, tool};
-use crate::harness::process::run_json;
+use super::{Path, ServerProcess, TestDatabase, here, run, tool};
+use test_support::process::run_json;
 
 /// What stands in the guide as an example: it is there in every answer, but never the same.
 const VARIES: [&str; 6] = ["id", "request_id", "createdAt", "updatedAt", "nextCursor", "prefix"];
@@ -74,8 +74,8 @@ fn every_command_of_the_guide_answers_what_its_page_says() {
     for entry in std::fs::read_dir(guide).expect("the guide") {
         let path = entry.expect("a page").path();
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        let place = Place::folder();
-        let serving = Serving::start(&place, "serve", "info");
+        let place = TestDatabase::folder();
+        let serving = ServerProcess::start(&place, "serve", "info");
         run_json(&place, &["team", "create", "Docs", "--owner", "docs@example.com"]);
         let create = ["key", "create", "--team", "docs", "--name", "K", "--mode", "test", "--scope", "read_write"];
         let token = run_json(&place, &create)["token"].as_str().expect("a token").to_owned();
@@ -125,7 +125,7 @@ fn every_command_of_the_guide_answers_what_its_page_says() {
 /// The reference in a real browser: a test key authorizes, "Try it out" gets a 200, and the policy is never crossed.
 #[test]
 fn the_reference_tries_calls_out_under_the_strict_policy() {
-    let place = Place::folder();
+    let place = TestDatabase::folder();
     let serving = super::demo(&place);
     run(Command::new("node")
         .arg(here("reference.mjs"))

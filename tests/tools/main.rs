@@ -2,18 +2,14 @@
 //!
 //! `scripts/test` installs them under `target/tools` and runs this; a plain `cargo test` leaves it out.
 
-#[path = "../it/harness/mod.rs"]
-#[allow(dead_code, unused_imports, unused_macros, reason = "this binary needs a part of the harness")]
-mod harness;
-
 mod dashboard;
 mod docs;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::Place;
-use harness::process::Serving;
+use test_support::TestDatabase;
+use test_support::process::ServerProcess;
 
 fn here(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools").join(file)
@@ -34,8 +30,8 @@ fn run(command: &mut Command) -> String {
 }
 
 /// A demo with its rate limits out of the way.
-fn demo(place: &Place) -> Serving {
-    Serving::start_with(
+fn demo(place: &TestDatabase) -> ServerProcess {
+    ServerProcess::start_with(
         place,
         "demo",
         "info",
@@ -43,12 +39,12 @@ fn demo(place: &Place) -> Serving {
     )
 }
 
-fn token(serving: &Serving, n: usize) -> String {
+fn token(serving: &ServerProcess, n: usize) -> String {
     serving.said["keys"][n]["token"].as_str().expect("a token").to_owned()
 }
 
 /// The seed makes a run repeatable; each engine has its own, so that two runs try different things.
-fn schemathesis(place: &Place, seed: &str) {
+fn schemathesis(place: &TestDatabase, seed: &str) {
     let serving = demo(place);
     let folder = tempfile::tempdir().expect("a folder");
     // It makes numbers of as many places as the description lets it; in its own words that is a multiple.
@@ -83,17 +79,17 @@ fn schemathesis(place: &Place, seed: &str) {
 
 #[test]
 fn schemathesis_finds_nothing_on_sqlite() {
-    schemathesis(&Place::folder(), "1");
+    schemathesis(&TestDatabase::folder(), "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing_on_postgres() {
-    schemathesis(&Place::postgres().await, "2");
+    schemathesis(&TestDatabase::postgres().await, "2");
 }
 
 #[test]
 fn a_generated_python_client_lives_a_products_life() {
-    let place = Place::folder();
+    let place = TestDatabase::folder();
     let serving = demo(&place);
     let folder = tempfile::tempdir().expect("a folder");
     run(Command::new(tool("python/bin/openapi-python-client"))
@@ -110,7 +106,7 @@ fn a_generated_python_client_lives_a_products_life() {
 
 #[test]
 fn generated_types_compile_in_strict_typescript() {
-    let place = Place::folder();
+    let place = TestDatabase::folder();
     let serving = demo(&place);
     let folder = tempfile::tempdir().expect("a folder");
     run(Command::new("node")

@@ -6,9 +6,9 @@ use serde_json::value::RawValue;
 
 use super::super::error::{ApiError, ErrorCode, FieldFault};
 use super::super::json::Object;
-use crate::domain::price::{Price, TaxRate};
-use crate::domain::product::{Currency, Kind, ProductFields, ProductPatch, UnitOfMeasure};
-use crate::domain::text::Text;
+use keyhouse_domain::price::{Price, TaxRate};
+use keyhouse_domain::product::{Currency, Kind, ProductFields, ProductPatch, UnitOfMeasure};
+use keyhouse_domain::text::Text;
 
 /// The fields that a caller may give.
 const ORDER: [&str; 8] = ["name", "unitPrice", "currency", "description", "sku", "taxRate", "type", "unitOfMeasure"];
@@ -32,7 +32,7 @@ struct Reader {
 }
 
 /// The fields of a new product, defaults filled in.
-pub fn new_product(object: Object) -> Result<ProductFields, ApiError> {
+pub(crate) fn new_product(object: Object) -> Result<ProductFields, ApiError> {
     let mut reader = Reader { members: object.0, faults: Vec::new() };
     let name = reader.text("name");
     let name = reader.required("name", name);
@@ -61,11 +61,13 @@ pub fn new_product(object: Object) -> Result<ProductFields, ApiError> {
             unit_of_measure: unit?,
         })
     };
-    all().ok_or_else(|| ApiError::new(ErrorCode::InternalError).because("a field without a value and without a fault"))
+    all().ok_or_else(|| {
+        ApiError::new(ErrorCode::InternalError).with_source("a field without a value and without a fault")
+    })
 }
 
 /// The fields of a change: only those that are given.
-pub fn product_patch(object: Object) -> Result<ProductPatch, ApiError> {
+pub(crate) fn product_patch(object: Object) -> Result<ProductPatch, ApiError> {
     let mut reader = Reader { members: object.0, faults: Vec::new() };
     let name = reader.text("name");
     let unit_price = reader.read("unitPrice", price);

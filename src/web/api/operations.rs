@@ -2,7 +2,7 @@
 
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
-use super::super::Web;
+use super::super::AppState;
 use super::super::error::ErrorCode::{self, *};
 use super::{key, products};
 
@@ -12,7 +12,7 @@ pub struct Operation {
     pub method: &'static str,
     /// The whole path.
     pub path: &'static str,
-    pub handler: MethodRouter<Web>,
+    pub handler: MethodRouter<AppState>,
     /// Its name for generated clients.
     pub id: &'static str,
     pub summary: &'static str,

@@ -6,16 +6,16 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::super::Web;
+use super::super::AppState;
 use super::super::error::{ApiError, ErrorCode};
-use super::super::extract::{AnyBody, Caller, JsonBody, OnceHeader, PathId, Query, Reads, Writes};
+use super::super::extract::{Caller, IdempotencyKeyHeader, JsonBody, PathId, Query, RawBody, Reads, Writes};
 use super::super::json::{Data, answer};
 use super::fields;
-use crate::app::products::{ListProductsError, WriteProductError, Written};
-use crate::domain::grant::Refused;
-use crate::domain::idempotency::StoredAnswer;
-use crate::domain::page::{Cursor, Limit, Page};
-use crate::domain::product::{Description, Product, Sku, Status, StatusFilter};
+use crate::app::products::{ListProductsError, Write, WriteProductError};
+use keyhouse_domain::auth::AuthError;
+use keyhouse_domain::idempotency::StoredResponse;
+use keyhouse_domain::pagination::{Cursor, Limit, Page};
+use keyhouse_domain::product::{Description, Product, Sku, Status, StatusFilter};
 
 /// The twelve fields of a product, in the order of the documentation.
 #[derive(Debug, Serialize)]
@@ -79,93 +79,101 @@ impl From<Page<Product>> for PageBody {
     }
 }
 
-pub async fn list(State(web): State<Web>, caller: Caller<Reads>, query: Query) -> Result<Data<PageBody>, ApiError> {
-    let filter = query.read("status", "active, archived or all", StatusFilter::parse)?;
-    let limit = query.read("limit", "a number from 1 to 100", Limit::parse)?;
+pub async fn list(
+    State(state): State<AppState>,
+    caller: Caller<Reads>,
+    query: Query,
+) -> Result<Data<PageBody>, ApiError> {
+    let filter = query.parse("status", "active, archived or all", StatusFilter::parse)?;
+    let limit = query.parse("limit", "a number from 1 to 100", Limit::parse)?;
     let bad_cursor = || ApiError::new(ErrorCode::InvalidCursor);
-    let after = query.find("after")?.map(|text| Cursor::parse(text).ok_or_else(bad_cursor)).transpose()?;
-    let page = web.app.list_products(caller.tenant(), filter, after, limit).await.map_err(|error| match error {
+    let after = query.get("after")?.map(|text| Cursor::parse(text).ok_or_else(bad_cursor)).transpose()?;
+    let page = state.app.list_products(caller.tenant(), filter, after, limit).await.map_err(|error| match error {
         ListProductsError::Cursor => bad_cursor(),
         ListProductsError::Store(error) => error.into(),
     })?;
     Ok(Data { data: page.into() })
 }
 
-pub async fn get(State(web): State<Web>, caller: Caller<Reads>, id: PathId) -> Result<Data<ProductBody>, ApiError> {
-    let product = web.app.product(caller.tenant(), id.product()?).await?.ok_or_else(not_found)?;
+pub async fn get(
+    State(state): State<AppState>,
+    caller: Caller<Reads>,
+    id: PathId,
+) -> Result<Data<ProductBody>, ApiError> {
+    let product = state.app.product(caller.tenant(), id.product()?).await?.ok_or_else(not_found)?;
     Ok(Data { data: ProductBody::from(&product) })
 }
 
 pub async fn create(
-    State(web): State<Web>,
+    State(state): State<AppState>,
     caller: Caller<Writes>,
-    once: OnceHeader,
+    once: IdempotencyKeyHeader,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let call = once.call(&caller, &body.bytes)?;
     let fields = fields::new_product(body.object)?;
-    let say = |product: &Product| StoredAnswer {
+    let say = |product: &Product| StoredResponse {
         status: StatusCode::CREATED.as_u16(),
         body: say(product),
         location: Some(format!("/api/v1/products/{}", product.id)),
     };
     let once = call.as_ref().map(|call| (call, &say as _));
-    written(web.app.create_product(&caller.grant, fields, once).await, say)
+    written(state.app.create_product(&caller.grant, fields, once).await, say)
 }
 
 pub async fn update(
-    State(web): State<Web>,
+    State(state): State<AppState>,
     caller: Caller<Writes>,
     id: PathId,
-    once: OnceHeader,
+    once: IdempotencyKeyHeader,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let call = once.call(&caller, &body.bytes)?;
     let patch = fields::product_patch(body.object)?;
     let once = call.as_ref().map(|call| (call, &say_changed as _));
-    written(web.app.update_product(&caller.grant, id.product()?, patch, once).await, say_changed)
+    written(state.app.update_product(&caller.grant, id.product()?, patch, once).await, say_changed)
 }
 
-pub async fn archive(State(web): State<Web>, caller: Caller<Writes>, id: PathId) -> Result<Response, ApiError> {
-    let done = web.app.set_product_status(&caller.grant, id.product()?, Status::Archived, None).await;
+pub async fn archive(State(state): State<AppState>, caller: Caller<Writes>, id: PathId) -> Result<Response, ApiError> {
+    let done = state.app.set_product_status(&caller.grant, id.product()?, Status::Archived, None).await;
     written(done, say_changed)
 }
 
 /// Takes no body. Should one come, it is not judged, but it is part of what makes two calls the same.
 pub async fn restore(
-    State(web): State<Web>,
+    State(state): State<AppState>,
     caller: Caller<Writes>,
     id: PathId,
-    once: OnceHeader,
-    body: AnyBody,
+    once: IdempotencyKeyHeader,
+    body: RawBody,
 ) -> Result<Response, ApiError> {
     let call = once.call(&caller, &body.0)?;
     let once = call.as_ref().map(|call| (call, &say_changed as _));
-    written(web.app.set_product_status(&caller.grant, id.product()?, Status::Active, once).await, say_changed)
+    written(state.app.set_product_status(&caller.grant, id.product()?, Status::Active, once).await, say_changed)
 }
 
 fn say(product: &Product) -> Vec<u8> {
     Data { data: ProductBody::from(product) }.to_bytes()
 }
 
-fn say_changed(product: &Product) -> StoredAnswer {
-    StoredAnswer { status: StatusCode::OK.as_u16(), body: say(product), location: None }
+fn say_changed(product: &Product) -> StoredResponse {
+    StoredResponse { status: StatusCode::OK.as_u16(), body: say(product), location: None }
 }
 
 /// The answer of a writing call: said now, or as it was said before.
 fn written(
-    outcome: Result<Written, WriteProductError>,
-    say: impl Fn(&Product) -> StoredAnswer,
+    outcome: Result<Write, WriteProductError>,
+    say: impl Fn(&Product) -> StoredResponse,
 ) -> Result<Response, ApiError> {
     let (stored, replayed) = match outcome {
         // No outcome of a key's call: that these can be told apart is for members.
-        Err(error @ (WriteProductError::Stale | WriteProductError::NotAllowed)) => {
-            return Err(ApiError::new(ErrorCode::InternalError).because(error));
+        Err(error @ (WriteProductError::VersionConflict | WriteProductError::Forbidden)) => {
+            return Err(ApiError::new(ErrorCode::InternalError).with_source(error));
         }
-        Ok(Written::Now(product)) => (say(&product), false),
-        Ok(Written::Before(answer)) => (answer, true),
+        Ok(Write::Done(product)) => (say(&product), false),
+        Ok(Write::Replayed(answer)) => (answer, true),
         Err(WriteProductError::NoSuchProduct) => return Err(not_found()),
-        Err(WriteProductError::KeyRevoked) => return Err(Refused::Revoked.into()),
+        Err(WriteProductError::KeyRevoked) => return Err(AuthError::Revoked.into()),
         Err(WriteProductError::SkuTaken) => return Err(ApiError::new(ErrorCode::SkuAlreadyExists)),
         Err(WriteProductError::OtherBody) => return Err(ApiError::new(ErrorCode::IdempotencyKeyReused)),
         Err(WriteProductError::StillRunning) => {
@@ -173,7 +181,7 @@ fn written(
         }
         Err(WriteProductError::Store(error)) => return Err(error.into()),
     };
-    let unreadable = |error: &'static str| ApiError::new(ErrorCode::InternalError).because(error);
+    let unreadable = |error: &'static str| ApiError::new(ErrorCode::InternalError).with_source(error);
     let status = StatusCode::from_u16(stored.status).map_err(|_| unreadable("a stored status that is none"))?;
     let mut response = answer(status, stored.body);
     if let Some(location) = stored.location {

@@ -4,32 +4,33 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::form::{Faults, Form};
-use super::halt::{Answer, Halt, see_other};
-use super::pages::{self, Frame, Moment};
-use super::visitor::{Holds, Posted, SignedIn};
+use super::forms::{FieldErrors, Form};
+use super::layout::{self, Layout, TimeTag};
+use super::rejection::{PageResult, Rejection, see_other};
+use super::session::{Authorized, AuthorizedForm, CurrentUser};
 use crate::app::members::ChangeMemberError;
-use crate::app::sign_in::ChangePasswordError;
-use crate::domain::password::Password;
-use crate::domain::person::{Email, PersonName};
-use crate::domain::role::{Role, TakePart};
-use crate::domain::team::Team;
+use crate::app::sessions::ChangePasswordError;
 use crate::web::extract::Query;
-use crate::web::{Web, assets};
+use crate::web::{AppState, assets};
+use keyhouse_domain::password::Password;
+use keyhouse_domain::permission::ViewTeam;
+use keyhouse_domain::person::{Email, PersonName};
+use keyhouse_domain::role::Role;
+use keyhouse_domain::team::Team;
 
 struct BrowserRow {
     id: String,
     name: String,
-    origin: String,
-    seen: Moment,
-    since: Moment,
+    client_ip: String,
+    seen: TimeTag,
+    since: TimeTag,
     is_this: bool,
 }
 
 #[derive(Template)]
 #[template(path = "account.html")]
 struct AccountPage {
-    frame: Frame,
+    frame: Layout,
     name: String,
     email: String,
     teams: Vec<(Team, Role)>,
@@ -37,35 +38,41 @@ struct AccountPage {
     has_password: bool,
     min: usize,
     max: usize,
-    faults: Faults,
+    faults: FieldErrors,
 }
 
-async fn show(web: &Web, who: &SignedIn, typed: Option<&Form>, done: &str, faults: Faults) -> Answer {
-    let (page, status) = account_page(web, who, typed, done, faults).await?;
-    Ok(pages::page(status, &page))
+async fn show(
+    state: &AppState,
+    who: &CurrentUser,
+    typed: Option<&Form>,
+    done: &str,
+    faults: FieldErrors,
+) -> PageResult {
+    let (page, status) = account_page(state, who, typed, done, faults).await?;
+    Ok(layout::page(status, &page))
 }
 
 async fn account_page(
-    web: &Web,
-    who: &SignedIn,
+    state: &AppState,
+    who: &CurrentUser,
     typed: Option<&Form>,
     done: &str,
-    faults: Faults,
-) -> Result<(AccountPage, StatusCode), Halt> {
-    let now = web.app.clock().now();
-    let teams = web.app.teams_of(who.person.id).await?;
-    let sessions = web.app.sessions_of(&who.person).await?;
+    faults: FieldErrors,
+) -> Result<(AccountPage, StatusCode), Rejection> {
+    let now = state.app.clock().now();
+    let teams = state.app.teams_of(who.person.id).await?;
+    let sessions = state.app.sessions_of(&who.person).await?;
     let browsers = sessions.into_iter().map(|session| BrowserRow {
         id: session.id.to_string(),
-        seen: Moment::past(session.seen_at, now),
-        since: Moment::past(session.created_at, now),
+        seen: TimeTag::past(session.seen_at, now),
+        since: TimeTag::past(session.created_at, now),
         is_this: session.id == who.session.id,
         name: session.browser,
-        origin: session.origin,
+        client_ip: session.client_ip,
     });
     let typed = |name: &str, own: &str| typed.map_or(own, |form| form.get(name)).to_owned();
     let page = AccountPage {
-        frame: Frame::personal(who, &teams, "Your account", "account").saying(done),
+        frame: Layout::personal(who, &teams, "Your account", "account").with_message(done),
         name: typed("name", who.person.name.as_str()),
         email: typed("email", who.person.email.as_str()),
         browsers: browsers.collect(),
@@ -79,67 +86,72 @@ async fn account_page(
     Ok((page, status))
 }
 
-pub async fn account(State(web): State<Web>, who: SignedIn, query: Query) -> Answer {
-    let done = match query.text("done") {
+pub(super) async fn account(State(state): State<AppState>, who: CurrentUser, query: Query) -> PageResult {
+    let done = match query.get_or_empty("done") {
         "profile" => "Saved",
         "password" => "Password changed. All other browsers are signed out",
         "browser" => "Signed out that browser",
         "left" => "You have left the team",
         _ => "",
     };
-    show(&web, &who, None, done, Faults::default()).await
+    show(&state, &who, None, done, FieldErrors::default()).await
 }
 
-pub async fn change(State(web): State<Web>, Posted { who, form }: Posted<SignedIn>) -> Answer {
+pub(super) async fn change(
+    State(state): State<AppState>,
+    AuthorizedForm { who, form }: AuthorizedForm<CurrentUser>,
+) -> PageResult {
     match form.get("do") {
-        "profile" => profile(&web, who, &form).await,
-        "password" => password(&web, who, &form).await,
+        "profile" => profile(&state, who, &form).await,
+        "password" => password(&state, who, &form).await,
         "sign_out_one" => {
-            let Ok(one) = form.get("session").parse() else { return Err(Halt::absent()) };
-            web.app.sign_out(&who.person, Some(one), who.visitor.browser()).await?;
+            let Ok(one) = form.get("session").parse() else { return Err(Rejection::not_found()) };
+            state.app.sign_out(&who.person, Some(one), who.client.browser()).await?;
             Ok(see_other("/account?done=browser"))
         }
         "sign_out_everywhere" => {
-            web.app.sign_out(&who.person, None, who.visitor.browser()).await?;
-            who.visitor.forget();
+            state.app.sign_out(&who.person, None, who.client.browser()).await?;
+            who.client.clear_session_cookie();
             Ok(see_other("/sign-in?signed_out=1"))
         }
-        _ => Err(Halt::absent()),
+        _ => Err(Rejection::not_found()),
     }
 }
 
-async fn profile(web: &Web, mut who: SignedIn, form: &Form) -> Answer {
-    let mut faults = Faults::default();
+async fn profile(state: &AppState, mut who: CurrentUser, form: &Form) -> PageResult {
+    let mut faults = FieldErrors::default();
     let name = faults.check("name", PersonName::parse(form.get("name")));
     let email = faults.check("email", Email::parse(form.get("email")));
-    let (Some(name), Some(email)) = (name, email) else { return show(web, &who, Some(form), "", faults).await };
+    let (Some(name), Some(email)) = (name, email) else { return show(state, &who, Some(form), "", faults).await };
     // The address is half of what signs one in.
     if email.canonical() != who.person.email.canonical() {
-        who.prove(web, form).await?;
+        who.reauthenticate(state, form).await?;
     }
-    match web.app.change_profile(&who.person, &name, &email, who.visitor.browser()).await? {
+    match state.app.change_profile(&who.person, &name, &email, who.client.browser()).await? {
         Ok(()) => Ok(see_other("/account?done=profile")),
         Err(_taken) => {
-            let faults = Faults::one("email", "Another person here has this address");
-            show(web, &who, Some(form), "", faults).await
+            let faults = FieldErrors::one("email", "Another person here has this address");
+            show(state, &who, Some(form), "", faults).await
         }
     }
 }
 
-async fn password(web: &Web, who: SignedIn, form: &Form) -> Answer {
+async fn password(state: &AppState, who: CurrentUser, form: &Form) -> PageResult {
     let (old, new) = (form.get("password"), form.get("new_password"));
-    match web.app.change_password(&who.person, old, new, who.visitor.browser()).await {
+    match state.app.change_password(&who.person, old, new, who.client.browser()).await {
         Ok(started) => {
-            who.visitor.remember(&started.secret);
+            who.client.set_session_cookie(&started.secret);
             Ok(see_other("/account?done=password"))
         }
-        Err(ChangePasswordError::Unfit(fault)) => show(web, &who, None, "", Faults::one("new_password", fault)).await,
-        Err(ChangePasswordError::SignIn(crate::app::sign_in::SignInError::Wrong)) => {
-            show(web, &who, None, "", Faults::one("password", "This is not your password")).await
+        Err(ChangePasswordError::Unfit(fault)) => {
+            show(state, &who, None, "", FieldErrors::one("new_password", fault)).await
+        }
+        Err(ChangePasswordError::SignIn(crate::app::sessions::SignInError::InvalidCredentials)) => {
+            show(state, &who, None, "", FieldErrors::one("password", "This is not your password")).await
         }
         Err(ChangePasswordError::SignIn(error)) => {
             let (sentence, wait) = super::sign_in::refusal(error)?;
-            let (page, status) = account_page(web, &who, None, "", Faults::one("password", sentence)).await?;
+            let (page, status) = account_page(state, &who, None, "", FieldErrors::one("password", sentence)).await?;
             Ok(super::sign_in::refused(wait, status, &page))
         }
     }
@@ -148,29 +160,32 @@ async fn password(web: &Web, who: SignedIn, form: &Form) -> Answer {
 #[derive(Template)]
 #[template(path = "leave.html")]
 struct LeavePage {
-    frame: Frame,
+    frame: Layout,
     base: String,
     team: String,
     is_owner: bool,
     fault: &'static str,
 }
 
-fn leave_page(holds: &Holds<TakePart>, fault: &'static str) -> Answer {
-    let team = holds.team().name.as_str().to_owned();
-    let frame = Frame::of(holds, &format!("Leave {team}?"), "account");
-    let page = LeavePage { frame, base: holds.at(""), team, is_owner: holds.seat.role == Role::Owner, fault };
-    Ok(pages::ok(&page))
+fn leave_page(authorized: &Authorized<ViewTeam>, fault: &'static str) -> PageResult {
+    let team = authorized.team().name.as_str().to_owned();
+    let frame = Layout::of(authorized, &format!("Leave {team}?"), "account");
+    let page = LeavePage { frame, base: authorized.at(""), team, is_owner: authorized.seat.role == Role::Owner, fault };
+    Ok(layout::ok(&page))
 }
 
-pub async fn leave_form(holds: Holds<TakePart>) -> Answer {
-    leave_page(&holds, "")
+pub(super) async fn leave_form(authorized: Authorized<ViewTeam>) -> PageResult {
+    leave_page(&authorized, "")
 }
 
-pub async fn leave(State(web): State<Web>, Posted { who: holds, .. }: Posted<Holds<TakePart>>) -> Answer {
-    match web.app.leave_team(&holds.permit, holds.seat.person.id).await {
+pub(super) async fn leave(
+    State(state): State<AppState>,
+    AuthorizedForm { who: authorized, .. }: AuthorizedForm<Authorized<ViewTeam>>,
+) -> PageResult {
+    match state.app.leave_team(&authorized.permit, authorized.seat.person.id).await {
         Ok(()) => Ok(see_other("/account?done=left")),
-        Err(ChangeMemberError::IsOwner) => leave_page(&holds, "The owner can’t leave"),
-        Err(ChangeMemberError::NoSuchMember | ChangeMemberError::NotAllowed) => Err(Halt::absent()),
+        Err(ChangeMemberError::IsOwner) => leave_page(&authorized, "The owner can’t leave"),
+        Err(ChangeMemberError::NoSuchMember | ChangeMemberError::Forbidden) => Err(Rejection::not_found()),
         Err(ChangeMemberError::Store(error)) => Err(error.into()),
     }
 }

@@ -9,17 +9,17 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
-use super::halt::Answer;
-use super::pages::{Frame, Moment, address, ok};
-use super::visitor::Holds;
+use super::layout::{Layout, TimeTag, address, ok};
+use super::rejection::PageResult;
+use super::session::Authorized;
 use crate::app::App;
-use crate::domain::audit::{Action, AuditEvent, AuditFilter};
-use crate::domain::ids::AuditId;
-use crate::domain::role::ManageTeam;
-use crate::domain::team::Team;
-use crate::store::StoreError;
 use crate::web::extract::Query;
-use crate::web::{Web, assets};
+use crate::web::{AppState, assets};
+use keyhouse_domain::audit::{Action, AuditEvent, AuditFilter};
+use keyhouse_domain::ids::AuditId;
+use keyhouse_domain::permission::ManageTeam;
+use keyhouse_domain::team::Team;
+use keyhouse_store::StoreError;
 
 const PAGE: &str = "/settings/audit";
 /// Events on one page.
@@ -28,19 +28,19 @@ const ROWS: u32 = 50;
 const BATCH: u32 = 500;
 
 struct Row {
-    at: Moment,
+    at: TimeTag,
     by: String,
     action: &'static str,
     words: &'static str,
     detail: String,
     target: String,
-    origin: String,
+    source: String,
 }
 
 #[derive(Template)]
 #[template(path = "audit.html")]
 struct AuditPage {
-    frame: Frame,
+    frame: Layout,
     base: String,
     rows: Vec<Row>,
     /// Who and what can be asked for.
@@ -84,7 +84,7 @@ fn words(action: Action) -> &'static str {
         Action::ProductChanged => "Changed a product",
         Action::ProductArchived => "Archived a product",
         Action::ProductRestored => "Restored a product",
-        Action::SignedIn => "Signed in",
+        Action::CurrentUser => "Signed in",
         Action::SignInFailed => "Failed to sign in",
         Action::SignedOut => "Signed out",
         Action::PasswordChanged => "Changed their password",
@@ -95,37 +95,41 @@ fn words(action: Action) -> &'static str {
 
 fn filter(query: &Query) -> AuditFilter {
     AuditFilter {
-        person: query.text("person").parse().ok(),
-        target: Some(query.text("key")).filter(|key| !key.is_empty()).map(str::to_owned),
-        action: Action::parse(query.text("action")),
+        person: query.get_or_empty("person").parse().ok(),
+        target: Some(query.get_or_empty("key")).filter(|key| !key.is_empty()).map(str::to_owned),
+        action: Action::parse(query.get_or_empty("action")),
     }
 }
 
 /// The log at a place, with the filter that is in force.
 fn place(path: &str, query: &Query, before: Option<AuditId>) -> String {
     let before = before.map_or(String::new(), |id| id.to_string());
-    let named = ["person", "key", "action"].map(|name| (name, query.text(name)));
+    let named = ["person", "key", "action"].map(|name| (name, query.get_or_empty(name)));
     address(path, named.into_iter().chain([("before", before.as_str())]))
 }
 
-pub async fn list(State(web): State<Web>, holds: Holds<ManageTeam>, query: Query) -> Answer {
-    let now = web.app.clock().now();
-    let team = holds.team();
+pub(super) async fn list(
+    State(state): State<AppState>,
+    authorized: Authorized<ManageTeam>,
+    query: Query,
+) -> PageResult {
+    let now = state.app.clock().now();
+    let team = authorized.team();
     let filter = filter(&query);
-    let before = query.text("before").parse().ok();
-    let mut events = web.app.audit_of(team, &filter, before, ROWS + 1).await?;
+    let before = query.get_or_empty("before").parse().ok();
+    let mut events = state.app.audit_of(team, &filter, before, ROWS + 1).await?;
     let more = events.len() > ROWS as usize;
     events.truncate(ROWS as usize);
     let last = events.last().filter(|_| more).map(|event| event.id);
-    let base = holds.at(PAGE);
-    let members = web.app.members_page(team, "", None, 200).await?;
+    let base = authorized.at(PAGE);
+    let members = state.app.members_page(team, "", None, 200).await?;
     let mut people: Vec<_> = members.into_iter().map(|member| (member.person.to_string(), member.name)).collect();
     // Whoever is asked for stays in the list, in the team or not.
     if let Some(person) = filter.person.filter(|person| people.iter().all(|(id, _)| *id != person.to_string())) {
-        let name = web.app.person(person).await?.filter(|_| !events.is_empty());
+        let name = state.app.person(person).await?.filter(|_| !events.is_empty());
         people.push((person.to_string(), name.map_or("Somebody else".to_owned(), |found| found.name.to_string())));
     }
-    let mut keys: Vec<_> = web
+    let mut keys: Vec<_> = state
         .app
         .keys_of(team)
         .await?
@@ -140,11 +144,11 @@ pub async fn list(State(web): State<Web>, holds: Holds<ManageTeam>, query: Query
     }
     let actions = Action::ALL.iter().map(|action| (action.as_str().to_owned(), words(*action).to_owned()));
     Ok(ok(&AuditPage {
-        frame: Frame::of(&holds, "Audit log", "audit"),
+        frame: Layout::of(&authorized, "Audit log", "audit"),
         rows: events.iter().map(|event| row(event, now)).collect(),
-        people: choices(people, query.text("person")),
-        keys: choices(keys, query.text("key")),
-        actions: choices(actions.collect(), query.text("action")),
+        people: choices(people, query.get_or_empty("person")),
+        keys: choices(keys, query.get_or_empty("key")),
+        actions: choices(actions.collect(), query.get_or_empty("action")),
         next: last.map(|last| place(&base, &query, Some(last))),
         csv: place(&format!("{base}.csv"), &query, None),
         filtered: filter != AuditFilter::default(),
@@ -153,29 +157,29 @@ pub async fn list(State(web): State<Web>, holds: Holds<ManageTeam>, query: Query
     }))
 }
 
-fn row(event: &AuditEvent, now: crate::domain::timestamp::Timestamp) -> Row {
+fn row(event: &AuditEvent, now: keyhouse_domain::timestamp::Timestamp) -> Row {
     Row {
-        at: Moment::past(event.at, now),
+        at: TimeTag::past(event.at, now),
         by: event.by.name.clone(),
         action: event.action.as_str(),
         words: words(event.action),
         detail: event.detail.clone(),
         target: event.target.clone(),
-        origin: event.origin.clone(),
+        source: event.source.clone(),
     }
 }
 
 /// All events that pass the filter, newest first, sent as they are read: never all in memory.
-pub async fn csv(State(web): State<Web>, holds: Holds<ManageTeam>, query: Query) -> Answer {
-    let first = web.app.audit_of(holds.team(), &filter(&query), None, BATCH).await?;
-    let state = (web.app.clone(), holds.team().clone(), filter(&query), Some(first), true);
+pub(super) async fn csv(State(state): State<AppState>, authorized: Authorized<ManageTeam>, query: Query) -> PageResult {
+    let first = state.app.audit_of(authorized.team(), &filter(&query), None, BATCH).await?;
+    let state = (state.app.clone(), authorized.team().clone(), filter(&query), Some(first), true);
     let rows = stream::try_unfold(state, |(app, team, filter, batch, is_first)| async move {
         let Some(batch) = batch else { return Ok::<_, StoreError>(None) };
         let text = table(&batch, is_first);
         let next = next(&app, &team, &filter, &batch).await?;
         Ok(Some((text, (app, team, filter, next, false))))
     });
-    let name = format!("attachment; filename=\"audit-{}.csv\"", holds.team().slug.as_str());
+    let name = format!("attachment; filename=\"audit-{}.csv\"", authorized.team().slug.as_str());
     let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, name)];
     let response: Response = (headers, Body::from_stream(rows)).into_response();
     Ok(response)
@@ -198,7 +202,7 @@ fn table(events: &[AuditEvent], with_head: bool) -> Bytes {
     let mut line = |cells: [&str; 8]| {
         let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
         // Neither can fail: the writer is a vector, and what comes out is the text that went in.
-        let _written = writer.write_record(cells.map(harmless));
+        let _written = writer.write_record(cells.map(escape_formula));
         let bytes = writer.into_inner().unwrap_or_default();
         let _written = write!(out, "{}", String::from_utf8_lossy(&bytes));
     };
@@ -215,13 +219,13 @@ fn table(events: &[AuditEvent], with_head: bool) -> Bytes {
             &by_id,
             &event.target,
             &event.detail,
-            &event.origin,
+            &event.source,
         ]);
     }
     out.into()
 }
 
 /// A cell that begins like a formula would be run by a spreadsheet.
-fn harmless(cell: &str) -> String {
+fn escape_formula(cell: &str) -> String {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
 }

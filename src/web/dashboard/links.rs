@@ -4,18 +4,19 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::form::{Faults, Form};
-use super::halt::{Answer, Halt, see_other};
-use super::pages::message;
+use super::forms::{FieldErrors, Form};
+use super::layout::message;
+use super::rejection::{PageResult, Rejection, see_other};
+use super::session::{ClientSession, LastPathParam};
 use super::sign_in::{refusal, refused};
-use super::visitor::{Rest, Visitor};
 use crate::app::links::{Invitee, UseLinkError};
-use crate::domain::password::Password;
-use crate::domain::person::{Email, PersonName};
-use crate::domain::secret::Secret;
-use crate::domain::session::{Link, Person, Purpose};
-use crate::domain::team::{TeamName, TeamRef};
-use crate::web::{Web, assets};
+use crate::web::{AppState, assets};
+use keyhouse_domain::link::{Link, Purpose};
+use keyhouse_domain::password::Password;
+use keyhouse_domain::person::Person;
+use keyhouse_domain::person::{Email, PersonName};
+use keyhouse_domain::secret::Secret;
+use keyhouse_domain::team::{TeamName, TeamRef};
 
 #[derive(Template)]
 #[template(path = "link.html")]
@@ -31,7 +32,7 @@ struct LinkPage<'a> {
     team_name: &'a str,
     min: usize,
     max: usize,
-    faults: Faults,
+    faults: FieldErrors,
 }
 
 /// What the holder of a link is asked for.
@@ -56,8 +57,8 @@ struct Opened {
     team: String,
 }
 
-fn gone() -> Halt {
-    Halt::page(message(
+fn gone() -> Rejection {
+    Rejection::page(message(
         StatusCode::NOT_FOUND,
         "This link can’t be used",
         "It has been used, was withdrawn, or is older than 7 days. Ask whoever sent it for a new one.",
@@ -65,25 +66,25 @@ fn gone() -> Halt {
     ))
 }
 
-async fn open(web: &Web, visitor: &Visitor, code: Option<&Secret>) -> Result<Opened, Halt> {
+async fn open(state: &AppState, client: &ClientSession, code: Option<&Secret>) -> Result<Opened, Rejection> {
     let Some(code) = code else { return Err(gone()) };
-    let link = web.app.link(code).await?.ok_or_else(gone)?;
+    let link = state.app.link(code).await?.ok_or_else(gone)?;
     let mut team_name = String::new();
     let (step, person) = match &link.purpose {
         Purpose::SetUp => (Step::SetUp, None),
-        Purpose::Reset { person } => (Step::Reset, web.app.person(*person).await?),
-        Purpose::SignIn { person } => (Step::SignIn, web.app.person(*person).await?),
+        Purpose::Reset { person } => (Step::Reset, state.app.person(*person).await?),
+        Purpose::SignIn { person } => (Step::SignIn, state.app.person(*person).await?),
         Purpose::Invite { team, email, .. } => {
-            let team = web.app.team(&TeamRef::Id(*team)).await?.ok_or_else(gone)?;
+            let team = state.app.team(&TeamRef::Id(*team)).await?.ok_or_else(gone)?;
             team.name.as_str().clone_into(&mut team_name);
             let session =
-                visitor.session(web).await?.filter(|(_, person)| person.email.canonical() == email.canonical());
-            match (session, web.app.invitee(email).await?) {
+                client.session(state).await?.filter(|(_, person)| person.email.canonical() == email.canonical());
+            match (session, state.app.invitee(email).await?) {
                 (Some((_, person)), _) => (Step::Join, Some(person)),
                 (None, Invitee::New) => (Step::JoinAsNew, None),
                 (None, Invitee::Known(person)) => (Step::JoinByPassword, Some(person)),
-                (None, Invitee::Unproved) => {
-                    return Err(Halt::page(message(
+                (None, Invitee::NoPasswordSet) => {
+                    return Err(Rejection::page(message(
                         StatusCode::CONFLICT,
                         "Choose a password first",
                         &format!(
@@ -99,11 +100,11 @@ async fn open(web: &Web, visitor: &Visitor, code: Option<&Secret>) -> Result<Ope
     Ok(Opened { link, step, person, team: team_name })
 }
 
-fn show(opened: &Opened, typed: (&str, &str, &str), faults: Faults) -> Answer {
+fn show(opened: &Opened, typed: (&str, &str, &str), faults: FieldErrors) -> PageResult {
     show_and_wait(opened, typed, faults, None)
 }
 
-fn show_and_wait(opened: &Opened, typed: (&str, &str, &str), faults: Faults, wait: Option<u64>) -> Answer {
+fn show_and_wait(opened: &Opened, typed: (&str, &str, &str), faults: FieldErrors, wait: Option<u64>) -> PageResult {
     let (email, role) = match (&opened.link.purpose, &opened.person) {
         (Purpose::Invite { email, role, .. }, _) => (email.to_string(), role.label()),
         (_, Some(person)) => (person.email.to_string(), ""),
@@ -125,19 +126,28 @@ fn show_and_wait(opened: &Opened, typed: (&str, &str, &str), faults: Faults, wai
     Ok(refused(wait, status, &shown))
 }
 
-pub async fn look(State(web): State<Web>, visitor: Visitor, Rest(code): Rest<String>) -> Answer {
-    let opened = open(&web, &visitor, Secret::parse(&code).as_ref()).await?;
-    show(&opened, ("", "", ""), Faults::default())
+pub(super) async fn look(
+    State(state): State<AppState>,
+    client: ClientSession,
+    LastPathParam(code): LastPathParam<String>,
+) -> PageResult {
+    let opened = open(&state, &client, Secret::parse(&code).as_ref()).await?;
+    show(&opened, ("", "", ""), FieldErrors::default())
 }
 
-pub async fn enter(State(web): State<Web>, visitor: Visitor, Rest(code): Rest<String>, form: Form) -> Answer {
+pub(super) async fn enter(
+    State(state): State<AppState>,
+    client: ClientSession,
+    LastPathParam(code): LastPathParam<String>,
+    form: Form,
+) -> PageResult {
     let code = Secret::parse(&code);
-    let opened = open(&web, &visitor, code.as_ref()).await?;
+    let opened = open(&state, &client, code.as_ref()).await?;
     let Some(code) = code else { return Err(gone()) };
     let typed = (form.get("name"), form.get("email"), form.get("team"));
     let password = form.get("password");
-    let mut faults = Faults::default();
-    let browser = visitor.browser();
+    let mut faults = FieldErrors::default();
+    let browser = client.browser();
     let done = match (opened.step, &opened.person, &opened.link.purpose) {
         (Step::SetUp, ..) => {
             let name = faults.check("name", PersonName::parse(typed.0));
@@ -146,47 +156,47 @@ pub async fn enter(State(web): State<Web>, visitor: Visitor, Rest(code): Rest<St
             let (Some(name), Some(email), Some(team)) = (name, email, team) else {
                 return show(&opened, typed, faults);
             };
-            let done = web.app.set_up(&code, (&name, &email, password), &team, browser).await;
+            let done = state.app.set_up(&code, (&name, &email, password), &team, browser).await;
             done.map(|(started, team)| (Some(started), Some(team)))
         }
         (Step::JoinAsNew, _, Purpose::Invite { email, .. }) => {
             let Some(name) = faults.check("name", PersonName::parse(typed.0)) else {
                 return show(&opened, typed, faults);
             };
-            let done = web.app.accept_as_new(&code, email, &name, password, browser).await;
+            let done = state.app.accept_as_new(&code, email, &name, password, browser).await;
             done.map(|(started, team)| (Some(started), Some(team)))
         }
         (Step::JoinByPassword, _, Purpose::Invite { email, .. }) => {
-            let done = web.app.accept_by_password(&code, email, password, browser).await;
+            let done = state.app.accept_by_password(&code, email, password, browser).await;
             done.map(|(started, team)| (Some(started), Some(team)))
         }
-        (Step::Join, Some(person), _) => web.app.accept(&code, person, browser).await.map(|team| (None, Some(team))),
+        (Step::Join, Some(person), _) => state.app.accept(&code, person, browser).await.map(|team| (None, Some(team))),
         (Step::Reset, Some(person), _) => {
-            web.app.reset_password(&code, person, password, browser).await.map(|started| (Some(started), None))
+            state.app.reset_password(&code, person, password, browser).await.map(|started| (Some(started), None))
         }
         (Step::SignIn, Some(person), _) => {
-            web.app.sign_in_by_link(&code, person, browser).await.map(|started| (Some(started), None))
+            state.app.sign_in_by_link(&code, person, browser).await.map(|started| (Some(started), None))
         }
         _ => return Err(gone()),
     };
     match done {
         Ok((started, team)) => {
             if let Some(started) = started {
-                visitor.remember(&started.secret);
+                client.set_session_cookie(&started.secret);
             }
             Ok(see_other(&team.map_or("/".to_owned(), |team| format!("/t/{}/products", team.slug.as_str()))))
         }
         Err(UseLinkError::Gone) => Err(gone()),
-        Err(UseLinkError::Taken) => Err(Halt::page(message(
+        Err(UseLinkError::AlreadyExists) => Err(Rejection::page(message(
             StatusCode::CONFLICT,
             "You are in already",
             "There is an account with this address, or it is in the team by now. Sign in with it.",
             ("Sign in", "/sign-in"),
         ))),
-        Err(UseLinkError::Unfit(fault)) => show(&opened, typed, Faults::one("password", fault)),
+        Err(UseLinkError::InvalidPassword(fault)) => show(&opened, typed, FieldErrors::one("password", fault)),
         Err(UseLinkError::SignIn(error)) => {
             let (sentence, wait) = refusal(error)?;
-            show_and_wait(&opened, typed, Faults::one("password", sentence), wait)
+            show_and_wait(&opened, typed, FieldErrors::one("password", sentence), wait)
         }
     }
 }

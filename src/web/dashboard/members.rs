@@ -3,22 +3,22 @@
 use askama::Template;
 use axum::extract::State;
 
-use super::form::Faults;
-use super::halt::{Answer, Halt, see_other};
-use super::pages::{self, Frame, Moment, address, ok};
-use super::visitor::{Holds, Posted, Rest};
-use crate::app::links::InviteError;
+use super::forms::FieldErrors;
+use super::layout::{self, Layout, TimeTag, address, ok};
+use super::rejection::{PageResult, Rejection, see_other};
+use super::session::{Authorized, AuthorizedForm, LastPathParam};
 use crate::app::members::ChangeMemberError;
-use crate::domain::ids::{LinkId, PersonId};
-use crate::domain::key::KeyName;
-use crate::domain::person::Email;
-use crate::domain::role::{ManageTeam, OwnTeam, Role};
-use crate::domain::session::{Link, Purpose};
-use crate::domain::team::Member;
 use crate::web::extract::Query;
-use crate::web::{Web, assets};
+use crate::web::{AppState, assets};
+use keyhouse_domain::api_key::KeyName;
+use keyhouse_domain::ids::PersonId;
+use keyhouse_domain::link::{Link, Purpose};
+use keyhouse_domain::permission::{ManageTeam, OwnTeam};
+use keyhouse_domain::person::Email;
+use keyhouse_domain::role::Role;
+use keyhouse_domain::team::Member;
 
-const PAGE: &str = "/settings/members";
+pub(super) const PAGE: &str = "/settings/members";
 /// Members on one page.
 const ROWS: usize = 50;
 
@@ -27,7 +27,7 @@ struct Row {
     name: String,
     email: String,
     role: Role,
-    joined: Moment,
+    joined: TimeTag,
     is_me: bool,
 }
 
@@ -36,13 +36,13 @@ struct Invitation {
     email: String,
     role: &'static str,
     made_by: String,
-    until: Moment,
+    until: TimeTag,
 }
 
 #[derive(Template)]
 #[template(path = "members.html")]
 struct MembersPage<'a> {
-    frame: Frame,
+    frame: Layout,
     base: String,
     settings: String,
     search: &'a str,
@@ -54,19 +54,23 @@ struct MembersPage<'a> {
     owns: bool,
 }
 
-pub async fn list(State(web): State<Web>, holds: Holds<ManageTeam>, query: Query) -> Answer {
-    let now = web.app.clock().now();
-    let (search, after) = (query.text("q"), Email::parse(query.text("after")).ok());
-    let mut members = web.app.members_page(holds.team(), search, after.as_ref(), ROWS as u32 + 1).await?;
+pub(super) async fn list(
+    State(state): State<AppState>,
+    authorized: Authorized<ManageTeam>,
+    query: Query,
+) -> PageResult {
+    let now = state.app.clock().now();
+    let (search, after) = (query.get_or_empty("q"), Email::parse(query.get_or_empty("after")).ok());
+    let mut members = state.app.members_page(authorized.team(), search, after.as_ref(), ROWS as u32 + 1).await?;
     let more = members.len() > ROWS;
     members.truncate(ROWS);
     let next = members
         .last()
         .filter(|_| more)
-        .map(|last| address(&holds.at(PAGE), [("q", search), ("after", last.email.as_str())]));
+        .map(|last| address(&authorized.at(PAGE), [("q", search), ("after", last.email.as_str())]));
     let is_first = after.is_none();
-    let invitations = if is_first { web.app.invitations_of(holds.team()).await? } else { Vec::new() };
-    let done = match query.text("done") {
+    let invitations = if is_first { state.app.invitations_of(authorized.team()).await? } else { Vec::new() };
+    let done = match query.get_or_empty("done") {
         "role" => "Role changed",
         "removed" => "Removed from the team",
         "withdrawn" => "Invitation withdrawn",
@@ -77,8 +81,8 @@ pub async fn list(State(web): State<Web>, holds: Holds<ManageTeam>, query: Query
         id: member.person.to_string(),
         email: member.email.to_string(),
         role: member.role,
-        joined: Moment::past(member.joined_at, now),
-        is_me: member.person == holds.seat.person.id,
+        joined: TimeTag::past(member.joined_at, now),
+        is_me: member.person == authorized.seat.person.id,
         name: member.name,
     };
     let invitation = |link: Link| match link.purpose {
@@ -87,130 +91,35 @@ pub async fn list(State(web): State<Web>, holds: Holds<ManageTeam>, query: Query
             email: email.to_string(),
             role: role.label(),
             made_by: link.made_by,
-            until: Moment::future(link.expires_at, now),
+            until: TimeTag::future(link.expires_at, now),
         }),
         _ => None,
     };
     Ok(ok(&MembersPage {
-        frame: Frame::of(&holds, "Members", "members").saying(done),
-        base: holds.at(PAGE),
-        settings: holds.at("/settings"),
+        frame: Layout::of(&authorized, "Members", "members").with_message(done),
+        base: authorized.at(PAGE),
+        settings: authorized.at("/settings"),
         search,
         rows: members.into_iter().map(row).collect(),
         invitations: invitations.into_iter().filter_map(invitation).collect(),
-        count: web.app.member_count(holds.team()).await?,
+        count: state.app.member_count(authorized.team()).await?,
         next,
         is_first,
-        owns: holds.seat.role == Role::Owner,
+        owns: authorized.seat.role == Role::Owner,
     }))
-}
-
-#[derive(Template)]
-#[template(path = "invite.html")]
-struct InvitePage<'a> {
-    frame: Frame,
-    base: String,
-    email: &'a str,
-    role: &'static str,
-    faults: Faults,
-}
-
-impl InvitePage<'_> {
-    fn chosen(&self, role: &str) -> bool {
-        self.role == role
-    }
-}
-
-fn invite_page(holds: &Holds<ManageTeam>, email: &str, role: Option<Role>, faults: Faults) -> Answer {
-    let (frame, role) = (Frame::of(holds, "Invite", "members"), role.map_or("", Role::as_str));
-    let page = InvitePage { frame, base: holds.at(PAGE), email, role, faults };
-    Ok(pages::form(&page.faults, &page))
-}
-
-pub async fn invite_form(holds: Holds<ManageTeam>, query: Query) -> Answer {
-    invite_page(&holds, query.text("email"), Role::parse_given(query.text("role")), Faults::default())
-}
-
-#[derive(Template)]
-#[template(path = "invited.html")]
-struct InvitedPage {
-    frame: Frame,
-    base: String,
-    email: String,
-    role: &'static str,
-    link: String,
-}
-
-pub async fn invite(State(web): State<Web>, Posted { who: holds, form }: Posted<Holds<ManageTeam>>) -> Answer {
-    let mut faults = Faults::default();
-    let email = faults.check("email", Email::parse(form.get("email")));
-    let role = Role::parse_given(form.get("role"));
-    if role.is_none() {
-        faults.add("role", "Choose what they may do");
-    }
-    let (Some(email), Some(role)) = (email, role) else {
-        return invite_page(&holds, form.get("email"), role, faults);
-    };
-    match web.app.invite(&holds.permit, &email, role).await {
-        Ok(code) => Ok(ok(&InvitedPage {
-            frame: Frame::of(&holds, "Invited", "members"),
-            base: holds.at(PAGE),
-            email: email.to_string(),
-            role: role.label(),
-            link: format!("{}/link/{}", holds.signed_in.visitor.reached, code.expose()),
-        })),
-        Err(InviteError::IsMember) => {
-            invite_page(&holds, form.get("email"), Some(role), Faults::one("email", "They are in the team already"))
-        }
-        Err(InviteError::NotAllowed) => Err(holds.lost(&web).await),
-        Err(InviteError::Store(error)) => Err(error.into()),
-    }
-}
-
-#[derive(Template)]
-#[template(path = "withdraw.html")]
-struct WithdrawPage {
-    frame: Frame,
-    base: String,
-    settings: String,
-    id: String,
-    email: String,
-}
-
-pub async fn withdraw_form(State(web): State<Web>, holds: Holds<ManageTeam>, Rest(id): Rest<LinkId>) -> Answer {
-    let invitations = web.app.invitations_of(holds.team()).await?;
-    let found = invitations.into_iter().find(|link| link.id == id).ok_or_else(Halt::absent)?;
-    let Purpose::Invite { email, .. } = found.purpose else { return Err(Halt::absent()) };
-    let frame = Frame::of(&holds, &format!("Withdraw the invitation of {email}?"), "members");
-    Ok(ok(&WithdrawPage {
-        frame,
-        base: holds.at(PAGE),
-        settings: holds.at("/settings"),
-        id: id.to_string(),
-        email: email.to_string(),
-    }))
-}
-
-pub async fn withdraw(
-    State(web): State<Web>,
-    Rest(id): Rest<LinkId>,
-    Posted { who: holds, .. }: Posted<Holds<ManageTeam>>,
-) -> Answer {
-    match web.app.withdraw_invitation(&holds.permit, id).await {
-        Ok(true) => Ok(see_other(&format!("{}?done=withdrawn", holds.at(PAGE)))),
-        Ok(false) => Err(Halt::absent()),
-        Err(InviteError::IsMember | InviteError::NotAllowed) => Err(holds.lost(&web).await),
-        Err(InviteError::Store(error)) => Err(error.into()),
-    }
 }
 
 /// A deed on a member that failed: the page again, or what stands in for it.
-async fn failed<R>(web: &Web, holds: &Holds<R>, error: ChangeMemberError) -> Result<Faults, Halt> {
+async fn failed<R>(
+    state: &AppState,
+    authorized: &Authorized<R>,
+    error: ChangeMemberError,
+) -> Result<FieldErrors, Rejection> {
     match error {
-        ChangeMemberError::NoSuchMember => Err(Halt::absent()),
-        ChangeMemberError::NotAllowed => Err(holds.lost(web).await),
+        ChangeMemberError::NoSuchMember => Err(Rejection::not_found()),
+        ChangeMemberError::Forbidden => Err(authorized.permission_lost(state).await),
         ChangeMemberError::IsOwner => {
-            Ok(Faults::one("member", "This is the owner: the team must be handed over first"))
+            Ok(FieldErrors::one("member", "This is the owner: the team must be handed over first"))
         }
         ChangeMemberError::Store(error) => Err(error.into()),
     }
@@ -219,56 +128,56 @@ async fn failed<R>(web: &Web, holds: &Holds<R>, error: ChangeMemberError) -> Res
 #[derive(Template)]
 #[template(path = "member_role.html")]
 struct RolePage {
-    frame: Frame,
+    frame: Layout,
     base: String,
     member: Member,
     role: Role,
     is_me: bool,
-    faults: Faults,
+    faults: FieldErrors,
 }
 
-async fn member<R>(web: &Web, holds: &Holds<R>, id: PersonId) -> Result<Member, Halt> {
-    web.app.member(holds.team(), id).await?.ok_or_else(Halt::absent)
+async fn member<R>(state: &AppState, authorized: &Authorized<R>, id: PersonId) -> Result<Member, Rejection> {
+    state.app.member(authorized.team(), id).await?.ok_or_else(Rejection::not_found)
 }
 
-fn role_page(holds: &Holds<ManageTeam>, member: Member, role: Role, faults: Faults) -> Answer {
+fn role_page(authorized: &Authorized<ManageTeam>, member: Member, role: Role, faults: FieldErrors) -> PageResult {
     let page = RolePage {
-        frame: Frame::of(holds, &format!("Role of {}", member.name), "members"),
-        base: holds.at(PAGE),
-        is_me: member.person == holds.seat.person.id,
+        frame: Layout::of(authorized, &format!("Role of {}", member.name), "members"),
+        base: authorized.at(PAGE),
+        is_me: member.person == authorized.seat.person.id,
         member,
         role,
         faults,
     };
-    Ok(pages::form(&page.faults, &page))
+    Ok(layout::form(&page.faults, &page))
 }
 
-pub async fn role_form(
-    State(web): State<Web>,
-    holds: Holds<ManageTeam>,
-    Rest(id): Rest<PersonId>,
+pub(super) async fn role_form(
+    State(state): State<AppState>,
+    authorized: Authorized<ManageTeam>,
+    LastPathParam(id): LastPathParam<PersonId>,
     query: Query,
-) -> Answer {
-    let member = member(&web, &holds, id).await?;
-    let role = Role::parse_given(query.text("role")).unwrap_or(member.role);
-    role_page(&holds, member, role, Faults::default())
+) -> PageResult {
+    let member = member(&state, &authorized, id).await?;
+    let role = Role::parse_given(query.get_or_empty("role")).unwrap_or(member.role);
+    role_page(&authorized, member, role, FieldErrors::default())
 }
 
-pub async fn change_role(
-    State(web): State<Web>,
-    Rest(id): Rest<PersonId>,
-    Posted { who: holds, form }: Posted<Holds<ManageTeam>>,
-) -> Answer {
-    let member = member(&web, &holds, id).await?;
+pub(super) async fn change_role(
+    State(state): State<AppState>,
+    LastPathParam(id): LastPathParam<PersonId>,
+    AuthorizedForm { who: authorized, form }: AuthorizedForm<Authorized<ManageTeam>>,
+) -> PageResult {
+    let member = member(&state, &authorized, id).await?;
     let Some(role) = Role::parse_given(form.get("role")) else {
         let role = member.role;
-        return role_page(&holds, member, role, Faults::one("role", "Choose a role"));
+        return role_page(&authorized, member, role, FieldErrors::one("role", "Choose a role"));
     };
-    match web.app.change_role(&holds.permit, id, role).await {
-        Ok(()) => Ok(see_other(&format!("{}?done=role", holds.at(PAGE)))),
+    match state.app.change_role(&authorized.permit, id, role).await {
+        Ok(()) => Ok(see_other(&format!("{}?done=role", authorized.at(PAGE)))),
         Err(error) => {
-            let faults = failed(&web, &holds, error).await?;
-            role_page(&holds, member, role, faults)
+            let faults = failed(&state, &authorized, error).await?;
+            role_page(&authorized, member, role, faults)
         }
     }
 }
@@ -276,53 +185,62 @@ pub async fn change_role(
 #[derive(Template)]
 #[template(path = "member_remove.html")]
 struct RemovePage {
-    frame: Frame,
+    frame: Layout,
     base: String,
     member: Member,
     /// Name, prefix, and whether it is live: the active keys they made.
     keys: Vec<(String, String, bool)>,
-    faults: Faults,
+    faults: FieldErrors,
 }
 
-async fn remove_page(web: &Web, holds: &Holds<ManageTeam>, member: Member, faults: Faults) -> Answer {
-    let keys = web.app.keys_of(holds.team()).await?;
+async fn remove_page(
+    state: &AppState,
+    authorized: &Authorized<ManageTeam>,
+    member: Member,
+    faults: FieldErrors,
+) -> PageResult {
+    let keys = state.app.keys_of(authorized.team()).await?;
     let theirs = keys.iter().filter(|key| key.key.is_active() && key.creator.person == Some(member.person));
     let page = RemovePage {
-        frame: Frame::of(holds, &format!("Remove {}?", member.name), "members"),
-        base: holds.at(PAGE),
+        frame: Layout::of(authorized, &format!("Remove {}?", member.name), "members"),
+        base: authorized.at(PAGE),
         keys: theirs
             .map(|key| {
                 let name = key.name.as_ref().map_or("", KeyName::as_str).to_owned();
-                (name, key.key.prefix.to_string(), key.key.mode == crate::domain::key::Mode::Live)
+                (name, key.key.prefix.to_string(), key.key.mode == keyhouse_token::Mode::Live)
             })
             .collect(),
         member,
         faults,
     };
-    Ok(pages::form(&page.faults, &page))
+    Ok(layout::form(&page.faults, &page))
 }
 
-pub async fn remove_form(State(web): State<Web>, holds: Holds<ManageTeam>, Rest(id): Rest<PersonId>) -> Answer {
-    let member = member(&web, &holds, id).await?;
-    remove_page(&web, &holds, member, Faults::default()).await
+pub(super) async fn remove_form(
+    State(state): State<AppState>,
+    authorized: Authorized<ManageTeam>,
+    LastPathParam(id): LastPathParam<PersonId>,
+) -> PageResult {
+    let member = member(&state, &authorized, id).await?;
+    remove_page(&state, &authorized, member, FieldErrors::default()).await
 }
 
-pub async fn remove(
-    State(web): State<Web>,
-    Rest(id): Rest<PersonId>,
-    Posted { who: mut holds, form }: Posted<Holds<ManageTeam>>,
-) -> Answer {
-    let member = member(&web, &holds, id).await?;
+pub(super) async fn remove(
+    State(state): State<AppState>,
+    LastPathParam(id): LastPathParam<PersonId>,
+    AuthorizedForm { who: mut authorized, form }: AuthorizedForm<Authorized<ManageTeam>>,
+) -> PageResult {
+    let member = member(&state, &authorized, id).await?;
     let revoke_keys = form.get("keys") == "revoke";
     if revoke_keys {
         // It may end live keys.
-        holds.signed_in.prove(&web, &form).await?;
+        authorized.signed_in.reauthenticate(&state, &form).await?;
     }
-    match web.app.remove_member(&holds.permit, id, revoke_keys).await {
-        Ok(()) => Ok(see_other(&format!("{}?done=removed", holds.at(PAGE)))),
+    match state.app.remove_member(&authorized.permit, id, revoke_keys).await {
+        Ok(()) => Ok(see_other(&format!("{}?done=removed", authorized.at(PAGE)))),
         Err(error) => {
-            let faults = failed(&web, &holds, error).await?;
-            remove_page(&web, &holds, member, faults).await
+            let faults = failed(&state, &authorized, error).await?;
+            remove_page(&state, &authorized, member, faults).await
         }
     }
 }
@@ -330,37 +248,41 @@ pub async fn remove(
 #[derive(Template)]
 #[template(path = "hand_over.html")]
 struct HandOverPage {
-    frame: Frame,
+    frame: Layout,
     base: String,
     team: String,
     member: Member,
-    faults: Faults,
+    faults: FieldErrors,
 }
 
-fn hand_over_page(holds: &Holds<OwnTeam>, member: Member, faults: Faults) -> Answer {
-    let team = holds.team().name.as_str().to_owned();
-    let frame = Frame::of(holds, &format!("Make {} the owner?", member.name), "members");
-    let page = HandOverPage { frame, base: holds.at(PAGE), team, member, faults };
-    Ok(pages::form(&page.faults, &page))
+fn hand_over_page(authorized: &Authorized<OwnTeam>, member: Member, faults: FieldErrors) -> PageResult {
+    let team = authorized.team().name.as_str().to_owned();
+    let frame = Layout::of(authorized, &format!("Make {} the owner?", member.name), "members");
+    let page = HandOverPage { frame, base: authorized.at(PAGE), team, member, faults };
+    Ok(layout::form(&page.faults, &page))
 }
 
-pub async fn hand_over_form(State(web): State<Web>, holds: Holds<OwnTeam>, Rest(id): Rest<PersonId>) -> Answer {
-    let member = member(&web, &holds, id).await?;
-    hand_over_page(&holds, member, Faults::default())
+pub(super) async fn hand_over_form(
+    State(state): State<AppState>,
+    authorized: Authorized<OwnTeam>,
+    LastPathParam(id): LastPathParam<PersonId>,
+) -> PageResult {
+    let member = member(&state, &authorized, id).await?;
+    hand_over_page(&authorized, member, FieldErrors::default())
 }
 
-pub async fn hand_over(
-    State(web): State<Web>,
-    Rest(id): Rest<PersonId>,
-    Posted { who: mut holds, form }: Posted<Holds<OwnTeam>>,
-) -> Answer {
-    let member = member(&web, &holds, id).await?;
-    holds.signed_in.prove(&web, &form).await?;
-    match web.app.hand_over_team(&holds.permit, id).await {
-        Ok(()) => Ok(see_other(&format!("{}?done=handed_over", holds.at(PAGE)))),
+pub(super) async fn hand_over(
+    State(state): State<AppState>,
+    LastPathParam(id): LastPathParam<PersonId>,
+    AuthorizedForm { who: mut authorized, form }: AuthorizedForm<Authorized<OwnTeam>>,
+) -> PageResult {
+    let member = member(&state, &authorized, id).await?;
+    authorized.signed_in.reauthenticate(&state, &form).await?;
+    match state.app.transfer_ownership(&authorized.permit, id).await {
+        Ok(()) => Ok(see_other(&format!("{}?done=handed_over", authorized.at(PAGE)))),
         Err(error) => {
-            let faults = failed(&web, &holds, error).await?;
-            hand_over_page(&holds, member, faults)
+            let faults = failed(&state, &authorized, error).await?;
+            hand_over_page(&authorized, member, faults)
         }
     }
 }

@@ -3,28 +3,30 @@
 mod account;
 mod audit;
 mod find_key;
-mod form;
-mod halt;
+mod forms;
+mod invitations;
 mod keys;
+mod layout;
 mod links;
 mod members;
-mod pages;
 mod products;
+mod rejection;
+mod session;
 mod sign_in;
 mod team;
-mod visitor;
 
 use axum::Router;
 use axum::routing::get;
 
-pub use pages::error_page;
+pub use layout::error_page;
 
-use super::{Web, origin};
+use super::AppState;
+use super::middleware::csrf;
 
 /// All pages on one screen. A form is sent to the address it was read at. Each handler's signature says who may: a
-/// `Holds<R>` can't be had without the right.
+/// `Authorized<R>` can't be had without the right.
 #[rustfmt::skip]
-pub fn routes(web: &Web) -> Router<Web> {
+pub fn routes(state: &AppState) -> Router<AppState> {
     Router::new()
         .route("/", get(sign_in::start))
         .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
@@ -39,11 +41,11 @@ pub fn routes(web: &Web) -> Router<Web> {
         .route("/t/{team}/settings", get(team::settings).post(team::rename))
         .route("/t/{team}/settings/delete", get(team::delete_form).post(team::delete))
         .route("/t/{team}/settings/members", get(members::list))
-        .route("/t/{team}/settings/members/invite", get(members::invite_form).post(members::invite))
+        .route("/t/{team}/settings/members/invite", get(invitations::invite_form).post(invitations::invite))
         .route("/t/{team}/settings/members/{person}/role", get(members::role_form).post(members::change_role))
         .route("/t/{team}/settings/members/{person}/remove", get(members::remove_form).post(members::remove))
         .route("/t/{team}/settings/members/{person}/hand-over", get(members::hand_over_form).post(members::hand_over))
-        .route("/t/{team}/settings/invitations/{id}/withdraw", get(members::withdraw_form).post(members::withdraw))
+        .route("/t/{team}/settings/invitations/{id}/withdraw", get(invitations::withdraw_form).post(invitations::withdraw))
         .route("/t/{team}/settings/integrations", get(team::integrations))
         .route("/t/{team}/settings/integrations/api-keys", get(keys::list))
         .route("/t/{team}/settings/integrations/api-keys/new", get(keys::new).post(keys::create))
@@ -52,6 +54,6 @@ pub fn routes(web: &Web) -> Router<Web> {
         .route("/t/{team}/settings/integrations/api-keys/{key}/revoke", get(keys::revoke_form).post(keys::revoke))
         .route("/t/{team}/settings/audit", get(audit::list))
         .route("/t/{team}/settings/audit.csv", get(audit::csv))
-        .layer(axum::middleware::from_fn_with_state(web.clone(), visitor::carry_cookies))
-        .layer(axum::middleware::from_fn_with_state(web.clone(), origin::same_origin))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), session::write_cookies))
+        .layer(axum::middleware::from_fn_with_state(state.clone(), csrf::same_origin))
 }

@@ -4,22 +4,22 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::form::{Faults, Form};
-use super::halt::{Answer, Halt, see_other};
-use super::pages::{self, Frame, Moment, address, ok};
-use super::visitor::{Holds, Posted, Rest};
+use super::forms::{FieldErrors, Form};
+use super::layout::{self, Layout, TimeTag, address, ok};
+use super::rejection::{PageResult, Rejection, see_other};
+use super::session::{Authorized, AuthorizedForm, LastPathParam};
 use crate::app::products::{ListProductsError, WriteProductError};
-use crate::domain::ids::ProductId;
-use crate::domain::key::Mode;
-use crate::domain::page::{Cursor, Limit};
-use crate::domain::price::{Price, TaxRate};
-use crate::domain::product::{
+use crate::web::extract::Query;
+use crate::web::{AppState, assets};
+use keyhouse_domain::ids::ProductId;
+use keyhouse_domain::pagination::{Cursor, Limit};
+use keyhouse_domain::permission::{EditProducts, ViewTeam};
+use keyhouse_domain::price::{Price, TaxRate};
+use keyhouse_domain::product::{
     Currency, Description, Kind, Product, ProductFields, ProductName, Sku, Status, StatusFilter, UnitOfMeasure,
 };
-use crate::domain::role::{EditProducts, TakePart};
-use crate::domain::timestamp::Timestamp;
-use crate::web::extract::Query;
-use crate::web::{Web, assets};
+use keyhouse_domain::timestamp::Timestamp;
+use keyhouse_token::Mode;
 
 struct Row {
     id: String,
@@ -29,13 +29,13 @@ struct Row {
     currency: &'static str,
     unit: String,
     archived: bool,
-    updated: Moment,
+    updated: TimeTag,
 }
 
 #[derive(Template)]
 #[template(path = "products.html")]
 struct ListPage<'a> {
-    frame: Frame,
+    frame: Layout,
     base: String,
     mode: Mode,
     status: &'static str,
@@ -60,44 +60,50 @@ fn place(base: &str, mode: &str, status: &str, search: &str, after: &str) -> Str
 
 /// Live, unless the address says Test.
 fn mode_of(query: &Query) -> Mode {
-    Mode::parse(query.text("mode")).unwrap_or(Mode::Live)
+    Mode::parse(query.get_or_empty("mode")).unwrap_or(Mode::Live)
 }
 
-pub async fn list(State(web): State<Web>, holds: Holds<TakePart>, query: Query) -> Answer {
-    let now = web.app.clock().now();
+pub(super) async fn list(State(state): State<AppState>, authorized: Authorized<ViewTeam>, query: Query) -> PageResult {
+    let now = state.app.clock().now();
     let mode = mode_of(&query);
-    let filter = StatusFilter::parse(query.text("status")).unwrap_or_default();
-    let (search, after) = (query.text("q").trim(), Cursor::parse(query.text("after")));
-    let tenant = holds.permit.tenant(mode);
+    let filter = StatusFilter::parse(query.get_or_empty("status")).unwrap_or_default();
+    let (search, after) = (query.get_or_empty("q").trim(), Cursor::parse(query.get_or_empty("after")));
+    let tenant = authorized.permit.tenant(mode);
     let limit = Limit::parse("25").unwrap_or_default();
     let page = if search.is_empty() {
-        match web.app.list_products(&tenant, filter, after, limit).await {
+        match state.app.list_products(&tenant, filter, after, limit).await {
             Ok(page) => page,
             // A cursor of another list, typed or old: the list from its beginning.
             Err(ListProductsError::Cursor) => {
-                return Ok(see_other(&place(&holds.at("/products"), mode.as_str(), query.text("status"), "", "")));
+                return Ok(see_other(&place(
+                    &authorized.at("/products"),
+                    mode.as_str(),
+                    query.get_or_empty("status"),
+                    "",
+                    "",
+                )));
             }
             Err(ListProductsError::Store(error)) => return Err(error.into()),
         }
     } else {
-        web.app.search_products(&tenant, filter, search, after, limit).await?
+        state.app.search_products(&tenant, filter, search, after, limit).await?
     };
     let status = match filter {
         StatusFilter::Active => "active",
         StatusFilter::Archived => "archived",
         StatusFilter::All => "all",
     };
-    let done = match query.text("done") {
+    let done = match query.get_or_empty("done") {
         "created" => "Product created",
         "saved" => "Saved",
         "archived" => "Product archived. It can be restored at any time",
         "restored" => "Product restored",
         _ => "",
     };
-    let base = holds.at("/products");
+    let base = authorized.at("/products");
     let last = page.items.last().filter(|_| page.has_more);
     Ok(ok(&ListPage {
-        frame: Frame::of(&holds, "Products", "products").saying(done),
+        frame: Layout::of(&authorized, "Products", "products").with_message(done),
         next: last.map(|last| place(&base, mode.as_str(), status, search, &last.id.to_string())),
         rows: page.items.iter().map(|product| row(product, now)).collect(),
         base,
@@ -105,7 +111,7 @@ pub async fn list(State(web): State<Web>, holds: Holds<TakePart>, query: Query) 
         status,
         search,
         is_first: after.is_none(),
-        edits: holds.seat.role.edits(),
+        edits: authorized.seat.role.edits(),
     }))
 }
 
@@ -119,13 +125,13 @@ fn row(product: &Product, now: Timestamp) -> Row {
         currency: fields.currency.code(),
         unit: fields.unit_of_measure.as_str().to_owned(),
         archived: product.status == Status::Archived,
-        updated: Moment::past(product.updated_at, now),
+        updated: TimeTag::past(product.updated_at, now),
     }
 }
 
 /// A product's fields as a form holds them.
 #[derive(Debug, Default)]
-struct Typed {
+struct ProductForm {
     name: String,
     price: String,
     currency: String,
@@ -136,7 +142,7 @@ struct Typed {
     unit: String,
 }
 
-impl Typed {
+impl ProductForm {
     fn by(get: impl Fn(&str) -> String) -> Self {
         Self {
             name: get("name"),
@@ -169,7 +175,7 @@ impl Typed {
     }
 
     /// What is left empty is not there, or as usual.
-    fn judge(&self, faults: &mut Faults) -> Option<ProductFields> {
+    fn judge(&self, faults: &mut FieldErrors) -> Option<ProductFields> {
         let given = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
         let or = |text: &str, usual: &str| given(text).unwrap_or_else(|| usual.to_owned());
         let name = faults.check("name", ProductName::parse(self.name.trim().to_owned()));
@@ -198,7 +204,7 @@ impl Typed {
 #[derive(Template)]
 #[template(path = "product.html")]
 struct ProductPage {
-    frame: Frame,
+    frame: Layout,
     base: String,
     mode: Mode,
     /// The product that is there already.
@@ -206,18 +212,18 @@ struct ProductPage {
     archived: bool,
     /// Which state of the product the form shows.
     seen: i64,
-    typed: Typed,
+    typed: ProductForm,
     edits: bool,
-    created: Option<Moment>,
-    updated: Option<Moment>,
-    faults: Faults,
+    created: Option<TimeTag>,
+    updated: Option<TimeTag>,
+    faults: FieldErrors,
 }
 
 impl ProductPage {
-    fn new<R>(holds: &Holds<R>, mode: Mode, typed: Typed, faults: Faults) -> Self {
+    fn new<R>(authorized: &Authorized<R>, mode: Mode, typed: ProductForm, faults: FieldErrors) -> Self {
         Self {
-            frame: Frame::of(holds, "New product", "products"),
-            base: holds.at("/products"),
+            frame: Layout::of(authorized, "New product", "products"),
+            base: authorized.at("/products"),
             mode,
             id: None,
             archived: false,
@@ -230,85 +236,100 @@ impl ProductPage {
         }
     }
 
-    fn existing<R>(holds: &Holds<R>, mode: Mode, product: &Product, now: Timestamp, faults: Faults) -> Self {
+    fn existing<R>(
+        authorized: &Authorized<R>,
+        mode: Mode,
+        product: &Product,
+        now: Timestamp,
+        faults: FieldErrors,
+    ) -> Self {
         Self {
-            frame: Frame::of(holds, product.fields.name.as_str(), "products"),
+            frame: Layout::of(authorized, product.fields.name.as_str(), "products"),
             id: Some(product.id.to_string()),
             archived: product.status == Status::Archived,
             seen: product.updated_at.ms(),
-            typed: Typed::stored(&product.fields),
-            edits: holds.seat.role.edits(),
-            created: Some(Moment::past(product.created_at, now)),
-            updated: (product.updated_at != product.created_at).then(|| Moment::past(product.updated_at, now)),
-            ..Self::new(holds, mode, Typed::default(), faults)
+            typed: ProductForm::stored(&product.fields),
+            edits: authorized.seat.role.edits(),
+            created: Some(TimeTag::past(product.created_at, now)),
+            updated: (product.updated_at != product.created_at).then(|| TimeTag::past(product.updated_at, now)),
+            ..Self::new(authorized, mode, ProductForm::default(), faults)
         }
     }
 }
 
-pub async fn new(holds: Holds<EditProducts>, query: Query) -> Answer {
-    let typed = Typed::by(|name| query.text(name).to_owned());
-    Ok(ok(&ProductPage::new(&holds, mode_of(&query), typed, Faults::default())))
+pub(super) async fn new(authorized: Authorized<EditProducts>, query: Query) -> PageResult {
+    let typed = ProductForm::by(|name| query.get_or_empty(name).to_owned());
+    Ok(ok(&ProductPage::new(&authorized, mode_of(&query), typed, FieldErrors::default())))
 }
 
-pub async fn create(
-    State(web): State<Web>,
+pub(super) async fn create(
+    State(state): State<AppState>,
     query: Query,
-    Posted { who: holds, form }: Posted<Holds<EditProducts>>,
-) -> Answer {
+    AuthorizedForm { who: authorized, form }: AuthorizedForm<Authorized<EditProducts>>,
+) -> PageResult {
     let mode = mode_of(&query);
-    let (typed, mut faults) = (Typed::of(&form), Faults::default());
+    let (typed, mut faults) = (ProductForm::of(&form), FieldErrors::default());
     if let Some(fields) = typed.judge(&mut faults) {
-        match web.app.create_product_as(&holds.permit, mode, fields).await {
-            Ok(_product) => return Ok(see_other(&done(&holds, mode, "created"))),
-            Err(error) => faults = failed(&web, &holds, error).await?,
+        match state.app.create_product_as(&authorized.permit, mode, fields).await {
+            Ok(_product) => return Ok(see_other(&done(&authorized, mode, "created"))),
+            Err(error) => faults = failed(&state, &authorized, error).await?,
         }
     }
-    Ok(pages::page(StatusCode::UNPROCESSABLE_ENTITY, &ProductPage::new(&holds, mode, typed, faults)))
+    Ok(layout::page(StatusCode::UNPROCESSABLE_ENTITY, &ProductPage::new(&authorized, mode, typed, faults)))
 }
 
-fn done<R>(holds: &Holds<R>, mode: Mode, what: &str) -> String {
-    format!("{}?mode={}&done={what}", holds.at("/products"), mode.as_str())
+fn done<R>(authorized: &Authorized<R>, mode: Mode, what: &str) -> String {
+    format!("{}?mode={}&done={what}", authorized.at("/products"), mode.as_str())
 }
 
-async fn failed<R>(web: &Web, holds: &Holds<R>, error: WriteProductError) -> Result<Faults, Halt> {
+async fn failed<R>(
+    state: &AppState,
+    authorized: &Authorized<R>,
+    error: WriteProductError,
+) -> Result<FieldErrors, Rejection> {
     match error {
         WriteProductError::SkuTaken => {
-            Ok(Faults::one("sku", "Another product of this mode has this SKU, perhaps an archived one"))
+            Ok(FieldErrors::one("sku", "Another product of this mode has this SKU, perhaps an archived one"))
         }
-        WriteProductError::Stale => Ok(Faults::one(
+        WriteProductError::VersionConflict => Ok(FieldErrors::one(
             "product",
             "Somebody changed this product since you opened it, and nothing was saved. Save again to put what you typed in \
              place of theirs, or open the product anew to see theirs",
         )),
-        WriteProductError::NoSuchProduct => Err(Halt::absent()),
-        WriteProductError::NotAllowed => Err(holds.lost(web).await),
+        WriteProductError::NoSuchProduct => Err(Rejection::not_found()),
+        WriteProductError::Forbidden => Err(authorized.permission_lost(state).await),
         WriteProductError::Store(error) => Err(error.into()),
         // Of calls of the API: with a key, perhaps with an idempotency key. A form carries neither.
         WriteProductError::KeyRevoked | WriteProductError::OtherBody | WriteProductError::StillRunning => {
-            Err(Halt::absent())
+            Err(Rejection::not_found())
         }
     }
 }
 
-pub async fn look(State(web): State<Web>, holds: Holds<TakePart>, Rest(id): Rest<ProductId>, query: Query) -> Answer {
+pub(super) async fn look(
+    State(state): State<AppState>,
+    authorized: Authorized<ViewTeam>,
+    LastPathParam(id): LastPathParam<ProductId>,
+    query: Query,
+) -> PageResult {
     let mode = mode_of(&query);
-    let product = web.app.product(&holds.permit.tenant(mode), id).await?.ok_or_else(Halt::absent)?;
-    let now = web.app.clock().now();
-    let mut page = ProductPage::existing(&holds, mode, &product, now, Faults::default());
+    let product = state.app.product(&authorized.permit.tenant(mode), id).await?.ok_or_else(Rejection::not_found)?;
+    let now = state.app.clock().now();
+    let mut page = ProductPage::existing(&authorized, mode, &product, now, FieldErrors::default());
     // What was typed before the session ended.
-    if !query.text("name").is_empty() {
-        page.typed = Typed::by(|name| query.text(name).to_owned());
-        page.seen = query.text("seen").parse().unwrap_or(0);
+    if !query.get_or_empty("name").is_empty() {
+        page.typed = ProductForm::by(|name| query.get_or_empty(name).to_owned());
+        page.seen = query.get_or_empty("seen").parse().unwrap_or(0);
     }
     Ok(ok(&page))
 }
 
-pub async fn change(
-    State(web): State<Web>,
-    Rest(id): Rest<ProductId>,
+pub(super) async fn change(
+    State(state): State<AppState>,
+    LastPathParam(id): LastPathParam<ProductId>,
     query: Query,
-    Posted { who: holds, form }: Posted<Holds<EditProducts>>,
-) -> Answer {
+    AuthorizedForm { who: authorized, form }: AuthorizedForm<Authorized<EditProducts>>,
+) -> PageResult {
     let mode = mode_of(&query);
     let status = match form.get("do") {
         "archive" => Some((Status::Archived, "archived")),
@@ -316,21 +337,21 @@ pub async fn change(
         _ => None,
     };
     if let Some((status, word)) = status {
-        return match web.app.set_product_status_as(&holds.permit, mode, id, status).await {
-            Ok(_product) => Ok(see_other(&done(&holds, mode, word))),
-            Err(error) => failed(&web, &holds, error).await.and(Err(Halt::absent())),
+        return match state.app.set_product_status_as(&authorized.permit, mode, id, status).await {
+            Ok(_product) => Ok(see_other(&done(&authorized, mode, word))),
+            Err(error) => failed(&state, &authorized, error).await.and(Err(Rejection::not_found())),
         };
     }
-    let (typed, mut faults) = (Typed::of(&form), Faults::default());
+    let (typed, mut faults) = (ProductForm::of(&form), FieldErrors::default());
     let seen = Timestamp::from_ms(form.get("seen").parse().unwrap_or(0));
     if let Some(fields) = typed.judge(&mut faults) {
-        match web.app.update_product_as(&holds.permit, mode, id, seen, fields).await {
-            Ok(_product) => return Ok(see_other(&done(&holds, mode, "saved"))),
-            Err(error) => faults = failed(&web, &holds, error).await?,
+        match state.app.update_product_as(&authorized.permit, mode, id, seen, fields).await {
+            Ok(_product) => return Ok(see_other(&done(&authorized, mode, "saved"))),
+            Err(error) => faults = failed(&state, &authorized, error).await?,
         }
     }
-    let product = web.app.product(&holds.permit.tenant(mode), id).await?.ok_or_else(Halt::absent)?;
-    let mut page = ProductPage::existing(&holds, mode, &product, web.app.clock().now(), faults);
+    let product = state.app.product(&authorized.permit.tenant(mode), id).await?.ok_or_else(Rejection::not_found)?;
+    let mut page = ProductPage::existing(&authorized, mode, &product, state.app.clock().now(), faults);
     page.typed = typed;
-    Ok(pages::page(StatusCode::UNPROCESSABLE_ENTITY, &page))
+    Ok(layout::page(StatusCode::UNPROCESSABLE_ENTITY, &page))
 }

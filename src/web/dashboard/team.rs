@@ -4,65 +4,69 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::form::Faults;
-use super::halt::{Answer, see_other};
-use super::pages::{self, Frame, ok};
-use super::visitor::{Holds, Posted};
+use super::forms::FieldErrors;
+use super::layout::{self, Layout, ok};
+use super::rejection::{PageResult, see_other};
+use super::session::{Authorized, AuthorizedForm};
 use crate::app::teams::ChangeTeamError;
-use crate::domain::key::ACTIVE_KEYS_MAX;
-use crate::domain::role::{ManageKeys, ManageTeam, OwnTeam, Role, TakePart};
-use crate::domain::team::TeamName;
 use crate::web::extract::Query;
-use crate::web::{Web, assets};
+use crate::web::{AppState, assets};
+use keyhouse_domain::api_key::ACTIVE_KEYS_MAX;
+use keyhouse_domain::permission::{ManageKeys, ManageTeam, OwnTeam, ViewTeam};
+use keyhouse_domain::role::Role;
+use keyhouse_domain::team::TeamName;
 
 #[derive(Template)]
 #[template(path = "settings.html")]
 struct SettingsPage<'a> {
-    frame: Frame,
+    frame: Layout,
     base: String,
     name: &'a str,
     slug: &'a str,
     id: String,
     owns: bool,
     max_name: usize,
-    faults: Faults,
+    faults: FieldErrors,
 }
 
 /// The team's address leads to its catalog.
-pub async fn home(holds: Holds<TakePart>) -> Response {
-    see_other(&holds.at("/products"))
+pub(super) async fn home(authorized: Authorized<ViewTeam>) -> Response {
+    see_other(&authorized.at("/products"))
 }
 
-fn show(holds: &Holds<ManageTeam>, name: &str, done: &str, faults: Faults) -> Answer {
-    let team = holds.team();
+fn show(authorized: &Authorized<ManageTeam>, name: &str, done: &str, faults: FieldErrors) -> PageResult {
+    let team = authorized.team();
     let page = SettingsPage {
-        frame: Frame::of(holds, "Settings", "settings").saying(done),
-        base: holds.at(""),
+        frame: Layout::of(authorized, "Settings", "settings").with_message(done),
+        base: authorized.at(""),
         name,
         slug: team.slug.as_str(),
         id: team.id.to_string(),
-        owns: holds.seat.role == Role::Owner,
+        owns: authorized.seat.role == Role::Owner,
         max_name: TeamName::MAX,
         faults,
     };
-    Ok(pages::form(&page.faults, &page))
+    Ok(layout::form(&page.faults, &page))
 }
 
-pub async fn settings(holds: Holds<ManageTeam>, query: Query) -> Answer {
-    let done = if query.text("done") == "renamed" { "Saved" } else { "" };
-    let typed = query.text("name");
-    let name = if typed.is_empty() { holds.team().name.as_str() } else { typed };
-    show(&holds, name, done, Faults::default())
+pub(super) async fn settings(authorized: Authorized<ManageTeam>, query: Query) -> PageResult {
+    let done = if query.get_or_empty("done") == "renamed" { "Saved" } else { "" };
+    let typed = query.get_or_empty("name");
+    let name = if typed.is_empty() { authorized.team().name.as_str() } else { typed };
+    show(&authorized, name, done, FieldErrors::default())
 }
 
-pub async fn rename(State(web): State<Web>, Posted { who: holds, form }: Posted<Holds<ManageTeam>>) -> Answer {
+pub(super) async fn rename(
+    State(state): State<AppState>,
+    AuthorizedForm { who: authorized, form }: AuthorizedForm<Authorized<ManageTeam>>,
+) -> PageResult {
     let name = match TeamName::parse(form.get("name")) {
         Ok(name) => name,
-        Err(error) => return show(&holds, form.get("name"), "", Faults::one("name", error)),
+        Err(error) => return show(&authorized, form.get("name"), "", FieldErrors::one("name", error)),
     };
-    match web.app.rename_team(&holds.permit, &name).await {
-        Ok(()) => Ok(see_other(&format!("{}?done=renamed", holds.at("/settings")))),
-        Err(ChangeTeamError::NotAllowed) => Err(holds.lost(&web).await),
+    match state.app.rename_team(&authorized.permit, &name).await {
+        Ok(()) => Ok(see_other(&format!("{}?done=renamed", authorized.at("/settings")))),
+        Err(ChangeTeamError::Forbidden) => Err(authorized.permission_lost(&state).await),
         Err(ChangeTeamError::Store(error)) => Err(error.into()),
     }
 }
@@ -70,40 +74,43 @@ pub async fn rename(State(web): State<Web>, Posted { who: holds, form }: Posted<
 #[derive(Template)]
 #[template(path = "team_delete.html")]
 struct DeletePage {
-    frame: Frame,
+    frame: Layout,
     base: String,
     team: String,
     keys: u32,
     members: u64,
-    faults: Faults,
+    faults: FieldErrors,
 }
 
-async fn delete_page(web: &Web, holds: &Holds<OwnTeam>, faults: Faults) -> Answer {
-    let team = holds.team();
+async fn delete_page(state: &AppState, authorized: &Authorized<OwnTeam>, faults: FieldErrors) -> PageResult {
+    let team = authorized.team();
     let page = DeletePage {
-        frame: Frame::of(holds, &format!("Delete {}?", team.name.as_str()), "settings"),
-        base: holds.at(""),
+        frame: Layout::of(authorized, &format!("Delete {}?", team.name.as_str()), "settings"),
+        base: authorized.at(""),
         team: team.name.as_str().to_owned(),
-        keys: web.app.active_keys(team).await?,
-        members: web.app.member_count(team).await?,
+        keys: state.app.active_keys(team).await?,
+        members: state.app.member_count(team).await?,
         faults,
     };
-    Ok(pages::form(&page.faults, &page))
+    Ok(layout::form(&page.faults, &page))
 }
 
-pub async fn delete_form(State(web): State<Web>, holds: Holds<OwnTeam>) -> Answer {
-    delete_page(&web, &holds, Faults::default()).await
+pub(super) async fn delete_form(State(state): State<AppState>, authorized: Authorized<OwnTeam>) -> PageResult {
+    delete_page(&state, &authorized, FieldErrors::default()).await
 }
 
-pub async fn delete(State(web): State<Web>, Posted { who: mut holds, form }: Posted<Holds<OwnTeam>>) -> Answer {
-    if form.get("name").trim() != holds.team().name.as_str() {
-        let faults = Faults::one("name", "This is not the team’s name; type it as it stands above");
-        return delete_page(&web, &holds, faults).await;
+pub(super) async fn delete(
+    State(state): State<AppState>,
+    AuthorizedForm { who: mut authorized, form }: AuthorizedForm<Authorized<OwnTeam>>,
+) -> PageResult {
+    if form.get("name").trim() != authorized.team().name.as_str() {
+        let faults = FieldErrors::one("name", "This is not the team’s name; type it as it stands above");
+        return delete_page(&state, &authorized, faults).await;
     }
-    holds.signed_in.prove(&web, &form).await?;
-    match web.app.delete_team(&holds.permit).await {
+    authorized.signed_in.reauthenticate(&state, &form).await?;
+    match state.app.delete_team(&authorized.permit).await {
         Ok(_revoked) => Ok(see_other("/")),
-        Err(ChangeTeamError::NotAllowed) => Err(holds.lost(&web).await),
+        Err(ChangeTeamError::Forbidden) => Err(authorized.permission_lost(&state).await),
         Err(ChangeTeamError::Store(error)) => Err(error.into()),
     }
 }
@@ -111,14 +118,14 @@ pub async fn delete(State(web): State<Web>, Posted { who: mut holds, form }: Pos
 #[derive(Template)]
 #[template(path = "integrations.html")]
 struct IntegrationsPage {
-    frame: Frame,
+    frame: Layout,
     base: String,
     active: u32,
     max: u32,
 }
 
-pub async fn integrations(State(web): State<Web>, holds: Holds<ManageKeys>) -> Answer {
-    let active = web.app.active_keys(holds.team()).await?;
-    let frame = Frame::of(&holds, "Integrations", "integrations");
-    Ok(ok(&IntegrationsPage { frame, base: holds.at("/settings/integrations"), active, max: ACTIVE_KEYS_MAX }))
+pub(super) async fn integrations(State(state): State<AppState>, authorized: Authorized<ManageKeys>) -> PageResult {
+    let active = state.app.active_keys(authorized.team()).await?;
+    let frame = Layout::of(&authorized, "Integrations", "integrations");
+    Ok(ok(&IntegrationsPage { frame, base: authorized.at("/settings/integrations"), active, max: ACTIVE_KEYS_MAX }))
 }

@@ -1,0 +1,25 @@
+//! Pure types and rules: no async, no clock, no randomness, no HTTP, no SQL.
+//!
+//! Values are validated when they are constructed, so other code does not validate them again.
+
+pub mod api_key;
+pub mod audit;
+pub mod auth;
+pub mod idempotency;
+pub mod ids;
+pub mod link;
+pub mod pagination;
+pub mod password;
+pub mod permission;
+pub mod person;
+pub mod price;
+pub mod product;
+pub mod public_url;
+pub mod rate_limit;
+pub mod role;
+pub mod scope;
+pub mod secret;
+pub mod session;
+pub mod team;
+pub mod text;
+pub mod timestamp;

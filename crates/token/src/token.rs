@@ -1,0 +1,308 @@
+//! The secret itself: its form, its checksum, its hash. A token lives one breath: made or parsed, hashed, gone.
+//!
+//! `pk_live_` + 36 random characters + 6 of CRC-32 in base 62 = 50 characters, over 210 random bits. The checksum is no
+//! security; it lets a typo, a cut or a swap of `live` and `test` die before any look-up, and lets scanners be sure.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::Mode;
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const RANDOM_LEN: usize = 36;
+const CHECKSUM_LEN: usize = 6;
+/// Random characters that the display prefix keeps: `pk_live_AbC`.
+const SHOWN_LEN: usize = 3;
+
+/// The first part of every token of an installation: 2 to 10 of `a-z0-9`. Fixed in the database at set-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brand(String);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a token brand is 2 to 10 of a-z and 0-9")]
+pub struct BrandError;
+
+impl Brand {
+    pub fn parse(text: &str) -> Result<Self, BrandError> {
+        let fits = (2..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if fits { Ok(Self(text.to_owned())) } else { Err(BrandError) }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A whole token, wiped from memory when dropped. No `Display`, no `Serialize`, no `Clone`; `Debug` shows the prefix.
+pub struct RawToken {
+    text: Zeroizing<String>,
+    mode: Mode,
+}
+
+/// Why a text is no token of ours. Callers hear one 401 for all of them; only the log knows which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("wrong length")]
+    Length,
+    #[error("wrong prefix")]
+    Prefix,
+    #[error("characters outside 0-9A-Za-z")]
+    Alphabet,
+    #[error("wrong checksum")]
+    Checksum,
+}
+
+impl RawToken {
+    /// Makes a new token from `fill`, which must give unpredictable bytes (the operating system's, outside tests).
+    pub fn from_entropy(brand: &Brand, mode: Mode, mut fill: impl FnMut(&mut [u8])) -> Self {
+        // Reserved at once: a string that grows leaves copies of itself behind.
+        let mut text = Zeroizing::new(String::with_capacity(Self::len(brand)));
+        text.push_str(&head(brand, mode));
+        let mut byte = Zeroizing::new([0u8; 1]);
+        for _ in 0..RANDOM_LEN {
+            // 248 = 4 × 62: what lies above would favour the first characters.
+            byte[0] = u8::MAX;
+            while byte[0] >= 248 {
+                fill(&mut byte[..]);
+            }
+            text.push(char::from(ALPHABET[usize::from(byte[0] % 62)]));
+        }
+        let sum = checksum(text.as_bytes());
+        text.extend(sum.iter().map(|&b| char::from(b)));
+        Self { text, mode }
+    }
+
+    /// Judges the form alone, on bytes: length first, so that a giant costs nothing.
+    pub fn parse(bytes: &[u8], brand: &Brand) -> Result<Self, TokenError> {
+        if bytes.len() != Self::len(brand) {
+            return Err(TokenError::Length);
+        }
+        let mode = [Mode::Live, Mode::Test]
+            .into_iter()
+            .find(|&mode| bytes.starts_with(head(brand, mode).as_bytes()))
+            .ok_or(TokenError::Prefix)?;
+        let body = &bytes[bytes.len() - RANDOM_LEN - CHECKSUM_LEN..];
+        if !body.iter().all(u8::is_ascii_alphanumeric) {
+            return Err(TokenError::Alphabet);
+        }
+        let (signed, sum) = bytes.split_at(bytes.len() - CHECKSUM_LEN);
+        if checksum(signed) != sum {
+            return Err(TokenError::Checksum);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| TokenError::Alphabet)?;
+        Ok(Self { text: Zeroizing::new(text.to_owned()), mode })
+    }
+
+    /// SHA-256 of the whole token: all that is stored. A plain fast hash is right for 210 random bits.
+    pub fn hash(&self) -> TokenHash {
+        TokenHash(Sha256::digest(self.text.as_bytes()).into())
+    }
+
+    pub fn prefix(&self) -> TokenPrefix {
+        let end = self.text.len() - RANDOM_LEN - CHECKSUM_LEN + SHOWN_LEN;
+        TokenPrefix(self.text[..end].to_owned())
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The secret. For the one answer that shows it; each use is easy to find by this name.
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    fn len(brand: &Brand) -> usize {
+        brand.0.len() + "_live_".len() + RANDOM_LEN + CHECKSUM_LEN
+    }
+}
+
+impl fmt::Debug for RawToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RawToken({})", self.prefix())
+    }
+}
+
+/// What the database knows of a token. Made by [`RawToken::hash`] alone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// As the database gives it back; `None` if it never was one.
+    pub fn from_stored(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(..)")
+    }
+}
+
+/// What people may see of a token: brand, mode and three random characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenPrefix(String);
+
+impl TokenPrefix {
+    /// Reads back what [`RawToken::prefix`] gave; `None` for anything longer or of another form.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        let (head, shown) = text.rsplit_once('_')?;
+        let (brand, mode) = head.rsplit_once('_')?;
+        let fits = Brand::parse(brand).is_ok()
+            && Mode::parse(mode).is_some()
+            && shown.len() == SHOWN_LEN
+            && shown.bytes().all(|b| b.is_ascii_alphanumeric());
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// As pages show it: `pk_live_AbC...`
+impl fmt::Display for TokenPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}...", self.0)
+    }
+}
+
+fn head(brand: &Brand, mode: Mode) -> String {
+    format!("{}_{}_", brand.0, mode.as_str())
+}
+
+/// CRC-32/ISO-HDLC in base 62, most significant first, padded with `0` to six.
+fn checksum(signed: &[u8]) -> [u8; CHECKSUM_LEN] {
+    let mut rest = crc32fast::hash(signed);
+    let mut out = [b'0'; CHECKSUM_LEN];
+    for place in out.iter_mut().rev() {
+        *place = ALPHABET[(rest % 62) as usize];
+        rest /= 62;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIVE: &str = "pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB";
+    const TEST: &str = "pk_test_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ3KwFxC";
+
+    fn pk() -> Brand {
+        Brand::parse("pk").unwrap()
+    }
+
+    fn parse(text: &str) -> Result<RawToken, TokenError> {
+        RawToken::parse(text.as_bytes(), &pk())
+    }
+
+    #[test]
+    fn the_published_vectors_hold() {
+        assert_eq!(parse(LIVE).unwrap().mode(), Mode::Live);
+        assert_eq!(parse(TEST).unwrap().mode(), Mode::Test);
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        for (text, fault) in [
+            ("", TokenError::Length),
+            (&LIVE[..49], TokenError::Length),
+            ("pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RBB", TokenError::Length),
+            ("sk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB", TokenError::Prefix),
+            ("pk_LIVE_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB", TokenError::Prefix),
+            ("pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWX Z4d72RB", TokenError::Alphabet),
+            ("pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVW\u{00e9}Z4d72RB", TokenError::Alphabet),
+            ("pk_test_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB", TokenError::Checksum),
+            ("pk_live_1023456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB", TokenError::Checksum),
+        ] {
+            assert_eq!(parse(text).unwrap_err(), fault, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_brand_is_short_and_plain() {
+        for text in ["", "p", "PK", "p-k", "abcdefghijk"] {
+            assert_eq!(Brand::parse(text), Err(BrandError), "{text}");
+        }
+        let brand = Brand::parse("acme2").unwrap();
+        let token = RawToken::from_entropy(&brand, Mode::Test, |b| b.fill(7));
+        assert!(token.expose().starts_with("acme2_test_777"));
+        assert!(RawToken::parse(token.expose().as_bytes(), &brand).is_ok());
+        assert!(RawToken::parse(token.expose().as_bytes(), &pk()).is_err());
+    }
+
+    #[test]
+    fn printing_a_token_shows_its_prefix_alone() {
+        let token = parse(LIVE).unwrap();
+        assert_eq!(format!("{token:?}"), "RawToken(pk_live_012...)");
+        assert_eq!(format!("{:?}", token.hash()), "TokenHash(..)");
+        assert_eq!(token.prefix().as_str(), "pk_live_012");
+    }
+
+    /// Compiles only while `RawToken` lacks these: a second impl would make the call ambiguous.
+    #[test]
+    fn a_token_can_neither_be_cloned_nor_displayed_nor_serialized() {
+        trait Lacks<A> {
+            fn holds() {}
+        }
+        impl<T: ?Sized> Lacks<()> for T {}
+        #[allow(dead_code, reason = "never made: only its type makes the call below ambiguous")]
+        struct Cloned;
+        #[allow(dead_code, reason = "as above")]
+        struct Displayed;
+        #[allow(dead_code, reason = "as above")]
+        struct Serialized;
+        impl<T: Clone> Lacks<Cloned> for T {}
+        impl<T: fmt::Display> Lacks<Displayed> for T {}
+        impl<T: serde::Serialize> Lacks<Serialized> for T {}
+        <RawToken as Lacks<_>>::holds();
+    }
+
+    #[test]
+    fn a_stored_prefix_never_grows() {
+        assert!(TokenPrefix::from_stored("pk_live_AbC").is_some());
+        for text in ["pk_live_AbCd", "pk_live_Ab", "pk_prod_AbC", "pk_live_A.C", LIVE, ""] {
+            assert_eq!(TokenPrefix::from_stored(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_made_token_parses_to_itself(seed: u64, live: bool) {
+            let mode = if live { Mode::Live } else { Mode::Test };
+            let mut state = seed;
+            let made = RawToken::from_entropy(&pk(), mode, |bytes| for b in bytes {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                *b = (state >> 56) as u8;
+            });
+            prop_assert_eq!(made.expose().len(), 50);
+            let read = parse(made.expose()).unwrap();
+            prop_assert_eq!(read.hash(), made.hash());
+            prop_assert_eq!(read.mode(), mode);
+            prop_assert_eq!(TokenPrefix::from_stored(made.prefix().as_str()), Some(made.prefix()));
+        }
+
+        #[test]
+        fn one_changed_character_is_refused(place in 0usize..50, with in 32u8..127) {
+            let mut bytes = LIVE.as_bytes().to_vec();
+            prop_assume!(bytes[place] != with);
+            bytes[place] = with;
+            prop_assert!(RawToken::parse(&bytes, &pk()).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_judged_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = RawToken::parse(&bytes, &pk());
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The cache of key records.
+
+mod shard;
+
+pub use shard::*;

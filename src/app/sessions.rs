@@ -1,0 +1,244 @@
+//! People's browsers: sign in, prove it again, sign out; and what a person says of themselves.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::App;
+pub use super::infra::password_hasher::Overloaded;
+use super::rate_limit::network;
+use keyhouse_domain::audit::{AuditActor, AuditContext};
+use keyhouse_domain::ids::{PersonId, SessionId};
+use keyhouse_domain::password::{Password, PasswordError, PasswordHash};
+use keyhouse_domain::person::Person;
+use keyhouse_domain::person::{Email, PersonName};
+use keyhouse_domain::secret::Secret;
+use keyhouse_domain::session::{ABSOLUTE_TIMEOUT, Session};
+use keyhouse_store::{Credentials, EmailTaken, NewSession, StoreError};
+
+/// How far a session's last use may lag behind: one write per session and minute.
+const SEEN_LAG: Duration = Duration::from_secs(60);
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientInfo<'a> {
+    pub addr: IpAddr,
+    /// What it says it is, in a few words.
+    pub name: &'a str,
+}
+
+/// A session that has begun. Its secret goes into a cookie and nowhere else.
+#[derive(Debug)]
+pub struct StartedSession {
+    pub secret: Secret,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// No such person, no password yet, or another password: one answer, in one time.
+    #[error("the address or the password is wrong")]
+    InvalidCredentials,
+    #[error("too many wrong passwords; wait {0} seconds")]
+    RateLimited(u64),
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ChangePasswordError {
+    #[error(transparent)]
+    Unfit(#[from] PasswordError),
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+}
+
+impl From<Overloaded> for ChangePasswordError {
+    fn from(busy: Overloaded) -> Self {
+        Self::SignIn(busy.into())
+    }
+}
+
+impl From<StoreError> for ChangePasswordError {
+    fn from(error: StoreError) -> Self {
+        Self::SignIn(error.into())
+    }
+}
+
+impl App {
+    /// Begins a session by e-mail address and password.
+    pub async fn sign_in(
+        &self,
+        email: &str,
+        password: &str,
+        browser: ClientInfo<'_>,
+    ) -> Result<StartedSession, SignInError> {
+        // What is no address is nobody's; it is counted and takes its time all the same.
+        let parsed = Email::parse(email).ok();
+        let account = parsed.as_ref().map_or_else(|| email.trim().to_lowercase(), Email::canonical);
+        let found = match &parsed {
+            Some(email) => self.store.person_by_email(email).await?,
+            None => None,
+        };
+        let (credentials, stored) = self.check_password(&account, found, password, browser.addr).await?;
+        let secret = self.secret();
+        let session = self.new_session(&secret, browser);
+        let context = self.personal_context(&credentials.person, browser);
+        // Changed in the very moment: then it is the old one that was typed.
+        if !self.store.sign_in(credentials.person.id, &stored, &session, &context).await? {
+            return Err(SignInError::InvalidCredentials);
+        }
+        Ok(StartedSession { secret })
+    }
+
+    /// Whether a person's password was typed, within the limits for guessing. A failure is noted in their teams' logs.
+    pub(crate) async fn check_password(
+        &self,
+        account: &str,
+        found: Option<Credentials>,
+        typed: &str,
+        addr: IpAddr,
+    ) -> Result<(Credentials, PasswordHash), SignInError> {
+        let now = self.clock.now();
+        let mut guess = self.sign_ins.count(account, addr, now).map_err(SignInError::RateLimited)?;
+        // For nobody too, so that it takes the same time.
+        let person = found.as_ref().map_or_else(|| PersonId::new(self.ids.seed()), |found| found.person.id);
+        let known = self.store.client_ips_of(person, now.minus(ABSOLUTE_TIMEOUT)).await?;
+        let is_near = |ip: &String| ip.parse().is_ok_and(|ip: IpAddr| network(ip) == network(addr));
+        if !known.iter().any(is_near) {
+            guess.count_against_account(now).map_err(SignInError::RateLimited)?;
+        }
+        let stored = found.as_ref().and_then(|found| found.password.clone());
+        let is_it = self.hasher.verify(Password::from_input(typed), stored.clone()).await?;
+        match (is_it, found.zip(stored)) {
+            (true, Some(right)) => Ok(right),
+            (_, known) => {
+                guess.fail();
+                if let Some((credentials, _)) = known {
+                    self.note_failed_sign_in(&credentials.person, addr);
+                }
+                Err(SignInError::InvalidCredentials)
+            }
+        }
+    }
+
+    /// Writes down that somebody could not prove to be this person. Nobody waits for it: the time of an answer must not tell
+    /// whether there is such a person.
+    fn note_failed_sign_in(&self, person: &Person, addr: IpAddr) {
+        // By nobody: who typed it is just what is not known.
+        let by = AuditActor { person: None, name: format!("Somebody as {}", person.email) };
+        let (store, id, context) = (self.store.clone(), person.id, self.context(by, &addr.to_string()));
+        tokio::spawn(async move {
+            if let Err(error) = store.note_failed_sign_in(id, &context).await {
+                tracing::warn!(%error, "a failed sign-in is not in the audit log");
+            }
+        });
+    }
+
+    /// The good session of a cookie's secret, and whose it is. Notes its use at most once a minute.
+    pub async fn session(&self, secret: &Secret) -> Result<Option<(Session, Person)>, StoreError> {
+        let now = self.clock.now();
+        let found = self.store.session_by_secret(&secret.hash()).await?;
+        let Some((mut session, person)) = found.filter(|(session, _)| session.is_valid(now)) else { return Ok(None) };
+        if session.seen_at.plus(SEEN_LAG) <= now {
+            // Whoever only reads goes on while nothing can be written.
+            match self.store.touch_session(session.id, now).await {
+                Ok(()) => session.seen_at = now,
+                Err(error) => tracing::warn!(%error, "the use of a session is not noted yet"),
+            }
+        }
+        Ok(Some((session, person)))
+    }
+
+    /// Whether the session's person has lately proved who they are.
+    pub fn is_fresh(&self, session: &Session) -> bool {
+        session.is_fresh(self.clock.now())
+    }
+
+    /// Proves once more who sits there. The session goes on under a new secret.
+    pub async fn reauthenticate(
+        &self,
+        session: &Session,
+        person: &Person,
+        password: &str,
+        browser: ClientInfo<'_>,
+    ) -> Result<Secret, SignInError> {
+        let found = self.store.person(person.id).await?;
+        let (_, stored) = self.check_password(&person.email.canonical(), found, password, browser.addr).await?;
+        let secret = self.secret();
+        let done =
+            self.store.mark_reauthenticated(person.id, &stored, session.id, secret.hash(), self.clock.now()).await?;
+        done.then_some(secret).ok_or(SignInError::InvalidCredentials)
+    }
+
+    pub async fn sessions_of(&self, person: &Person) -> Result<Vec<Session>, StoreError> {
+        let now = self.clock.now();
+        let mut sessions = self.store.sessions_of(person.id).await?;
+        sessions.retain(|session| session.is_valid(now));
+        Ok(sessions)
+    }
+
+    /// Ends one of a person's sessions, or all of them.
+    pub async fn sign_out(
+        &self,
+        person: &Person,
+        one: Option<SessionId>,
+        browser: ClientInfo<'_>,
+    ) -> Result<u64, StoreError> {
+        self.store.end_sessions(person.id, one, &self.personal_context(person, browser)).await
+    }
+
+    /// Sets a new password: every browser is signed out, and this one gets a new session.
+    pub async fn change_password(
+        &self,
+        person: &Person,
+        old: &str,
+        new: &str,
+        browser: ClientInfo<'_>,
+    ) -> Result<StartedSession, ChangePasswordError> {
+        let new =
+            Password::validate_new(new, &[person.email.as_str(), person.email.local_part(), person.name.as_str()])?;
+        let found = self.store.person(person.id).await?;
+        let (_, stored) = self.check_password(&person.email.canonical(), found, old, browser.addr).await?;
+        let new = self.hash_password(new).await?;
+        let secret = self.secret();
+        let session = self.new_session(&secret, browser);
+        let context = self.personal_context(person, browser);
+        if !self.store.change_password(person.id, &stored, &new, &session, &context).await? {
+            return Err(SignInError::InvalidCredentials.into());
+        }
+        Ok(StartedSession { secret })
+    }
+
+    pub async fn change_profile(
+        &self,
+        person: &Person,
+        name: &PersonName,
+        email: &Email,
+        browser: ClientInfo<'_>,
+    ) -> Result<Result<(), EmailTaken>, StoreError> {
+        self.store.change_profile(person.id, name, email, &self.personal_context(person, browser)).await
+    }
+
+    /// Deletes what of sessions and links nobody needs any more; says how many rows that were.
+    pub async fn purge_sessions_and_links(&self) -> Result<u64, StoreError> {
+        let now = self.clock.now();
+        let sessions = super::in_batches(|batch| self.store.purge_sessions(now, batch)).await?;
+        Ok(sessions + super::in_batches(|batch| self.store.purge_links(now, batch)).await?)
+    }
+
+    pub(crate) async fn hash_password(&self, password: Password) -> Result<PasswordHash, Overloaded> {
+        let mut salt = [0; 16];
+        self.rng.fill_bytes(&mut salt);
+        self.hasher.hash(password, salt).await
+    }
+
+    pub(crate) fn new_session<'a>(&self, secret: &Secret, browser: ClientInfo<'a>) -> NewSession<'a> {
+        NewSession { id: SessionId::new(self.ids.seed()), secret: secret.hash(), browser: browser.name }
+    }
+
+    pub(crate) fn personal_context(&self, person: &Person, browser: ClientInfo<'_>) -> AuditContext {
+        let by = AuditActor { person: Some(person.id), name: person.name.as_str().to_owned() };
+        self.context(by, &browser.addr.to_string())
+    }
+}

@@ -1,0 +1,332 @@
+//! Settings: flags over environment over file over defaults, each judged once, each fault naming where it stands.
+//!
+//! `config.example.toml` is embedded and *is* the list of settings and their defaults; it can't fall behind.
+
+pub(crate) mod layers;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::Value;
+use tracing_subscriber::filter::Targets;
+
+use crate::app::rate_limit::redis::RedisAddress;
+use crate::app::rate_limit::{BAD_TOKENS_WINDOW, Limits};
+use crate::config::layers::{ConfigError, ENV_CONFIG, ENV_PREFIX, Settings, ValueSource};
+use keyhouse_domain::public_url::PublicUrl;
+use keyhouse_domain::rate_limit::RateLimit;
+use keyhouse_store::Location;
+use keyhouse_token::Brand;
+
+/// What Keyhouse was told, read and judged.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub database: Location,
+    /// Where nodes count together; `None`: each counts for itself.
+    pub redis: Option<RedisAddress>,
+    pub trusted_proxies: Vec<IpNet>,
+    /// `None` where nobody said: then links name the address that is listened on.
+    pub public_url: Option<PublicUrl>,
+    /// Where metrics are served; `None`: nowhere.
+    pub ops_listen: Option<SocketAddr>,
+    pub shutdown_grace: Duration,
+    pub limits: Limits,
+    pub log: Targets,
+    /// `None` where nobody asked for one: then the database's own counts.
+    pub brand: Option<Brand>,
+}
+
+/// What the command line says of settings.
+#[derive(Debug, Clone, Default)]
+pub struct CliOverrides {
+    pub config: Option<PathBuf>,
+    pub listen: Option<String>,
+    pub ops_listen: Option<String>,
+    pub data: Option<String>,
+    pub database: Option<String>,
+    pub redis: Option<String>,
+    /// A command's own default in place of `./keyhouse-data`; anything that is said beats it.
+    pub default_data: Option<&'static str>,
+}
+
+impl Config {
+    /// Reads the process's own environment and the file that it or the flags name.
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks")]
+    pub fn load(flags: &CliOverrides) -> Result<Self, ConfigError> {
+        for (name, value) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            if name.starts_with(ENV_PREFIX) && value.to_str().is_none() {
+                return Err(ConfigError(format!("the environment variable {name} is not UTF-8")));
+            }
+        }
+        Self::from_layers(
+            flags,
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
+        )
+    }
+
+    /// Where links lead: the public URL, or the address that is listened on, as it is reached from this machine.
+    pub fn url(&self, listening: SocketAddr) -> String {
+        self.public_url.as_ref().map_or_else(|| local_url(listening), PublicUrl::to_string)
+    }
+
+    /// The flag that leads another command to the same database, to be pasted into a shell.
+    pub fn database_flag(&self) -> String {
+        match &self.database {
+            Location::Folder(folder) => {
+                let path = std::path::absolute(folder).unwrap_or_else(|_| folder.clone()).display().to_string();
+                let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+                if plain { format!("--data {path}") } else { format!("--data '{}'", path.replace('\'', r"'\''")) }
+            }
+            // A URL may hold a password, so it is not repeated.
+            Location::Postgres(_) => "--database ...".to_owned(),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// A file that can't be read, a setting that does not exist (with the nearest that does), or a value of no use.
+    pub fn from_layers(flags: &CliOverrides, env: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let env: BTreeMap<String, String> = env.filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
+        let mut settings = Settings::defaults();
+        if let Some(folder) = flags.default_data {
+            settings.0.insert("data".to_owned(), (Value::String(folder.to_owned()), ValueSource::Default));
+        }
+        if let Some(path) = flags.config.clone().or_else(|| env.get(ENV_CONFIG).map(PathBuf::from)) {
+            settings.add_file(&path)?;
+        }
+        settings.add_environment(&env)?;
+        for (flag, name, value) in [
+            ("--listen", "listen", &flags.listen),
+            ("--ops-listen", "ops_listen", &flags.ops_listen),
+            ("--data", "data", &flags.data),
+            ("--database", "database_url", &flags.database),
+            ("--redis", "redis_url", &flags.redis),
+        ] {
+            if let Some(value) = value {
+                settings.0.insert(name.to_owned(), (Value::String(value.clone()), ValueSource::Flag(flag)));
+            }
+        }
+        settings.build()
+    }
+}
+
+impl Settings {
+    fn build(self) -> Result<Config, ConfigError> {
+        Ok(Config {
+            listen: self.text("listen", address)?,
+            ops_listen: self
+                .text("ops_listen", |text| if text.is_empty() { Ok(None) } else { address(text).map(Some) })?,
+            database: self.database()?,
+            redis: self.text("redis_url", |text| {
+                if text.is_empty() { Ok(None) } else { RedisAddress::parse(text).map(Some) }
+            })?,
+            trusted_proxies: self.networks("trusted_proxies")?,
+            public_url: self
+                .text("public_url", |text| if text.is_empty() { Ok(None) } else { PublicUrl::parse(text).map(Some) })?,
+            shutdown_grace: Duration::from_secs(self.number("shutdown_grace_seconds", 0, 5)?),
+            limits: Limits {
+                per_key: RateLimit::new(
+                    self.number("rate_limit.requests", 0, 1_000_000_000)?,
+                    Duration::from_secs(self.number("rate_limit.window_seconds", 1, 86_400)?),
+                ),
+                bad_tokens: RateLimit::new(self.number("rate_limit.bad_tokens", 0, 1_000_000_000)?, BAD_TOKENS_WINDOW),
+            },
+            log: self.text("log", parse_log_filter)?,
+            brand: match self.source("token.brand") {
+                ValueSource::Default => None,
+                _ => Some(self.text("token.brand", Brand::parse)?),
+            },
+        })
+    }
+
+    /// A URL and a folder exclude each other; the one that was said later, in order of precedence, counts.
+    fn database(&self) -> Result<Location, ConfigError> {
+        let folder = || {
+            self.text("data", |text| if text.is_empty() { Err("must name a folder") } else { Ok(PathBuf::from(text)) })
+        };
+        let url = self.0["database_url"].0.as_str().unwrap_or_default();
+        let (by_folder, by_url) = (self.source("data"), self.source("database_url"));
+        let rank = |source: &ValueSource| match source {
+            ValueSource::Default => 0,
+            ValueSource::File { .. } => 1,
+            ValueSource::Environment(_) => 2,
+            ValueSource::Flag(_) => 3,
+        };
+        if url.is_empty() || rank(by_folder) > rank(by_url) {
+            return Ok(Location::Folder(folder()?));
+        }
+        if rank(by_folder) == rank(by_url) {
+            return Err(ConfigError(format!("{by_folder} and {by_url} name two databases; leave one out")));
+        }
+        self.text("database_url", Location::postgres)
+    }
+
+    fn networks(&self, name: &str) -> Result<Vec<IpNet>, ConfigError> {
+        let (value, source) = &self.0[name];
+        let entries = value.as_array().map(Vec::as_slice).unwrap_or_default();
+        entries
+            .iter()
+            .map(|entry| {
+                let text = entry.as_str().unwrap_or_default();
+                text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+                    ConfigError(format!(
+                        "{source}: `{name}`: {entry} is neither an address nor a network such as 10.0.0.0/8"
+                    ))
+                })
+            })
+            .collect()
+    }
+}
+
+/// Where a listening address is reached from this machine.
+pub fn local_url(address: SocketAddr) -> String {
+    let mut reached = address;
+    if address.ip().is_unspecified() {
+        reached.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    format!("http://{reached}")
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080 or [::1]:8080")
+}
+
+/// Reads what is to be logged. `Targets` alone would take a mistyped level for a target's name and fall silent.
+fn parse_log_filter(text: &str) -> Result<Targets, String> {
+    for part in text.split(',') {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
+        if !["off", "error", "warn", "info", "debug", "trace"].contains(&level.to_lowercase().as_str()) {
+            return Err(format!("`{part}` is none of error, warn, info, debug, trace, off, nor target=level"));
+        }
+    }
+    text.parse().map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::layers::DEFAULTS;
+
+    fn load(flags: &CliOverrides, env: &[(&str, &str)]) -> Result<Config, String> {
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::from_layers(flags, env).map_err(|e| e.to_string())
+    }
+
+    fn with_file(text: &str, env: &[(&str, &str)]) -> Result<Config, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let flags = CliOverrides { config: Some(file.path().to_owned()), ..CliOverrides::default() };
+        load(&flags, env).map_err(|e| e.replace(file.path().to_str().unwrap(), "keyhouse.toml"))
+    }
+
+    #[test]
+    fn the_example_is_complete_and_is_the_defaults() {
+        // Every setting that `judge` asks for is in it, or this panics; and it is a file that can be used as it stands.
+        let config = load(&CliOverrides::default(), &[]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert!(matches!(&config.database, Location::Folder(folder) if folder == Path::new("./keyhouse-data")));
+        assert_eq!(config.brand, None);
+        assert_eq!(with_file(DEFAULTS, &[]).unwrap().listen, config.listen);
+        for line in DEFAULTS.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')) {
+            let above = DEFAULTS[..DEFAULTS.find(line).unwrap()].lines().last().unwrap();
+            assert!(above.starts_with("# "), "`{line}` has a line of meaning above it");
+        }
+    }
+
+    #[test]
+    fn flags_beat_environment_beats_file_beats_default() {
+        let file = "listen = \"127.0.0.1:1\"\nlog = \"debug\"\n";
+        assert_eq!(with_file(file, &[]).unwrap().listen.port(), 1);
+        assert_eq!(with_file(file, &[("KEYHOUSE_LISTEN", "127.0.0.1:2")]).unwrap().listen.port(), 2);
+        let flags = CliOverrides { listen: Some("127.0.0.1:3".into()), ..CliOverrides::default() };
+        assert_eq!(load(&flags, &[("KEYHOUSE_LISTEN", "127.0.0.1:2")]).unwrap().listen.port(), 3);
+    }
+
+    #[test]
+    fn faults_name_their_place_and_the_nearest_right_name() {
+        for (file, says) in [
+            ("# a comment\nlistne = \"x\"\n", "keyhouse.toml:2: there is no setting `listne`; did you mean `listen`?"),
+            (
+                "[token]\nbrnd = \"x\"\n",
+                "keyhouse.toml:2: there is no setting `token.brnd`; did you mean `token.brand`?",
+            ),
+            ("\nlisten = 8080\n", "keyhouse.toml:2: `listen` must be of type string, not integer"),
+            (
+                "listen = \"8080\"\n",
+                "keyhouse.toml:1: `listen`: must be an address and a port, such as 127.0.0.1:8080 or [::1]:8080",
+            ),
+            ("[tokens]\n", "keyhouse.toml:1: there is no section `tokens`; did you mean `token`?"),
+            (
+                "log = \"inof\"\n",
+                "keyhouse.toml:1: `log`: `inof` is none of error, warn, info, debug, trace, off, nor target=level",
+            ),
+            ("shutdown_grace_seconds = 60\n", "keyhouse.toml:1: `shutdown_grace_seconds` must be a number from 0 to 5"),
+            ("[token]\nbrand = \"P\"\n", "keyhouse.toml:2: `token.brand`: a token brand is 2 to 10 of a-z and 0-9"),
+            (
+                "trusted_proxies = [\"proxy\"]\n",
+                "keyhouse.toml:1: `trusted_proxies`: \"proxy\" is neither an address nor a network such as 10.0.0.0/8",
+            ),
+            (
+                "data = \"a\"\ndatabase_url = \"postgres://x/y\"\n",
+                "keyhouse.toml:1 and keyhouse.toml:2 name two databases; leave one out",
+            ),
+        ] {
+            assert_eq!(with_file(file, &[]).unwrap_err(), says);
+        }
+        assert!(with_file("listen = \n", &[]).unwrap_err().starts_with("keyhouse.toml:1: "));
+        assert_eq!(
+            load(&CliOverrides::default(), &[("KEYHOUSE_LISTN", "x")]).unwrap_err(),
+            "the environment variable KEYHOUSE_LISTN is no setting; did you mean KEYHOUSE_LISTEN?"
+        );
+        assert_eq!(
+            load(&CliOverrides::default(), &[("KEYHOUSE_SHUTDOWN_GRACE_SECONDS", "two")]).unwrap_err(),
+            "the environment variable KEYHOUSE_SHUTDOWN_GRACE_SECONDS must be a whole number"
+        );
+    }
+
+    #[test]
+    fn what_kubernetes_sets_for_a_service_of_our_name_is_no_fault() {
+        assert!(
+            load(
+                &CliOverrides::default(),
+                &[
+                    ("KEYHOUSE_PORT", "tcp://10.0.0.1:80"),
+                    ("KEYHOUSE_SERVICE_HOST", "x"),
+                    ("KEYHOUSE_PORT_80_TCP", "x")
+                ]
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_secret_may_come_from_a_file_and_is_never_repeated() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "postgres://u:hunter2@db/keyhouse\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let config = load(&CliOverrides::default(), &[("KEYHOUSE_DATABASE_URL_FILE", path)]).unwrap();
+        assert!(matches!(config.database, Location::Postgres(_)));
+        let told = load(&CliOverrides::default(), &[("KEYHOUSE_DATABASE_URL", "mysql://u:hunter2@db")]).unwrap_err();
+        assert!(told.contains("KEYHOUSE_DATABASE_URL") && !told.contains("hunter2"), "{told}");
+        for url in ["http://:hunter2@cache", "redis://:hunter2@", "redis://:hunter2@cache:port"] {
+            let told = load(&CliOverrides::default(), &[("KEYHOUSE_REDIS_URL", url)]).unwrap_err();
+            assert!(told.contains("KEYHOUSE_REDIS_URL") && !told.contains("hunter2"), "{told}");
+        }
+        let config =
+            load(&CliOverrides::default(), &[("KEYHOUSE_REDIS_URL", "rediss://:hunter2@cache:6380/1")]).unwrap();
+        assert!(config.redis.is_some() && !format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn lists_come_from_the_environment_with_commas() {
+        let config = load(&CliOverrides::default(), &[("KEYHOUSE_TRUSTED_PROXIES", "10.0.0.0/8, ::1")]).unwrap();
+        assert_eq!(config.trusted_proxies.len(), 2);
+    }
+}

@@ -1,0 +1,77 @@
+//! Whoever asks for a change must come from our own pages: no other site may use a signed-in browser (CSRF).
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::web::AppState;
+use crate::web::error::{ApiError, ErrorCode};
+use keyhouse_domain::public_url::PublicUrl;
+
+/// Refuses unsafe methods from elsewhere, before anything else looks at them.
+pub(crate) async fn same_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() || is_ours(request.headers(), state.public_url.as_ref()) {
+        return next.run(request).await;
+    }
+    ApiError::new(ErrorCode::BadRequest)
+        .with_message("This request did not come from a page of this Keyhouse, so nothing was done")
+        .with_source("cross-origin")
+        .into_response()
+}
+
+/// Browsers say where a request comes from, by `Sec-Fetch-Site`, or by `Origin` where the page is plain HTTP or the
+/// browser is old. What says neither is no browser with our page open.
+fn is_ours(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> bool {
+    let single = |name| {
+        let mut values = headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
+    };
+    if headers.contains_key("sec-fetch-site") {
+        return single("sec-fetch-site") == Some("same-origin");
+    }
+    let Some(origin) = single("origin") else { return false };
+    if public_url.is_some_and(|url| url.as_str() == origin) {
+        return true;
+    }
+    // With a public URL over https a page over http is not ours, whatever its host.
+    let host = match public_url.is_some_and(PublicUrl::is_https) {
+        true => origin.strip_prefix("https://"),
+        false => origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")),
+    };
+    host.is_some_and(|host| single(header::HOST.as_str()).is_some_and(|asked| asked.eq_ignore_ascii_case(host)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_pages_change_anything() {
+        let public = PublicUrl::parse("https://keys.example.com").unwrap();
+        for (site, origin, host, public_url, ours) in [
+            ("same-origin", "", "a", None, true),
+            ("same-site", "http://a", "a", None, false),
+            ("cross-site", "http://a", "a", None, false),
+            ("none", "", "a", None, false),
+            ("", "http://a:8080", "a:8080", None, true),
+            ("", "http://A:8080", "a:8080", None, true),
+            ("", "http://b:8080", "a:8080", None, false),
+            ("", "http://a", "a:8080", None, false),
+            ("", "null", "a", None, false),
+            ("", "", "a", None, false),
+            ("", "https://keys.example.com", "10.0.0.1:8080", Some(&public), true),
+            ("", "http://keys.example.com", "keys.example.com", Some(&public), false),
+            ("", "https://evil.example", "10.0.0.1:8080", Some(&public), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", host.parse().unwrap());
+            for (name, value) in [("sec-fetch-site", site), ("origin", origin)] {
+                if !value.is_empty() {
+                    headers.insert(name, value.parse().unwrap());
+                }
+            }
+            assert_eq!(is_ours(&headers, public_url), ours, "{site} {origin} {host}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Rate limits: to the definition, on every authenticated answer, and never at a good key's cost.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use keyhouse::app::rate_limit::{BAD_TOKENS_WINDOW, Limits};
+use keyhouse::web::server::HttpService;
+use keyhouse_domain::api_key::KeyName;
+use keyhouse_domain::rate_limit::RateLimit;
+use keyhouse_domain::scope::Scope;
+use keyhouse_token::Mode;
+
+use test_support::{Answer, TestApp, TestDatabase, assert_text};
+
+const UNKNOWN: &str = "pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB";
+
+async fn app(per_key: u64, bad_tokens: u64) -> TestApp {
+    let limits = Limits {
+        per_key: RateLimit::new(per_key, Duration::from_secs(60)),
+        bad_tokens: RateLimit::new(bad_tokens, BAD_TOKENS_WINDOW),
+    };
+    TestApp::limited(TestDatabase::folder(), limits).await
+}
+
+async fn from(app: &TestApp, peer: &str, token: &str) -> Answer {
+    let request = Request::get("/api/v1/key").header("host", "a").header("authorization", format!("Bearer {token}"));
+    let peer = SocketAddr::new(peer.parse().unwrap(), 1);
+    Answer::read(app.service.handle(peer, request.body(Body::empty()).unwrap()).await).await
+}
+
+#[tokio::test]
+async fn a_key_over_its_budget_hears_429_and_when_to_come_again() {
+    let app = app(3, 0).await;
+    let token = app.live_token().await;
+    let quota = |answer: &Answer| answer.header("x-ratelimit-remaining").unwrap().to_owned();
+    // The story begins on a full minute. Whatever a good key's call comes to, it counts and says so.
+    assert_eq!(quota(&app.get("/api/v1/key").bearer(&token).await), "2");
+    assert_eq!(quota(&app.get("/api/v1/nothing").bearer(&token).await), "1");
+    let last = app.call("PUT", "/api/v1/products").bearer(&token).await;
+    assert_text!(last.without_request_id(), @r#"
+    405 Method Not Allowed
+    allow: GET,HEAD,POST
+    cache-control: no-store
+    content-length: 186
+    content-type: application/json
+    x-content-type-options: nosniff
+    x-ratelimit-limit: 3
+    x-ratelimit-remaining: 0
+    x-ratelimit-reset: 1795512660
+    x-request-id: req_…
+
+    {"error":{"type":"invalid_request_error","code":"method_not_allowed","message":"This path does not take this method; see the Allow header","request_id":"req_…"}}
+    "#);
+    let refused = app.get("/api/v1/key").bearer(&token).await;
+    assert_text!(refused.without_request_id(), @r#"
+    429 Too Many Requests
+    cache-control: no-store
+    content-length: 179
+    content-type: application/json
+    retry-after: 61
+    x-content-type-options: nosniff
+    x-ratelimit-limit: 3
+    x-ratelimit-remaining: 0
+    x-ratelimit-reset: 1795512660
+    x-request-id: req_…
+
+    {"error":{"type":"rate_limit_error","code":"rate_limit_exceeded","message":"Too many requests; wait for the seconds in Retry-After","request_id":"req_…"}}
+    "#);
+    for path in ["/api/v1/nothing", "/api/v1/products"] {
+        assert_eq!(app.post(path, "{}").bearer(&token).await.status, 429, "before all else but 401: {path}");
+    }
+    app.advance(Duration::from_secs(61));
+    assert_eq!(quota(&app.get("/api/v1/key").bearer(&token).await), "0", "refused calls were not counted");
+}
+
+#[tokio::test]
+async fn retry_after_is_the_least_that_works() {
+    let app = app(5, 0).await;
+    let token = app.live_token().await;
+    app.advance(Duration::from_secs(10));
+    for _ in 0..5 {
+        assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 200);
+    }
+    for _ in 0..4 {
+        let refused = app.get("/api/v1/key").bearer(&token).await;
+        let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        if wait > 1 {
+            app.advance(Duration::from_secs(wait - 1));
+            assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 429, "not a second before");
+            app.advance(Duration::from_secs(1));
+        } else {
+            app.advance(Duration::from_secs(wait));
+        }
+        assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn each_key_has_its_own_budget_and_keeps_it_through_a_rename() {
+    let app = app(2, 0).await;
+    let team = app.team("Acme").await;
+    let first = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let second = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    for _ in 0..2 {
+        assert_eq!(app.get("/api/v1/key").bearer(first.token.expose()).await.status, 200);
+    }
+    app.inner.rename_key(&app.shell(&team), first.key.id, &KeyName::parse("new").unwrap()).await.unwrap();
+    assert_eq!(app.get("/api/v1/key").bearer(first.token.expose()).await.status, 429);
+    assert_eq!(app.get("/api/v1/key").bearer(second.token.expose()).await.status, 200);
+    // Revoked, it is 401 again: the first judgement.
+    app.inner.revoke_key(&app.shell(&team), first.key.id).await.unwrap();
+    let gone = app.get("/api/v1/key").bearer(first.token.expose()).await;
+    assert_eq!((gone.status.as_u16(), gone.header("x-ratelimit-limit")), (401, None));
+}
+
+#[tokio::test]
+async fn zero_is_no_limit_and_no_headers() {
+    let app = app(0, 0).await;
+    let token = app.live_token().await;
+    for _ in 0..50 {
+        let answer = app.get("/api/v1/key").bearer(&token).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-ratelimit-limit")), (200, None));
+        assert_eq!(app.get("/api/v1/key").bearer(UNKNOWN).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn whoever_guesses_is_counted_by_network_and_a_good_key_never_is() {
+    let app = app(0, 5).await;
+    let token = app.live_token().await;
+    for n in 0..5 {
+        let guess = if n % 2 == 0 { UNKNOWN } else { "malformed" };
+        assert_eq!(from(&app, &format!("203.0.113.{n}"), guess).await.status, 401);
+    }
+    let refused = from(&app, "203.0.113.200", UNKNOWN).await;
+    assert_text!(refused.without_request_id(), @r#"
+    429 Too Many Requests
+    cache-control: no-store
+    content-length: 179
+    content-type: application/json
+    retry-after: 61
+    x-content-type-options: nosniff
+    x-request-id: req_…
+
+    {"error":{"type":"rate_limit_error","code":"rate_limit_exceeded","message":"Too many requests; wait for the seconds in Retry-After","request_id":"req_…"}}
+    "#);
+    assert_eq!(from(&app, "203.0.114.1", UNKNOWN).await.status, 401, "another network");
+    assert_eq!(from(&app, "203.0.113.200", &token).await.status, 200, "a good token is never refused for its address");
+    let missing = app.get("/api/v1/key").await;
+    assert_eq!(missing.status, 401, "a missing header is always a plain 401");
+    app.advance(Duration::from_secs(120));
+    assert_eq!(from(&app, "203.0.113.200", UNKNOWN).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_stranger_can_not_use_up_anybodys_budget() {
+    let app = app(5, 0).await;
+    let token = app.live_token().await;
+    let cut = &token[..49];
+    for _ in 0..20 {
+        app.get("/api/v1/key").bearer(cut).await;
+    }
+    assert_eq!(app.get("/api/v1/key").bearer(&token).await.header("x-ratelimit-remaining"), Some("4"));
+}
+
+#[tokio::test]
+async fn every_authenticated_answer_tells_the_quota() {
+    let app = app(100, 0).await;
+    let team = app.team("Acme").await;
+    let writer = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let reader = app.key(&team, Mode::Live, Scope::ReadOnly).await;
+    let (write, read) = (writer.token.expose(), reader.token.expose());
+    let good = r#"{"name":"x","unitPrice":1,"currency":"EUR","sku":"S"}"#;
+    let mut left = 100;
+    for (status, call) in [
+        (201, app.post("/api/v1/products", good).bearer(write)),
+        (409, app.post("/api/v1/products", good).bearer(write)),
+        (400, app.post("/api/v1/products", "{}").bearer(write)),
+        (415, app.call("POST", "/api/v1/products").body("x").bearer(write)),
+        (413, app.post("/api/v1/products", &" ".repeat(70_000)).bearer(write)),
+        (404, app.get("/api/v1/products/x").bearer(write)),
+        (404, app.get("/api/v1/x").bearer(write)),
+        (405, app.call("PUT", "/api/v1/key").bearer(write)),
+        (400, app.get("/api/v1/products?limit=0").bearer(write)),
+        (200, app.call("HEAD", "/api/v1/key").bearer(write)),
+    ] {
+        let answer = call.await;
+        left -= 1;
+        let told = (answer.status.as_u16(), answer.header("x-ratelimit-remaining").and_then(|left| left.parse().ok()));
+        assert_eq!(told, (status, Some(left)));
+        assert_eq!(answer.header("x-ratelimit-limit"), Some("100"));
+        assert_eq!(answer.header("x-ratelimit-reset"), Some("1795512660"));
+    }
+    let refused = app.post("/api/v1/products", good).bearer(read).await;
+    assert_eq!((refused.status.as_u16(), refused.header("x-ratelimit-remaining")), (403, Some("99")));
+}

@@ -1,0 +1,8 @@
+//! The public API, call by call.
+
+mod changes;
+mod credentials;
+mod http_conformance;
+mod idempotency;
+mod limits;
+mod products;

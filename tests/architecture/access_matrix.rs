@@ -1,0 +1,247 @@
+//! Law 2: every route has a row for every kind of caller. A route without one fails; the list of open ones may only shrink.
+
+use rstest::rstest;
+use std::collections::BTreeSet;
+
+use keyhouse_domain::permission::TeamAdmin;
+use keyhouse_domain::person::Email;
+use keyhouse_domain::role::Role;
+use keyhouse_domain::scope::Scope;
+use keyhouse_domain::team::TeamName;
+use keyhouse_token::Mode;
+
+use super::repository;
+use test_support::{Engine, TestApp};
+
+/// Routes that answer without a key or a session.
+const OPEN: [&str; 8] = [
+    "GET /api/v1/openapi.json",
+    "GET /assets/{hash}/{name}",
+    "GET /docs",
+    "GET /docs.md",
+    "GET /docs/{page}",
+    "GET /healthz",
+    "GET /llms.txt",
+    "GET /readyz",
+];
+
+/// Route, then the status for: nobody, a revoked key, a read-only key, a test key, a live key, another team's key.
+const MATRIX: [(&str, [u16; 6]); 7] = [
+    ("GET /api/v1/key", [401, 401, 200, 200, 200, 200]),
+    ("GET /api/v1/products", [401, 401, 200, 200, 200, 200]),
+    ("POST /api/v1/products", [401, 401, 403, 415, 415, 415]),
+    ("GET /api/v1/products/{id}", [401, 401, 200, 404, 200, 404]),
+    ("PATCH /api/v1/products/{id}", [401, 401, 403, 415, 415, 415]),
+    ("DELETE /api/v1/products/{id}", [401, 401, 403, 404, 200, 404]),
+    ("POST /api/v1/products/{id}/restore", [401, 401, 403, 404, 200, 404]),
+];
+
+/// A page, then the status for: nobody, a live key, the owner of another team, and in the team a member, a manager, an
+/// admin, the owner. A form is sent empty. To who is not signed in every page is the way to the sign-in page, 303.
+#[rustfmt::skip]
+const PAGES: [(&str, [u16; 7]); 44] = [
+    ("GET /", [303, 303, 303, 200, 200, 200, 200]),
+    ("GET /sign-in", [200, 200, 303, 303, 303, 303, 303]),
+    ("POST /sign-in", [422, 422, 422, 422, 422, 422, 422]),
+    ("GET /sign-out", [303, 303, 303, 303, 303, 303, 303]),
+    ("POST /sign-out", [303, 303, 303, 303, 303, 303, 303]),
+    ("GET /link/{code}", [200, 200, 200, 200, 200, 200, 200]),
+    ("POST /link/{code}", [422, 422, 422, 422, 422, 422, 422]),
+    ("GET /account", [303, 303, 200, 200, 200, 200, 200]),
+    ("POST /account", [303, 303, 404, 404, 404, 404, 404]),
+    ("GET /t/{team}", [303, 303, 404, 303, 303, 303, 303]),
+    ("GET /t/{team}/leave", [303, 303, 404, 200, 200, 200, 200]),
+    ("POST /t/{team}/leave", [303, 303, 404, 303, 303, 303, 200]),
+    ("GET /t/{team}/products", [303, 303, 404, 200, 200, 200, 200]),
+    ("GET /t/{team}/products/new", [303, 303, 404, 403, 200, 200, 200]),
+    ("POST /t/{team}/products/new", [303, 303, 404, 403, 422, 422, 422]),
+    ("GET /t/{team}/products/{id}", [303, 303, 404, 200, 200, 200, 200]),
+    ("POST /t/{team}/products/{id}", [303, 303, 404, 403, 422, 422, 422]),
+    ("GET /t/{team}/settings", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings", [303, 303, 404, 403, 403, 422, 422]),
+    ("GET /t/{team}/settings/delete", [303, 303, 404, 403, 403, 403, 200]),
+    ("POST /t/{team}/settings/delete", [303, 303, 404, 403, 403, 403, 422]),
+    ("GET /t/{team}/settings/members", [303, 303, 404, 403, 403, 200, 200]),
+    ("GET /t/{team}/settings/members/invite", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/members/invite", [303, 303, 404, 403, 403, 422, 422]),
+    ("GET /t/{team}/settings/members/{person}/role", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/members/{person}/role", [303, 303, 404, 403, 403, 422, 422]),
+    ("GET /t/{team}/settings/members/{person}/remove", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/members/{person}/remove", [303, 303, 404, 403, 403, 303, 303]),
+    ("GET /t/{team}/settings/members/{person}/hand-over", [303, 303, 404, 403, 403, 403, 200]),
+    ("POST /t/{team}/settings/members/{person}/hand-over", [303, 303, 404, 403, 403, 403, 303]),
+    ("GET /t/{team}/settings/invitations/{id}/withdraw", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/invitations/{id}/withdraw", [303, 303, 404, 403, 403, 303, 303]),
+    ("GET /t/{team}/settings/integrations", [303, 303, 404, 403, 403, 200, 200]),
+    ("GET /t/{team}/settings/integrations/api-keys", [303, 303, 404, 403, 403, 200, 200]),
+    ("GET /t/{team}/settings/integrations/api-keys/new", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/integrations/api-keys/new", [303, 303, 404, 403, 403, 422, 422]),
+    ("GET /t/{team}/settings/integrations/api-keys/find", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/integrations/api-keys/find", [303, 303, 404, 403, 403, 422, 422]),
+    ("GET /t/{team}/settings/integrations/api-keys/{key}/rename", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/integrations/api-keys/{key}/rename", [303, 303, 404, 403, 403, 422, 422]),
+    ("GET /t/{team}/settings/integrations/api-keys/{key}/revoke", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/integrations/api-keys/{key}/revoke", [303, 303, 404, 403, 403, 303, 303]),
+    ("GET /t/{team}/settings/audit", [303, 303, 404, 403, 403, 200, 200]),
+    ("GET /t/{team}/settings/audit.csv", [303, 303, 404, 403, 403, 200, 200]),
+];
+
+/// The API's routes as its description has them, which is made from the list that makes the router; and the rest as
+/// `src/web/mod.rs` and `src/web/dashboard/mod.rs` write it: `.route("path", get(…))`.
+fn routes() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (path, item) in keyhouse::web::openapi::document()["paths"].as_object().expect("paths") {
+        found.extend(
+            item.as_object().expect("methods").keys().map(|method| format!("{} {path}", method.to_uppercase())),
+        );
+    }
+    let source = repository("src/web/mod.rs") + &repository("src/web/dashboard/mod.rs");
+    for piece in source.split(".route(\"").skip(1) {
+        let (path, handlers) = piece.split_once("\", ").expect("a path and its handlers");
+        let handlers = format!(" {}", handlers.split('\n').next().expect("a line"));
+        let before = found.len();
+        for method in ["get", "post", "patch", "put", "delete"] {
+            if handlers.contains(&format!(" {method}(")) || handlers.contains(&format!(".{method}(")) {
+                found.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+        assert!(found.len() > before, "{path} has no method that this law can read");
+    }
+    for way_around in [".nest(", ".nest_service(", ".route_service(", ".fallback_service(", " any(", " on("] {
+        assert!(!source.contains(way_around), "a door is opened by {way_around} that this law can't see");
+    }
+    found
+}
+
+#[test]
+fn every_route_has_a_row_and_every_row_a_route() {
+    let pages = PAGES.iter().map(|(route, _)| *route);
+    let rows: BTreeSet<String> =
+        MATRIX.iter().map(|(route, _)| *route).chain(OPEN).chain(pages).map(str::to_owned).collect();
+    assert_eq!(routes(), rows);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_matrix_holds(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let team = app.team("Acme").await;
+    let other = app.team("Globex").await;
+    let live = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let revoked = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    app.inner.revoke_key(&app.shell(&team), revoked.key.id).await.unwrap();
+    let callers = [
+        None,
+        Some(revoked),
+        Some(app.key(&team, Mode::Live, Scope::ReadOnly).await),
+        Some(app.key(&team, Mode::Test, Scope::ReadWrite).await),
+        Some(app.key(&team, Mode::Live, Scope::ReadWrite).await),
+        Some(app.key(&other, Mode::Live, Scope::ReadWrite).await),
+    ];
+    let body = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
+    let made = app.post("/api/v1/products", body).bearer(live.token.expose()).await.json();
+    let id = made["data"]["id"].as_str().unwrap().to_owned();
+    for (route, expected) in MATRIX {
+        let (method, path) = route.split_once(' ').unwrap();
+        let mut statuses = Vec::new();
+        for caller in &callers {
+            let call = app.call(method, &path.replace("{id}", &id));
+            let call = match caller {
+                Some(key) => call.bearer(key.token.expose()),
+                None => call,
+            };
+            statuses.push(call.await.status.as_u16());
+        }
+        assert_eq!(statuses, expected, "{route}");
+    }
+    let page = app.get("/docs").await;
+    let asset = page.text().split('"').find(|text| text.starts_with("/assets/")).unwrap().to_owned();
+    for route in OPEN {
+        let path = route.split_once(' ').unwrap().1;
+        let path = path.replace("/assets/{hash}/{name}", &asset).replace("{page}", "reference");
+        assert_eq!(app.get(&path).await.status, 200, "{route}");
+        let token = live.token.expose();
+        let call = app.call("POST", &path).bearer(token).header("sec-fetch-site", "same-origin");
+        assert_eq!(call.await.status, 405, "{route} is for reading");
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_matrix_of_pages_holds(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let people =
+        ["outsider@example.com", "member@example.com", "manager@example.com", "admin@example.com", "owner@example.com"];
+    let address = |text: &str| Email::parse(text).unwrap();
+    let new_team = |name: &str, owner: &str| {
+        let (name, owner) = (TeamName::parse(name).unwrap(), address(owner));
+        let app = app.inner.clone();
+        async move { app.create_team("tester", &name, &owner).await.unwrap() }
+    };
+    new_team("Elsewhere", people[0]).await;
+    let mut browsers: Vec<String> = Vec::new();
+    for (row, (route, expected)) in PAGES.into_iter().enumerate() {
+        let (method, path) = route.split_once(' ').unwrap();
+        let mut statuses = Vec::new();
+        for caller in 0..7 {
+            // A team of its own for each: what one has done must not show to the next.
+            let team = new_team(&format!("Acme {row} {caller}"), people[4]).await;
+            for (email, role) in [
+                (people[1], Role::Member),
+                (people[2], Role::Manager),
+                (people[3], Role::Admin),
+                ("guest@example.com", Role::Member),
+            ] {
+                app.inner.add_member("tester", &team, &address(email), role).await.unwrap();
+            }
+            if browsers.is_empty() {
+                for person in people {
+                    browsers.push(app.browser(person).await);
+                }
+            }
+            let guest = app.inner.member_by_email(&team, &address("guest@example.com")).await.unwrap().unwrap();
+            let key = app.key(&team, Mode::Test, Scope::ReadWrite).await;
+            let admin = TeamAdmin::shell("tester", team.id);
+            let invited = address(&format!("new{row}{caller}@example.com"));
+            let code = app.inner.invite(&admin, &invited, Role::Member).await.unwrap();
+            let invitation = app.inner.invitations_of(&team).await.unwrap().remove(0);
+            let live = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+            let body = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
+            let made = app.post("/api/v1/products", body).bearer(live.token.expose()).await.json();
+            let id = if path.contains("invitations") {
+                invitation.id.to_string()
+            } else {
+                made["data"]["id"].as_str().unwrap().to_owned()
+            };
+            let path = path
+                .replace("{team}", team.slug.as_str())
+                .replace("{code}", code.expose())
+                .replace("{person}", &guest.person.to_string())
+                .replace("{key}", &key.key.id.to_string())
+                .replace("{id}", &id);
+            let call = app.call(method, &path);
+            let call = if method == "POST" { call.form(&[]) } else { call };
+            let answer = match caller {
+                0 => call.await,
+                1 => call.bearer(live.token.expose()).await,
+                caller => call.cookie(&browsers[caller - 2]).await,
+            };
+            statuses.push(answer.status.as_u16());
+            if caller < 2 && answer.status == 303 && !path.starts_with("/sign-out") {
+                assert!(answer.location().starts_with("/sign-in"), "{route} leads to {}", answer.location());
+            }
+            if answer.cookie().is_some() {
+                browsers.clear();
+            }
+            if method == "POST" {
+                let mut foreign = app.call(method, &path).form(&[]);
+                foreign = foreign.header("sec-fetch-site", "cross-site");
+                assert_eq!(foreign.await.status, 400, "{route} from another site");
+            }
+            if caller == 0 {
+                assert_eq!(app.call("PUT", &path).header("sec-fetch-site", "same-origin").await.status, 405, "{route}");
+            }
+        }
+        assert_eq!(statuses, expected, "{route}");
+    }
+}

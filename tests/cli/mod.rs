@@ -1,0 +1,376 @@
+//! The shell, as a newcomer meets it: output, errors, exit codes.
+
+use std::process::Output;
+
+use keyhouse::app::infra::clock::Clock;
+use keyhouse::app::key_cache::LEASE;
+
+use test_support::process::{ServerProcess, keyhouse, run, run_json};
+use test_support::{TestDatabase, assert_text};
+
+fn shown(output: &Output) -> String {
+    format!(
+        "exit {}\n{}{}",
+        output.status.code().expect("an exit code"),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+async fn places() -> [TestDatabase; 2] {
+    [TestDatabase::folder(), TestDatabase::postgres().await]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keys_whole_life_over_the_shell() {
+    for place in places().await {
+        run_json(&place, &["migrate"]);
+        let team = run_json(&place, &["team", "create", "Acme Ltd", "--owner", "ada@example.com"]);
+        assert_eq!(team["slug"], "acme-ltd");
+        let create =
+            ["key", "create", "--team", "acme-ltd", "--name", "Backend", "--mode", "live", "--scope", "read_write"];
+        let key = run_json(&place, &create);
+        let (id, token) = (key["id"].as_str().unwrap(), key["token"].as_str().unwrap());
+        assert_eq!(key["prefix"], token[..11]);
+        assert_eq!((&key["mode"], &key["scope"]), (&"live".into(), &"read_write".into()));
+
+        assert_eq!(run_json(&place, &["key", "rename", id, "Backend, new"])["name"], "Backend, new");
+        let listed = run_json(&place, &["key", "list", "--team", "acme-ltd"]);
+        assert_eq!(listed.as_array().unwrap().len(), 1);
+        assert_eq!((&listed[0]["name"], &listed[0]["status"]), (&"Backend, new".into(), &"active".into()));
+        assert!(listed[0]["createdBy"].as_str().unwrap().starts_with("Command line ("));
+        assert!(!listed.to_string().contains(&token[11..]));
+
+        assert_eq!(run_json(&place, &["key", "revoke", id])["status"], "revoked");
+        let again = run(&place, &["key", "revoke", id]);
+        assert!(shown(&again).starts_with("exit 0\n") && shown(&again).contains("was revoked before; nothing changed"));
+        let renamed = shown(&run(&place, &["key", "rename", id, "x"]));
+        assert_eq!(renamed, "exit 1\nerror: the key is revoked, and a revoked key can't be renamed\n");
+
+        let teams = run_json(&place, &["team", "list"]);
+        assert_eq!(teams[0]["activeKeys"], 0);
+        let by_id = run_json(&place, &["member", "list", "--team", team["id"].as_str().unwrap()]);
+        assert_eq!((&by_id[0]["email"], &by_id[0]["role"]), (&"ada@example.com".into(), &"owner".into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_found_token_leads_to_its_key() {
+    use std::io::Write;
+    for place in places().await {
+        run_json(&place, &["migrate"]);
+        run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
+        let key = run_json(
+            &place,
+            &[
+                "key",
+                "create",
+                "--team",
+                "acme",
+                "--name",
+                "Leaked",
+                "--mode",
+                "test",
+                "--scope",
+                "read_only",
+                "--as",
+                "ADA@example.com",
+            ],
+        );
+        let token = key["token"].as_str().unwrap();
+        let find = |text: &str| {
+            let mut command = keyhouse(&place, &["key", "find"]);
+            let mut child = command
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+            shown(&child.wait_with_output().unwrap())
+        };
+        let found = find(&format!("  {token}\n"));
+        assert!(found.starts_with("exit 0\n") && found.contains("Leaked") && found.contains("Acme (acme)"), "{found}");
+        assert!(found.contains(&format!("keyhouse key revoke {}", key["id"].as_str().unwrap())));
+        assert!(found.contains("by ada"), "made as a member: {found}");
+        assert!(!found.contains(&token[11..]), "never the token itself");
+        assert_eq!(
+            find("pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB"),
+            "exit 1\nerror: no key has this token: it is well formed, but not from here\n"
+        );
+        assert_eq!(
+            find("pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RX"),
+            "exit 1\nerror: this is no token of this Keyhouse: wrong checksum\n"
+        );
+        assert_eq!(find(""), "exit 1\nerror: this is no token of this Keyhouse: wrong length\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_keys_then_revoke_all() {
+    for place in places().await {
+        run_json(&place, &["migrate"]);
+        run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
+        let create = ["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"];
+        for _ in 0..10 {
+            run_json(&place, &create);
+        }
+        let refused = shown(&run(&place, &create));
+        assert_eq!(
+            refused,
+            "exit 1\nerror: the team has 10 active keys, the most there can be: revoke one that is not needed first\n"
+        );
+        assert_eq!(
+            run_json(&place, &["key", "revoke", "--all", "--team", "acme"])["revoked"].as_array().unwrap().len(),
+            10
+        );
+        assert_eq!(
+            run_json(&place, &["key", "revoke", "--all", "--team", "acme"])["revoked"].as_array().unwrap().len(),
+            0
+        );
+        run_json(&place, &create);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_are_told_in_words() {
+    let place = TestDatabase::folder();
+    for (words, says) in [
+        (
+            &["team", "list"][..],
+            "exit 1\nerror: FOLDER holds no Keyhouse database yet: run `keyhouse migrate` or `keyhouse serve` with the same setting first\n",
+        ),
+        (
+            &["serve", "--config", "/nowhere.toml"],
+            "exit 2\nerror: can't read /nowhere.toml: No such file or directory (os error 2)\n",
+        ),
+    ] {
+        let folder = place.flags()[1].clone();
+        assert_eq!(shown(&run(&place, words)).replace(&folder, "FOLDER"), says);
+    }
+    let empty = TestDatabase::postgres().await;
+    let not_set_up = shown(&run(&empty, &["team", "list"]));
+    assert!(not_set_up.starts_with("exit 1\nerror: the database holds no Keyhouse database yet"), "{not_set_up}");
+
+    run_json(&place, &["migrate"]);
+    run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
+    for (words, says) in [
+        (
+            &["key", "list", "--team", "nobody"][..],
+            "exit 1\nerror: there is no team `nobody`; see `keyhouse team list`\n",
+        ),
+        (
+            &["key", "revoke", "key_01kasnjn004hmasy4tqvr14d1m"],
+            "exit 1\nerror: there is no key key_01kasnjn004hmasy4tqvr14d1m\n",
+        ),
+        (
+            &[
+                "key",
+                "create",
+                "--team",
+                "acme",
+                "--name",
+                "x",
+                "--mode",
+                "live",
+                "--scope",
+                "read_only",
+                "--as",
+                "bob@example.com",
+            ],
+            "exit 1\nerror: bob@example.com is not in acme\n",
+        ),
+    ] {
+        assert_eq!(shown(&run(&place, words)), says);
+    }
+    for words in [
+        &["key", "revoke"][..],
+        &["key", "revoke", "nonsense"],
+        &["key", "revoke", "--all"],
+        &["key", "create", "--team", "acme", "--name", "", "--mode", "live", "--scope", "read_only"],
+        &["key", "create", "--team", "acme", "--name", "x", "--mode", "prod", "--scope", "read_only"],
+        &["team", "create", "x", "--owner", "nobody"],
+        &["nonsense"],
+    ] {
+        assert!(shown(&run(&place, words)).starts_with("exit 2\nerror: "), "{words:?}: {}", shown(&run(&place, words)));
+    }
+    let typo = keyhouse(&place, &["team", "list"]).env("KEYHOUSE_LISTN", "x").output().unwrap();
+    assert_eq!(
+        shown(&typo),
+        "exit 2\nerror: the environment variable KEYHOUSE_LISTN is no setting; did you mean KEYHOUSE_LISTEN?\n"
+    );
+    let branded = keyhouse(&place, &["team", "list"]).env("KEYHOUSE_TOKEN_BRAND", "acme").output().unwrap();
+    assert_eq!(
+        shown(&branded),
+        "exit 1\nerror: this database's tokens begin with \"pk\", but token.brand is \"acme\": the brand is fixed when a database is set up\n"
+    );
+}
+
+#[test]
+fn a_brand_of_ones_own() {
+    let place = TestDatabase::folder();
+    let migrated = keyhouse(&place, &["migrate"]).env("KEYHOUSE_TOKEN_BRAND", "acme").output().unwrap();
+    assert!(migrated.status.success());
+    run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
+    let key =
+        run_json(&place, &["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"]);
+    assert!(key["token"].as_str().unwrap().starts_with("acme_live_"), "the database's brand counts");
+}
+
+#[test]
+fn output_for_people_is_aligned_and_plain_in_a_pipe() {
+    let place = TestDatabase::folder();
+    run_json(&place, &["migrate"]);
+    run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
+    let empty = shown(&run(&place, &["key", "list", "--team", "acme"]));
+    assert_text!(empty, @r#"
+    exit 0
+    Acme: 0 of 10 active
+
+    Next: keyhouse key create --team acme --name "My first key" --mode test --scope read_write
+    "#);
+    for (name, mode) in [("Backend", "live"), ("Ünïcode 测试", "test")] {
+        run_json(&place, &["key", "create", "--team", "acme", "--name", name, "--mode", mode, "--scope", "read_write"]);
+    }
+    let listed = shown(&run(&place, &["key", "list", "--team", "acme"]));
+    assert!(!listed.contains('\u{1b}'), "no colour in a pipe");
+    // Every column begins at one place: the ids are the last of them.
+    let at: Vec<_> = listed
+        .lines()
+        .filter_map(|line| line.find("key_").map(|at| unicode_width::UnicodeWidthStr::width(&line[..at])))
+        .collect();
+    assert!(at.len() == 2 && at[0] == at[1], "{listed}");
+    let help = shown(&run(&place, &["--help"]));
+    assert!(help.starts_with("exit 0\n") && help.contains("keyhouse demo"), "{help}");
+    assert!(shown(&run(&place, &["--version"])).starts_with("exit 0\nkeyhouse 0."));
+}
+
+#[test]
+fn output_that_goes_nowhere() {
+    use std::process::Stdio;
+    let place = TestDatabase::folder();
+    run_json(&place, &["migrate"]);
+    run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let create = ["key", "create", "--team", "acme", "--name", "Unseen", "--mode", "live", "--scope", "read_only"];
+    for json in [&[][..], &["--json"]] {
+        let output = keyhouse(&place, &create).args(json).stdout(full()).output().unwrap();
+        assert_eq!(shown(&output), "exit 1\nerror: the token could not be shown, so the key was revoked again\n");
+    }
+    let keys = run_json(&place, &["key", "list", "--team", "acme"]);
+    assert!(keys.as_array().unwrap().iter().all(|key| key["status"] == "revoked"), "{keys}");
+    let mut mute = keyhouse(&place, &["key", "list", "--team", "nobody"]);
+    assert_eq!(mute.stdout(full()).stderr(full()).status().unwrap().code(), Some(1));
+    // `keyhouse … | true`: the reader has seen enough.
+    let mut child = keyhouse(&place, &["openapi"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(shown(&child.wait_with_output().unwrap()), "exit 0\n");
+}
+
+#[test]
+fn a_key_is_not_revoked_for_another_team() {
+    let place = TestDatabase::folder();
+    run_json(&place, &["migrate"]);
+    for team in ["Acme", "Globex"] {
+        run_json(&place, &["team", "create", team, "--owner", "ada@example.com"]);
+    }
+    let key =
+        run_json(&place, &["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"]);
+    let id = key["id"].as_str().unwrap();
+    let refused = shown(&run(&place, &["key", "revoke", id, "--team", "globex"]));
+    assert_eq!(refused, format!("exit 1\nerror: {id} is not a key of globex; nothing is revoked\n"));
+    assert_eq!(run_json(&place, &["key", "revoke", id, "--team", "acme"])["status"], "revoked");
+}
+
+#[test]
+fn a_damaged_database_is_not_taken_for_a_missing_one() {
+    let place = TestDatabase::folder();
+    run_json(&place, &["migrate"]);
+    let TestDatabase::Folder(folder) = &place else { unreachable!("it is a folder") };
+    std::fs::write(
+        folder.path().join("keyhouse.db"),
+        b"not a database, but long enough to be read as one ".repeat(100),
+    )
+    .unwrap();
+    let told = shown(&run(&place, &["team", "list"]));
+    assert!(told.starts_with("exit 1\nerror: can't open the database: ") && told.contains("not a database"), "{told}");
+}
+
+#[test]
+fn the_demo_mends_what_an_interrupted_run_left_and_minds_its_settings() {
+    let place = TestDatabase::folder();
+    let mut first = ServerProcess::start(&place, "demo", "warn");
+    first.kill();
+    let TestDatabase::Folder(folder) = &place else { unreachable!("it is a folder") };
+    let url = format!("sqlite://{}/keyhouse.db", folder.path().display());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        use sqlx::Connection;
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        for sql in [
+            "DELETE FROM products WHERE sku LIKE 'CAL%' OR sku LIKE 'TEST%'",
+            "DELETE FROM members WHERE role = 'member'",
+        ] {
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        }
+    });
+    // Its own default folder gives way to the environment.
+    let mut second = keyhouse_in(&folder.path().display().to_string());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(second.stdout.take().unwrap()), &mut line).unwrap();
+    assert!(line.contains("\"url\""), "{line}");
+    second.kill().unwrap();
+    second.wait().unwrap();
+    assert_eq!(run_json(&place, &["member", "list", "--team", "skylark-instruments"]).as_array().unwrap().len(), 4);
+    runtime.block_on(async {
+        use sqlx::Connection;
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM products").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(count, 54);
+    });
+}
+
+/// A demo that is told its folder by the environment alone.
+fn keyhouse_in(folder: &str) -> std::process::Child {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keyhouse"));
+    command.env_clear().env("KEYHOUSE_DATA", folder).args(["demo", "--listen", "127.0.0.1:0", "--json"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap()
+}
+
+/// The lines for people, as pasted by one.
+#[test]
+fn the_demos_lines_work_as_pasted() {
+    use std::io::{BufRead, BufReader};
+    let place = TestDatabase::folder();
+    let mut child = keyhouse(&place, &["demo", "--listen", "127.0.0.1:0"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap) {
+        let last = line.starts_with("Ctrl-C");
+        lines.push(line);
+        if last {
+            break;
+        }
+    }
+    let commands: Vec<_> =
+        lines.iter().filter(|line| line.starts_with("curl ") || line.contains(" key revoke ")).collect();
+    let paste = |command: &str| {
+        let quiet = command.replacen("curl ", "curl -s -o /dev/null -w '%{http_code}' ", 1);
+        let output = std::process::Command::new("sh").args(["-c", &quiet]).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().chars().take(7).collect::<String>()
+    };
+    let mut statuses: Vec<_> = commands.iter().map(|command| paste(command)).collect();
+    // The shell is another process: within a second, or on a machine that is very busy within three.
+    let revoked = Clock::System.monotonic();
+    while statuses.last().is_some_and(|last| last != "401") && Clock::System.monotonic() - revoked < LEASE {
+        statuses.truncate(commands.len());
+        statuses.push(paste(commands[0]));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(statuses, ["200", "200", "201", "403", "Revoked", "401"]);
+}

@@ -1,0 +1,200 @@
+//! kill -9, and a database that goes away.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use keyhouse::app::last_used::Flush;
+use keyhouse_domain::scope::Scope;
+use keyhouse_store::Store;
+use keyhouse_token::Mode;
+
+use test_support::process::{ServerProcess, keyhouse, run_json};
+use test_support::{Engine, Server, TestApp, TestDatabase};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_nine_in_the_middle_of_creating_keys() {
+    for place in [TestDatabase::folder(), TestDatabase::postgres().await] {
+        run_json(&place, &["migrate"]);
+        let mut acknowledged = Vec::new();
+        for round in 0..20 {
+            let mut server = ServerProcess::start(&place, "serve", "info");
+            let team = run_json(&place, &["team", "create", &format!("Team {round}"), "--owner", "ada@example.com"]);
+            let slug = team["slug"].as_str().unwrap().to_owned();
+            let create =
+                ["key", "create", "--team", &slug, "--name", "K", "--mode", "live", "--scope", "read_only", "--json"];
+            let mut children: Vec<_> = (0..3)
+                .map(|_| keyhouse(&place, &create).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
+                .collect();
+            // Which of them is where when the axe falls differs from round to round.
+            if round % 4 != 0 {
+                let mut one = [0];
+                let _first_byte = children[round % 3].stdout.as_mut().unwrap().read(&mut one).unwrap();
+                if one[0] == b'{' {
+                    let mut rest = String::new();
+                    children[round % 3].stdout.as_mut().unwrap().read_to_string(&mut rest).unwrap();
+                    let key: serde_json::Value = serde_json::from_str(&format!("{{{rest}")).unwrap();
+                    acknowledged.push(key["token"].as_str().unwrap().to_owned());
+                }
+            }
+            for child in &mut children {
+                let _may_have_ended = child.kill();
+            }
+            server.kill();
+            for mut child in children {
+                let mut text = String::new();
+                child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+                child.wait().unwrap();
+                if let Ok(key) = serde_json::from_str::<serde_json::Value>(&text) {
+                    acknowledged.push(key["token"].as_str().unwrap().to_owned());
+                }
+            }
+        }
+        let server = ServerProcess::start(&place, "serve", "info");
+        assert!(acknowledged.len() >= 15, "the axe fell too early to show anything: {}", acknowledged.len());
+        for token in &acknowledged {
+            assert_eq!(server.get("/api/v1/key", token), 200);
+        }
+        // Whole or not at all: each key has its audit event, each event its key.
+        let halves = "UPDATE teams SET touched_at = touched_at WHERE \
+            (SELECT count(*) FROM keys) <> (SELECT count(*) FROM audit WHERE action = 'key.created') \
+            OR (SELECT seq FROM changes) <> (SELECT count(*) FROM keys)";
+        assert_eq!(place.execute_sql(halves).await.unwrap(), 0);
+    }
+}
+
+/// On a PostgreSQL of its own, which is killed and comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_goes_and_comes_back() {
+    let server = Server::start();
+    let app = TestApp::at(TestDatabase::Postgres { url: server.new_database().await }).await;
+    let token = app.live_token().await;
+    assert_eq!(app.get("/api/v1/products").bearer(&token).await.status, 200);
+    server.kill();
+    for _ in 0..3 {
+        let answer = app.get("/api/v1/products").bearer(&token).await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")));
+    }
+    let answer = app.post("/api/v1/products", "{}").bearer(&token).await;
+    assert_eq!(answer.status, 503);
+    server.resume();
+    // Connections of before are found dead one by one; then all is as it was.
+    let mut status = 0;
+    for _ in 0..20 {
+        status = app.get("/api/v1/products").bearer(&token).await.status.as_u16();
+        if status == 200 {
+            break;
+        }
+        assert_eq!(status, 503);
+    }
+    assert_eq!(status, 200);
+}
+
+/// A frozen server keeps no time-out of its own: ours must bite, in a call that is under way and at the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_postgres_is_503_and_does_not_keep_the_process_from_ending() {
+    let server = Server::start();
+    let place = TestDatabase::Postgres { url: server.new_database().await };
+    let mut serving = ServerProcess::start(&place, "demo", "info");
+    let token = serving.said["keys"][0]["token"].as_str().unwrap().to_owned();
+    assert_eq!(serving.get("/api/v1/products", &token), 200);
+    server.freeze();
+    assert_eq!(serving.get("/api/v1/products", &token), 503);
+    assert_eq!(serving.get("/readyz", &token), 503);
+    assert_eq!(serving.get("/healthz", &token), 200);
+    server.thaw();
+    let mut status = 503;
+    for _ in 0..20 {
+        status = serving.get("/api/v1/products", &token);
+        if status == 200 {
+            break;
+        }
+    }
+    assert_eq!(status, 200, "and it comes back without a restart");
+    server.freeze();
+    // The last use can't be written, and says so; but the process ends.
+    assert_eq!(serving.terminate().code(), Some(1));
+    assert!(String::from_utf8(serving.logs()).unwrap().contains("the last uses of some keys could not be written"));
+}
+
+/// Two nodes that use the same keys write the same rows, at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_nodes_write_last_uses_of_the_same_keys_at_once() {
+    let app = TestApp::on(Engine::Postgres).await;
+    let mut tokens = Vec::new();
+    for n in 0..4 {
+        let team = app.team(&format!("T{n}")).await;
+        for _ in 0..10 {
+            tokens.push(app.key(&team, Mode::Live, Scope::ReadOnly).await);
+        }
+    }
+    let other = test_support::open(&app.place, app.clock.clone(), 2).await;
+    for _ in 0..5 {
+        app.advance(std::time::Duration::from_secs(61));
+        for app in [&app.inner, &other] {
+            for key in &tokens {
+                app.count_call(&key.key, [192, 0, 2, 1].into()).await;
+            }
+        }
+        let (one, two) = tokio::join!(app.inner.flush_usage(Flush::Due), other.flush_usage(Flush::Due));
+        one.unwrap();
+        two.unwrap();
+    }
+}
+
+/// kill -9 can't tell a careless server from a durable one; what it says of itself can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_careless_postgres_is_told_of_in_words() {
+    let server = Server::start_with(&["fsync=off", "full_page_writes=off", "synchronous_commit=off"]);
+    let place = TestDatabase::Postgres { url: server.new_database().await };
+    let (store, _, warnings) = Store::migrate_and_open(&place.location(), None).await.unwrap();
+    store.close().await;
+    let warnings: Vec<_> = warnings.into_iter().map(|warning| warning.0).collect();
+    // synchronous_commit a session may say for itself, and ours do.
+    assert_eq!(
+        warnings,
+        [
+            "PostgreSQL runs with fsync = off: a crash of its machine can lose or damage everything. Set it to on.",
+            "PostgreSQL runs with full_page_writes = off: a crash of its machine can damage the database. Set it to on."
+        ]
+    );
+    let told = test_support::process::run(&place, &["team", "list"]);
+    assert!(String::from_utf8(told.stderr).unwrap().contains("fsync = off"), "the shell says it too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_nobody_waits_for_is_told_of_and_is_no_database_to_open() {
+    let primary = Server::start();
+    let place = TestDatabase::Postgres { url: primary.new_database().await };
+    let (store, _, warnings) = Store::migrate_and_open(&place.location(), None).await.unwrap();
+    assert_eq!(warnings, []);
+    let standby = Server::standby_of(&primary);
+    let (_, _, warnings) = Store::open(&place.location(), None).await.unwrap();
+    assert_eq!(warnings, [], "a commit waits for it");
+    primary.sql("ALTER SYSTEM RESET synchronous_standby_names");
+    primary.sql("SELECT pg_reload_conf()");
+    let warned = async || Store::open(&place.location(), None).await.unwrap().2;
+    let mut warnings = warned().await;
+    // The server reads its settings again in its own time.
+    for _ in 0..200 {
+        if !warnings.is_empty() {
+            break;
+        }
+        warnings = warned().await;
+    }
+    let told = warnings.first().expect("a warning");
+    assert_eq!(
+        told.0,
+        "PostgreSQL does not wait for its standbys: a failover can lose changes that Keyhouse has acknowledged, \
+         revocations among them. Name one in synchronous_standby_names."
+    );
+    store.close().await;
+    let TestDatabase::Postgres { url } = &place else { unreachable!("it was made above") };
+    let database = url.rsplit('/').next().unwrap();
+    let there = TestDatabase::Postgres { url: standby.url(database) };
+    for refused in [
+        Store::open(&there.location(), None).await.unwrap_err(),
+        Store::migrate_and_open(&there.location(), None).await.unwrap_err(),
+    ] {
+        assert!(refused.to_string().contains("the server is a standby, not the primary"), "{refused}");
+    }
+}

@@ -1,0 +1,397 @@
+//! What a node remembers of keys, and how long it may.
+
+use rstest::rstest;
+use std::time::Duration;
+
+use keyhouse::app::App;
+use keyhouse_domain::permission::TeamOwner;
+use keyhouse_domain::scope::Scope;
+use keyhouse_token::Mode;
+use keyhouse_token::RawToken;
+
+use sqlx::{Connection, PgConnection};
+
+use test_support::metrics::Metrics;
+use test_support::proxy::Proxy;
+use test_support::{Engine, Server, TestApp, TestDatabase, follow, open};
+
+/// Revokes behind everybody's back: without the change counter, so that only a look into the database can tell.
+const REVOKED_IN_SECRET: &str = "UPDATE keys SET revoked_at = 1, revoked_by_name = 'nobody' WHERE revoked_at IS NULL";
+
+const GUIDE: &str = include_str!("../../docs/guide/operating.md");
+
+async fn status(app: &TestApp, token: &str) -> u16 {
+    app.get("/api/v1/key").bearer(token).await.status.as_u16()
+}
+
+/// How often the database was asked whose token it is.
+fn asked(app: &App) -> u64 {
+    let asked = Metrics::of(app).value("keyhouse_key_lookups_total{answer=\"database\"}");
+    asked.expect("it is counted") as u64
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_counts_for_three_seconds_after_the_last_good_question(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let token = app.live_token().await;
+    let mut change_feed = app.inner.change_feed();
+    follow(&app.inner, &mut change_feed).await;
+    assert_eq!(status(&app, &token).await, 200);
+    app.place.execute_sql(REVOKED_IN_SECRET).await.unwrap();
+    app.advance(Duration::from_millis(2999));
+    assert_eq!(status(&app, &token).await, 200, "from memory: nothing was said to have changed");
+    assert_eq!(app.get("/readyz").await.status, 200);
+    app.advance(Duration::from_millis(1));
+    assert_eq!(status(&app, &token).await, 401, "from the database");
+    assert_eq!(app.get("/readyz").await.text(), "the changes of keys can't be followed\n");
+    follow(&app.inner, &mut change_feed).await;
+    assert_eq!(app.get("/readyz").await.status, 200);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wall_clock_that_jumps_ends_the_lease(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let token = app.live_token().await;
+    let mut change_feed = app.inner.change_feed();
+    for jump in [1001, -1001] {
+        follow(&app.inner, &mut change_feed).await;
+        assert_eq!(status(&app, &token).await, 200);
+        let before = asked(&app.inner);
+        app.clock.set_wall(jump / 2);
+        assert_eq!((status(&app, &token).await, asked(&app.inner)), (200, before), "half a second is nothing");
+        app.clock.set_wall(jump - jump / 2);
+        assert_eq!((status(&app, &token).await, asked(&app.inner)), (200, before + 1), "asked again");
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_anybody_to_follow_the_changes_the_database_is_asked_each_time(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let token = app.live_token().await;
+    for calls in 1..=3 {
+        assert_eq!((status(&app, &token).await, asked(&app.inner)), (200, calls));
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_here_a_key_is_refused_by_the_very_next_call(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let team = app.team("Acme").await;
+    let mut change_feed = app.inner.change_feed();
+    for way in 0..4 {
+        let key = app.key(&team, Mode::Live, Scope::ReadOnly).await;
+        follow(&app.inner, &mut change_feed).await;
+        assert_eq!(status(&app, key.token.expose()).await, 200);
+        let admin = app.shell(&team);
+        match way {
+            0 => drop(app.inner.revoke_key(&admin, key.key.id).await.unwrap()),
+            1 => drop(app.inner.revoke_all_keys(&admin).await.unwrap()),
+            2 => {
+                // Somebody else's change says nothing of this key; what is remembered is asked for once, and counts again.
+                let other = app.team("Other").await;
+                app.key(&other, Mode::Live, Scope::ReadOnly).await;
+                let before = asked(&app.inner);
+                for _ in 0..3 {
+                    assert_eq!((status(&app, key.token.expose()).await, asked(&app.inner)), (200, before + 1));
+                }
+                continue;
+            }
+            _ => {
+                let owner = &app.inner.members_of(&team).await.unwrap()[0];
+                app.inner.delete_team(&TeamOwner::member(owner, "192.0.2.1").unwrap()).await.unwrap();
+            }
+        }
+        assert_eq!(status(&app, key.token.expose()).await, 401, "way {way}");
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_elsewhere_a_key_is_refused_once_the_node_has_asked(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let other = open(&app.place, app.clock.clone(), 2).await;
+    let team = app.team("Acme").await;
+    let (mut change_feed, admin) = (app.inner.change_feed(), app.shell(&team));
+    follow(&app.inner, &mut change_feed).await;
+    let [gone, kept] = [Scope::ReadOnly, Scope::ReadWrite].map(|scope| app.key(&team, Mode::Live, scope));
+    let (gone, kept) = (gone.await, kept.await);
+    follow(&app.inner, &mut change_feed).await;
+    for key in [&gone, &kept] {
+        assert_eq!(status(&app, key.token.expose()).await, 200);
+    }
+    other.revoke_key(&admin, gone.key.id).await.unwrap();
+    follow(&app.inner, &mut change_feed).await;
+    assert_eq!(status(&app, gone.token.expose()).await, 401);
+    let before = asked(&app.inner);
+    assert_eq!(
+        (status(&app, kept.token.expose()).await, asked(&app.inner)),
+        (200, before),
+        "only what changed is dropped"
+    );
+    let seen = Metrics::of(&app.inner).value("keyhouse_change_seen_seconds_count");
+    assert_eq!(seen, Some(3.0), "two made, one revoked");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_key_writes_nothing_not_even_on_a_node_that_has_not_heard_of_it(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let other = open(&app.place, app.clock.clone(), 2).await;
+    let team = app.team("Acme").await;
+    let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let token = key.token.expose();
+    let product = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
+    follow(&app.inner, &mut app.inner.change_feed()).await;
+    let made = app.post("/api/v1/products", product).bearer(token).await;
+    let path = format!("/api/v1/products/{}", made.json()["data"]["id"].as_str().unwrap());
+    other.revoke_key(&app.shell(&team), key.key.id).await.unwrap();
+    assert_eq!(status(&app, token).await, 200, "under a good lease");
+    let refused = app.post("/api/v1/products", product).bearer(token).await;
+    assert_eq!((refused.status.as_u16(), refused.code()), (401, "invalid_token".to_owned()));
+    assert_eq!(app.call("PATCH", &path).json(r#"{"name":"y"}"#).bearer(token).await.status, 401);
+    assert_eq!(app.call("DELETE", &path).bearer(token).await.status, 401);
+    let list = app.get("/api/v1/products").bearer(token).await;
+    assert_eq!(
+        (list.json()["data"]["data"][0]["name"].as_str(), list.json()["data"]["data"].as_array().unwrap().len()),
+        (Some("x"), 1)
+    );
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_put_back_is_believed_and_nothing_from_before(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let token = app.live_token().await;
+    let mut change_feed = app.inner.change_feed();
+    for put_back in ["UPDATE changes SET seq = seq - 1", "UPDATE changes SET epoch = 'another'"] {
+        follow(&app.inner, &mut change_feed).await;
+        assert_eq!(status(&app, &token).await, 200);
+        let before = asked(&app.inner);
+        app.place.execute_sql(put_back).await.unwrap();
+        follow(&app.inner, &mut change_feed).await;
+        assert_eq!((status(&app, &token).await, asked(&app.inner)), (200, before + 1), "{put_back}");
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guides_sql_after_a_restore_makes_nodes_forget_and_people_sign_in_again(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let token = app.live_token().await;
+    let cookie = app.browser("owner@acme.example").await;
+    let mut change_feed = app.inner.change_feed();
+    follow(&app.inner, &mut change_feed).await;
+    assert_eq!((status(&app, &token).await, app.get("/account").cookie(&cookie).await.status.as_u16()), (200, 200));
+    let before = asked(&app.inner);
+    let block = match app.place {
+        TestDatabase::Folder(_) => "```sql sqlite\n",
+        TestDatabase::Postgres { .. } => "```sql postgres\n",
+    };
+    let sql = GUIDE.split(block).nth(1).and_then(|rest| rest.split("```").next()).expect("the guide has it");
+    for statement in sql.lines() {
+        app.place.execute_sql(statement).await.unwrap();
+    }
+    follow(&app.inner, &mut change_feed).await;
+    assert_eq!((status(&app, &token).await, asked(&app.inner)), (200, before + 1));
+    assert_eq!(app.get("/account").cookie(&cookie).await.status, 303, "to the sign-in page");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_cold_calls_with_one_key_are_one_question(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let token = app.live_token().await;
+    follow(&app.inner, &mut app.inner.change_feed()).await;
+    let calls = (0..1000).map(|_| status(&app, &token));
+    let statuses = futures_util::future::join_all(calls).await;
+    assert!(statuses.iter().all(|status| *status == 200));
+    assert_eq!(asked(&app.inner), 1);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_hangs_up_leaves_the_look_up_to_those_who_wait(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let token = app.live_token().await;
+    follow(&app.inner, &mut app.inner.change_feed()).await;
+    let mut hasty = Box::pin(status(&app, &token));
+    let begun = futures_util::poll!(&mut hasty);
+    let patient = async { tokio::join!(status(&app, &token), async move { drop(hasty) }).0 };
+    assert_eq!((patient.await, asked(&app.inner)), (200, 1), "begun: {begun:?}");
+    // And with nobody left, the next one asks anew.
+    let other = app.key(&app.team("Other").await, Mode::Live, Scope::ReadOnly).await;
+    let mut hasty = Box::pin(status(&app, other.token.expose()));
+    let begun = futures_util::poll!(&mut hasty);
+    drop(hasty);
+    let known = if begun.is_ready() { 2 } else { 3 };
+    assert_eq!((status(&app, other.token.expose()).await, asked(&app.inner)), (200, known));
+}
+
+/// A key that is revoked while a call of it waits for a lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_call_that_waited_for_a_lock_while_its_key_was_revoked_writes_nothing() {
+    let app = TestApp::on(Engine::Postgres).await;
+    let team = app.team("Acme").await;
+    let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let token = key.token.expose();
+    let product = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
+    let made = app.post("/api/v1/products", product).bearer(token).await;
+    let path = format!("/api/v1/products/{}", made.json()["data"]["id"].as_str().unwrap());
+    let TestDatabase::Postgres { url } = &app.place else { unreachable!("it is on PostgreSQL") };
+    let mut holder = PgConnection::connect(url).await.unwrap();
+    let mut held = holder.begin().await.unwrap();
+    sqlx::query("UPDATE products SET status = status").execute(&mut *held).await.unwrap();
+    let change = async { app.call("PATCH", &path).json(r#"{"name":"y"}"#).bearer(token).await };
+    let revoke = async {
+        let mut watch = PgConnection::connect(url).await.unwrap();
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watch).await.unwrap() == 0 {}
+        app.inner.revoke_key(&app.shell(&team), key.key.id).await.unwrap();
+        held.rollback().await.unwrap();
+    };
+    let (changed, ()) = tokio::join!(change, revoke);
+    assert_eq!((changed.status.as_u16(), changed.code()), (401, "invalid_token".to_owned()));
+    let kept = "UPDATE products SET status = status WHERE name = 'x'";
+    assert_eq!(app.place.execute_sql(kept).await.unwrap(), 1);
+}
+
+/// Houses with the same dice make the same tokens: what one has made is what the other will.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_nobody_has_is_remembered_briefly_and_works_as_soon_as_it_is_made() {
+    let token = TestApp::on(Engine::Sqlite).await.live_token().await;
+    for place in [TestDatabase::folder(), TestDatabase::postgres().await] {
+        let app = TestApp::at(place).await;
+        let node = open(&app.place, app.clock.clone(), 2).await;
+        let mut change_feed = node.change_feed();
+        follow(&node, &mut change_feed).await;
+        let identify = async || {
+            let token = RawToken::parse(token.as_bytes(), node.brand()).unwrap();
+            (node.authenticate(token).await.is_ok(), asked(&node))
+        };
+        assert_eq!([identify().await, identify().await], [(false, 1), (false, 1)]);
+        app.advance(Duration::from_secs(1));
+        assert_eq!([identify().await, identify().await], [(false, 2), (false, 2)], "for a second");
+        assert_eq!(app.live_token().await, token);
+        assert_eq!(identify().await, (false, 2), "made elsewhere");
+        follow(&node, &mut change_feed).await;
+        assert_eq!(identify().await, (true, 3));
+    }
+}
+
+/// On a PostgreSQL of its own, which is killed and comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_what_is_known_counts_until_the_lease_is_over() {
+    let server = Server::start();
+    let app = TestApp::at(TestDatabase::Postgres { url: server.new_database().await }).await;
+    let token = app.live_token().await;
+    let mut change_feed = app.inner.change_feed();
+    follow(&app.inner, &mut change_feed).await;
+    assert_eq!(status(&app, &token).await, 200);
+    server.kill();
+    assert!(app.inner.apply_changes(&mut change_feed).await.is_err());
+    assert_eq!(status(&app, &token).await, 200, "under a good lease");
+    app.advance(Duration::from_secs(3));
+    let answer = app.get("/api/v1/key").bearer(&token).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")), "nobody knows: never 401");
+    assert_eq!(app.get("/readyz").await.status, 503);
+    server.resume();
+    // A question's own connection is made anew; what is in the pool is found dead one by one.
+    follow(&app.inner, &mut change_feed).await;
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&200) && statuses.len() < 20 {
+        statuses.push(status(&app, &token).await);
+    }
+    assert!(statuses.ends_with(&[200]) && statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+}
+
+/// A network that fails in other ways than a server does: nothing arrives, or far too late.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_loses_sight_of_the_database_stops_believing_what_it_knows() {
+    type Trouble = fn(&Proxy);
+    let troubles: [Trouble; 3] = [Proxy::cut, Proxy::black_hole, |proxy| proxy.delay(Duration::from_secs(30))];
+    for trouble in troubles {
+        let server = Server::shared();
+        let proxy = Proxy::to(server.address());
+        let direct = server.new_database().await;
+        let app = TestApp::at(TestDatabase::Postgres { url: proxy.lead(&direct) }).await;
+        let team = app.team("Acme").await;
+        let [gone, kept] = [Scope::ReadOnly, Scope::ReadWrite].map(|scope| app.key(&team, Mode::Live, scope));
+        let (gone, kept) = (gone.await, kept.await);
+        let mut change_feed = app.inner.change_feed();
+        follow(&app.inner, &mut change_feed).await;
+        for key in [&gone, &kept] {
+            assert_eq!(status(&app, key.token.expose()).await, 200);
+        }
+        trouble(&proxy);
+        let other = open(&TestDatabase::Postgres { url: direct }, app.clock.clone(), 2).await;
+        other.revoke_key(&app.shell(&team), gone.key.id).await.unwrap();
+        assert!(app.inner.apply_changes(&mut change_feed).await.is_err());
+        assert_eq!(status(&app, kept.token.expose()).await, 200, "under a good lease");
+        app.advance(Duration::from_secs(3));
+        for key in [&gone, &kept] {
+            let answer = app.get("/api/v1/key").bearer(key.token.expose()).await;
+            assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")));
+        }
+        proxy.pass();
+        follow(&app.inner, &mut change_feed).await;
+        let mut statuses = Vec::new();
+        while statuses.last() != Some(&200) && statuses.len() < 50 {
+            statuses.push(status(&app, kept.token.expose()).await);
+        }
+        assert!(
+            statuses.ends_with(&[200]) && statuses.iter().all(|status| [200, 503].contains(status)),
+            "{statuses:?}"
+        );
+        assert_eq!(status(&app, gone.token.expose()).await, 401);
+    }
+}
+
+/// Its own database answers, but nobody has ever told it what changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_never_had_a_lease_is_not_ready_and_asks_each_time() {
+    let app = TestApp::on(Engine::Sqlite).await;
+    let token = app.live_token().await;
+    let server = Server::shared();
+    let proxy = Proxy::to(server.address());
+    let elsewhere = TestDatabase::Postgres { url: proxy.lead(&server.new_database().await) };
+    let mut deaf = open(&elsewhere, app.clock.clone(), 2).await.change_feed();
+    proxy.cut();
+    assert!(app.inner.apply_changes(&mut deaf).await.is_err());
+    assert_eq!(app.get("/readyz").await.text(), "the changes of keys can't be followed\n");
+    for calls in 1..=2 {
+        assert_eq!((status(&app, &token).await, asked(&app.inner)), (200, calls));
+    }
+}
+
+#[test]
+fn no_order_of_things_revives_a_key() {
+    test_support::interleavings::explore(1000);
+}
+
+#[test]
+fn the_guide_shows_the_balancer_that_is_drilled() {
+    assert!(GUIDE.contains(test_support::balancer::CONFIG));
+}

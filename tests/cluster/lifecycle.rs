@@ -1,0 +1,132 @@
+//! What becomes of a key over its months.
+
+use rstest::rstest;
+use std::time::Duration;
+
+use keyhouse::app::keys::{RenameKeyError, Revocation, RevokeKeyError};
+use keyhouse_domain::api_key::KeyName;
+use keyhouse_domain::audit::Action;
+use keyhouse_domain::permission::KeyAdmin;
+use keyhouse_domain::person::Email;
+use keyhouse_domain::role::Role;
+use keyhouse_domain::scope::Scope;
+use keyhouse_token::Mode;
+
+use test_support::{Engine, TestApp, assert_text};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ninety_days_later(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let team = app.team("Acme").await;
+    let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    app.advance(DAY);
+    assert_eq!(app.inner.revoke_key(&app.shell(&team), key.key.id).await.unwrap(), Revocation::Now);
+
+    app.advance(90 * DAY - Duration::from_millis(1));
+    let listed = app.inner.keys_of(&team).await.unwrap();
+    assert_eq!(listed.len(), 1, "to the last millisecond");
+    assert_eq!(listed[0].key.listed_until().unwrap().ms(), app.clock.now().ms() + 1);
+    assert_eq!(app.inner.redact_revoked_key_names().await.unwrap(), 0);
+
+    app.advance(Duration::from_millis(1));
+    assert!(app.inner.keys_of(&team).await.unwrap().is_empty());
+    assert_eq!(app.inner.redact_revoked_key_names().await.unwrap(), 1);
+    assert_eq!(app.inner.key(key.key.id).await.unwrap().unwrap().name, None);
+
+    // The hash stays: the token is refused for good, and a found one still leads to its key.
+    assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 401);
+    assert!(app.inner.find_key(key.token).await.unwrap().is_some());
+    assert!(
+        app.inner
+            .audit_of(&team, &Default::default(), None, 10)
+            .await
+            .unwrap()
+            .iter()
+            .any(|event| event.action == Action::KeyRevoked)
+    );
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_is_for_good(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let team = app.team("Acme").await;
+    let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let id = key.key.id;
+    assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 200);
+    app.inner.revoke_key(&app.shell(&team), id).await.unwrap();
+    assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 401, "the very next call");
+
+    let first = app.inner.key(id).await.unwrap();
+    app.advance(DAY);
+    assert_eq!(app.inner.revoke_key(&app.shell(&team), id).await.unwrap(), Revocation::Before);
+    let renamed = app.inner.rename_key(&app.shell(&team), id, &KeyName::parse("x").unwrap()).await;
+    assert!(matches!(renamed, Err(RenameKeyError::Revoked)));
+    assert!(app.inner.revoke_all_keys(&app.shell(&team)).await.unwrap().is_empty());
+    assert_eq!(app.inner.key(id).await.unwrap(), first, "nothing changed it");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_change_leaves_one_audit_event(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let team = app.team("Acme").await;
+    let member = app.inner.members_of(&team).await.unwrap().remove(0);
+    let admin = KeyAdmin::member(&member, "192.0.2.44").unwrap();
+    let key = app.key(&team, Mode::Test, Scope::ReadOnly).await;
+    app.inner.rename_key(&admin, key.key.id, &KeyName::parse("Renamed").unwrap()).await.unwrap();
+    app.inner.revoke_key(&admin, key.key.id).await.unwrap();
+    app.inner.revoke_key(&admin, key.key.id).await.unwrap();
+    let told: Vec<_> = app
+        .inner
+        .audit_of(&team, &Default::default(), None, 10)
+        .await
+        .unwrap()
+        .into_iter()
+        .rev()
+        .map(|event| format!("{} {} | {} | {}", event.action.as_str(), event.detail, event.by.name, event.source))
+        .collect();
+    assert_text!(told.join("\n"), @r#"
+    team.created "Acme" | Command line (tester) | shell
+    member.added owner@acme.example as owner | Command line (tester) | shell
+    key.created pk_test_nX8... "A key", Read-only | Command line (tester) | shell
+    key.renamed pk_test_nX8... "A key" to "Renamed" | owner | 192.0.2.44
+    key.revoked pk_test_nX8... "Renamed" | owner | 192.0.2.44
+    "#);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_lost_before_the_write_is_lost(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let team = app.team("Acme").await;
+    let email = Email::parse("bob@example.com").unwrap();
+    app.inner.add_member("tester", &team, &email, Role::Admin).await.unwrap();
+    let bob = app.inner.member_by_email(&team, &email).await.unwrap().unwrap();
+    let admin = KeyAdmin::member(&bob, "192.0.2.1").unwrap();
+    let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    app.place.execute_sql("UPDATE members SET role = 'manager' WHERE role = 'admin'").await.unwrap();
+    // The proof in hand was good when it was made; the write looks again.
+    assert!(matches!(app.inner.revoke_key(&admin, key.key.id).await, Err(RevokeKeyError::Forbidden)));
+    assert!(matches!(app.inner.revoke_all_keys(&admin).await, Err(RevokeKeyError::Forbidden)));
+    let renamed = app.inner.rename_key(&admin, key.key.id, &KeyName::parse("x").unwrap()).await;
+    assert!(matches!(renamed, Err(RenameKeyError::Forbidden)));
+    assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 200);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_teams_key_can_be_neither_renamed_nor_revoked(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ours = app.team("Acme").await;
+    let theirs = app.team("Globex").await;
+    let key = app.key(&theirs, Mode::Live, Scope::ReadWrite).await;
+    assert!(matches!(app.inner.revoke_key(&app.shell(&ours), key.key.id).await, Err(RevokeKeyError::NoSuchKey)));
+    let renamed = app.inner.rename_key(&app.shell(&ours), key.key.id, &KeyName::parse("x").unwrap()).await;
+    assert!(matches!(renamed, Err(RenameKeyError::NoSuchKey)));
+}

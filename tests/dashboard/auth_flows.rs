@@ -1,0 +1,429 @@
+//! Set-up, invitations, passwords, sessions: who gets in, and for how long.
+
+use rstest::rstest;
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use keyhouse_domain::audit::AuditFilter;
+use keyhouse_domain::person::Email;
+use keyhouse_domain::team::TeamRef;
+
+use super::{PASSWORD, between, faults, link_in};
+use test_support::{Engine, TestApp, assert_text};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_person_sets_up_by_the_newest_link_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let old = app.inner.set_up_link().await.unwrap().unwrap();
+    let code = app.inner.set_up_link().await.unwrap().unwrap();
+    assert_eq!(app.get(&format!("/link/{}", old.expose())).await.status, 404, "each start replaces it");
+    let path = format!("/link/{}", code.expose());
+    let looked = app.get(&path).await;
+    assert!(looked.status == 200 && looked.text().contains("Set up Keyhouse"), "looking does not use it");
+    let short = app
+        .call("POST", &path)
+        .form(&[("name", "Ada"), ("email", "ada@example.com"), ("team", "Acme"), ("password", "short")])
+        .await;
+    assert_eq!(short.status, 422);
+    assert_text!(faults(&short).join("\n"), @"Use at least 15 characters; a few words in a row are good.");
+    assert!(short.text().contains(r#"value="ada@example.com""#), "what was typed is kept");
+    assert!(!short.text().contains("short"), "but the password is not");
+
+    let cookie = app.set_up().await;
+    assert_eq!(app.get(&path).await.status, 404, "replaced again");
+    assert!(app.inner.set_up_link().await.unwrap().is_none(), "somebody is there");
+    assert!(app.page(&cookie, "/t/acme/settings/members").await.text().contains("Ada"));
+    let events = app
+        .inner
+        .audit_of(
+            &app.inner.team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap(),
+            &AuditFilter::default(),
+            None,
+            9,
+        )
+        .await
+        .unwrap();
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| format!("{} | {} | {}", event.action.as_str(), event.by.name, event.source))
+        .collect();
+    assert_text!(told.join("\n"), @"
+    person.signed_in | Ada | 203.0.113.7
+    member.added | Ada | 203.0.113.7
+    team.created | Ada | 203.0.113.7
+    ");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invitation_makes_an_account_once_and_ends_after_seven_days(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let invite = |email: &'static str| {
+        let (app, ada) = (&app, &ada);
+        async move { app.send(ada, "/t/acme/settings/members/invite", &[("email", email), ("role", "manager")]).await }
+    };
+    let first = link_in(&invite("bob@example.com").await);
+    let second = link_in(&invite("Bob@example.com").await);
+    assert_eq!(app.get(&first).await.status, 404, "a new link ends the old one");
+    app.advance(7 * DAY - Duration::from_millis(1));
+    assert_eq!(app.get(&second).await.status, 200);
+    let joined = app.call("POST", &second).form(&[("name", "Bob"), ("password", PASSWORD)]).await;
+    assert_eq!(joined.location(), "/t/acme/products");
+    assert_eq!(
+        app.call("POST", &second).form(&[("name", "Eve"), ("password", PASSWORD)]).await.status,
+        404,
+        "dead on use"
+    );
+    let bob = joined.cookie().unwrap();
+    assert_eq!(app.page(&bob, "/t/acme/products").await.status, 200);
+
+    let ada = app.sign_in("ada@example.com", PASSWORD).await.cookie().unwrap();
+    let late = link_in(
+        &app.send(&ada, "/t/acme/settings/members/invite", &[("email", "eve@example.com"), ("role", "member")]).await,
+    );
+    app.advance(7 * DAY);
+    assert_eq!(app.get(&late).await.status, 404);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_known_joins_with_their_own_password_alone(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    app.join(&ada, "Bob", "member").await;
+    // Bob is invited to another team, whose owner holds the link too.
+    let eve = Email::parse("eve@example.com").unwrap();
+    let other = app
+        .inner
+        .create_team("tester", &keyhouse_domain::team::TeamName::parse("Globex").unwrap(), &eve)
+        .await
+        .unwrap();
+    let eve = app.browser("eve@example.com").await;
+    let link = link_in(
+        &app.send(&eve, "/t/globex/settings/members/invite", &[("email", "bob@example.com"), ("role", "admin")]).await,
+    );
+    let asked = app.get(&link).await;
+    assert!(asked.text().contains("You have an account here already"));
+    let guessed = app.call("POST", &link).form(&[("name", "Bob"), ("password", "another long password")]).await;
+    assert_eq!((guessed.status.as_u16(), guessed.cookie()), (422, None));
+    let joined = app.call("POST", &link).form(&[("password", PASSWORD)]).await;
+    assert_eq!(joined.location(), "/t/globex/products");
+    let bob = joined.cookie().unwrap();
+    assert!(app.page(&bob, "/").await.text().contains("Acme"), "one person in two teams");
+
+    // Somebody without a password can't be had by inviting them.
+    app.inner
+        .add_member("tester", &other, &Email::parse("joe@example.com").unwrap(), keyhouse_domain::role::Role::Member)
+        .await
+        .unwrap();
+    let link = link_in(
+        &app.send(&ada, "/t/acme/settings/members/invite", &[("email", "joe@example.com"), ("role", "member")]).await,
+    );
+    let refused = app.call("POST", &link).form(&[("name", "Joe"), ("password", PASSWORD)]).await;
+    assert_eq!((refused.status.as_u16(), refused.cookie()), (409, None));
+    assert!(refused.text().contains("keyhouse person reset joe@example.com"));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_and_wrong_are_one_answer(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    app.set_up().await;
+    let wrong = app.sign_in("ada@example.com", "not her password").await;
+    let unknown = app.sign_in("bob@example.com", "not her password").await;
+    assert_eq!((wrong.status.as_u16(), wrong.cookie()), (422, None));
+    let same = |answer: &test_support::Answer| {
+        answer
+            .without_request_id()
+            .replace("ada@", "@")
+            .replace("bob@", "@")
+            .replace(&answer.text().len().to_string(), "")
+    };
+    assert_eq!(same(&wrong), same(&unknown));
+    assert_text!(faults(&wrong).join("\n"), @"The e-mail address or the password is wrong.");
+    let good = app.sign_in(" ADA@example.com ", PASSWORD).await;
+    assert_eq!(good.status, 303, "in either case, with spaces around");
+    let team = app.inner.team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
+    // The failure is noted while nobody waits for it.
+    let failed = AuditFilter { action: Some(keyhouse_domain::audit::Action::SignInFailed), ..AuditFilter::default() };
+    while app.inner.audit_of(&team, &failed, None, 1).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let mut events = app.inner.audit_of(&team, &AuditFilter::default(), None, 2).await.unwrap();
+    events.sort_by_key(|event| event.action.as_str());
+    let told: Vec<_> = events.iter().map(|event| format!("{} by {}", event.action.as_str(), event.by.name)).collect();
+    assert_text!(told.join("\n"), @"
+    person.sign_in_failed by Somebody as ada@example.com
+    person.signed_in by Ada
+    ");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guessing_is_throttled_and_locks_nobody_out(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    app.set_up().await;
+    let from = |addr: &str, password: &str| {
+        let call = app
+            .call("POST", "/sign-in")
+            .header("x-forwarded-for", addr)
+            .form(&[("email", "ada@example.com"), ("password", password)]);
+        // Through the listed proxy, so that strangers come from where they say.
+        app.answer_from([192, 0, 2, 1], call)
+    };
+    for _ in 0..10 {
+        assert_eq!(from("198.51.100.1", "wrong").await.status, 422);
+    }
+    let refused = from("198.51.100.1", PASSWORD).await;
+    assert_eq!(refused.status, 429, "ten of one account from one network");
+    assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() > 60);
+    // Strangers everywhere use up what strangers get, and still she gets in where she has been before.
+    for n in 2..=10 {
+        for _ in 0..10 {
+            assert_eq!(from(&format!("198.51.{n}.1"), "wrong").await.status, 422);
+        }
+    }
+    assert_eq!(from("198.51.200.1", PASSWORD).await.status, 429, "a hundred from everywhere");
+    assert_eq!(app.sign_in("ada@example.com", PASSWORD).await.status, 303, "from the network of her first session");
+    // And a link from the shell always works.
+    app.browser("ada@example.com").await;
+    app.advance(2 * DAY);
+    assert_eq!(from("198.51.200.1", PASSWORD).await.status, 303);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_network_gets_thirty_guesses_whatever_the_account(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    app.set_up().await;
+    for n in 0..30 {
+        assert_eq!(app.sign_in(&format!("p{n}@example.com"), "wrong").await.status, 422);
+    }
+    assert_eq!(app.sign_in("p31@example.com", "wrong").await.status, 429);
+    app.advance(31 * MINUTE);
+    for _ in 0..12 {
+        assert_eq!(app.sign_in("ada@example.com", PASSWORD).await.status, 303, "what is right is no guess");
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_end_by_rest_by_age_and_by_word(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let second = app.sign_in("ada@example.com", PASSWORD).await.cookie().unwrap();
+    assert_ne!(ada, second, "a new one each time");
+    for _ in 0..4 {
+        app.advance(7 * DAY - MINUTE);
+        assert!(app.is_in(&ada).await);
+    }
+    assert!(!app.is_in(&second).await, "seven days at rest");
+    app.advance(3 * DAY);
+    assert!(!app.is_in(&ada).await, "thirty days in all");
+
+    let one = app.sign_in("ada@example.com", PASSWORD).await.cookie().unwrap();
+    let other = app.sign_in("ada@example.com", PASSWORD).await.cookie().unwrap();
+    assert_eq!(app.send(&one, "/sign-out", &[]).await.location(), "/sign-in?signed_out=1");
+    assert!(!app.is_in(&one).await && app.is_in(&other).await);
+    let third = app.sign_in("ada@example.com", PASSWORD).await.cookie().unwrap();
+    app.send(&third, "/account", &[("do", "sign_out_everywhere")]).await;
+    assert!(!app.is_in(&other).await && !app.is_in(&third).await);
+    // What is no session of ours is never adopted.
+    assert!(!app.is_in(&format!("keyhouse_session={}", "ab".repeat(32))).await);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_password_ends_every_session_and_begins_one(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let other = app.sign_in("ada@example.com", PASSWORD).await.cookie().unwrap();
+    let change = |cookie: String, old: &'static str, new: &'static str| {
+        let app = &app;
+        async move { app.send(&cookie, "/account", &[("do", "password"), ("password", old), ("new_password", new)]).await }
+    };
+    let wrong = change(ada.clone(), "not her password", "green kettle slow train").await;
+    assert_text!(faults(&wrong).join("\n"), @"This is not your password.");
+    let weak = change(ada.clone(), PASSWORD, "passwordpassword").await;
+    assert_text!(faults(&weak).join("\n"), @"This is one of the passwords that are tried first; choose another.");
+    let changed = change(ada.clone(), PASSWORD, "green kettle slow train").await;
+    assert_eq!(changed.location(), "/account?done=password");
+    assert!(!app.is_in(&ada).await && !app.is_in(&other).await);
+    assert!(app.is_in(&changed.cookie().unwrap()).await);
+    assert_eq!(app.sign_in("ada@example.com", PASSWORD).await.status, 422);
+    assert_eq!(app.sign_in("ada@example.com", "green kettle slow train").await.status, 303);
+
+    // A forgotten one: by a link from the shell.
+    let email = Email::parse("ada@example.com").unwrap();
+    let (_, code) = app.inner.reset_link("tester", &email).await.unwrap().unwrap();
+    let reset = app.call("POST", &format!("/link/{}", code.expose())).form(&[("password", PASSWORD)]).await;
+    assert_eq!(reset.status, 303);
+    assert!(!app.is_in(&changed.cookie().unwrap()).await);
+    assert_eq!(app.sign_in("ada@example.com", PASSWORD).await.status, 303);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ends_or_opens_for_good_asks_again_after_fifteen_minutes(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let path = "/t/acme/settings/integrations/api-keys/new";
+    let fields = [("name", "Backend <1>"), ("mode", "live"), ("scope", "read_only")];
+    app.advance(15 * MINUTE);
+    let asked = app.send(&ada, path, &fields).await;
+    assert_eq!(asked.status, 403);
+    assert!(
+        asked.text().contains("Confirm it’s you")
+            && asked.text().contains(r#"name="name" value="Backend &#60;1&#62;""#),
+        "{asked}"
+    );
+    let wrong = app.send(&ada, path, &[&fields[..], &[("confirm_password", "not her password")]].concat()).await;
+    assert_eq!((wrong.status.as_u16(), wrong.cookie()), (403, None));
+    assert!(!wrong.text().contains("not her password"), "a password is never sent back");
+    let done = app.send(&ada, path, &[&fields[..], &[("confirm_password", PASSWORD)]].concat()).await;
+    assert!(done.status == 200 && done.text().contains("pk_live_"));
+    let renewed = done.cookie().expect("a new secret");
+    assert!(!app.is_in(&ada).await && app.is_in(&renewed).await, "the old secret is good for nothing");
+    // A test key endangers nothing, and is not asked for.
+    app.advance(60 * MINUTE);
+    let test = app.send(&renewed, path, &[("name", "T"), ("mode", "test"), ("scope", "read_only")]).await;
+    assert_eq!(test.status, 200);
+    let fresh = app.send(&renewed, path, &fields).await;
+    assert_eq!(fresh.status, 403);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_survives_the_end_of_its_session(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    app.send(&ada, "/sign-out", &[]).await;
+    let path = "/t/acme/settings/integrations/api-keys/new";
+    let cut = app
+        .send(
+            &ada,
+            path,
+            &[
+                ("id", "key_01kav9ft0028t5cy4tqkff04hm"),
+                ("name", "Back end"),
+                ("mode", "test"),
+                ("scope", "read_only"),
+                ("confirm_password", "secret"),
+            ],
+        )
+        .await;
+    assert_text!(cut.location(), @"/sign-in?next=%2Ft%2Facme%2Fsettings%2Fintegrations%2Fapi-keys%2Fnew%3Fid%3Dkey_01kav9ft0028t5cy4tqkff04hm%26name%3DBack%2Bend%26mode%3Dtest%26scope%3Dread_only&cut_off=1");
+    let sign_in = app.get(cut.location()).await;
+    assert!(sign_in.text().contains("nothing was created or changed"));
+    let next = between(sign_in.text(), r#"name="next" value=""#, "\"").replace("&#38;", "&");
+    let back = app
+        .call("POST", "/sign-in")
+        .form(&[("email", "ada@example.com"), ("password", PASSWORD), ("next", &next)])
+        .await;
+    let form = app.page(&back.cookie().unwrap(), back.location()).await;
+    assert!(
+        form.text().contains(r#"value="Back end""#)
+            && form.text().contains(r#"value="key_01kav9ft0028t5cy4tqkff04hm""#),
+        "{form}"
+    );
+    for elsewhere in ["https://evil.example", "//evil.example", "/\\evil.example"] {
+        let back = app
+            .call("POST", "/sign-in")
+            .form(&[("email", "ada@example.com"), ("password", PASSWORD), ("next", elsewhere)])
+            .await;
+        assert_eq!(back.location(), "/", "{elsewhere}");
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_end_with_what_they_were_for(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    // Somebody is there, by the shell: nobody sets up any more.
+    let code = app.inner.set_up_link().await.unwrap().unwrap();
+    app.team("Globex").await;
+    assert_eq!(app.get(&format!("/link/{}", code.expose())).await.status, 404);
+
+    // A new password ends the links that would let somebody in as its owner.
+    let other = app.team("Initech").await;
+    let owner = Email::parse("owner@initech.example").unwrap();
+    let (_, code) = app.inner.reset_link("tester", &owner).await.unwrap().unwrap();
+    app.call("POST", &format!("/link/{}", code.expose())).form(&[("password", PASSWORD)]).await;
+    let (_, stale) = app.inner.reset_link("tester", &owner).await.unwrap().unwrap();
+    let cookie = app.sign_in("owner@initech.example", PASSWORD).await.cookie().unwrap();
+    let change = [("do", "password"), ("password", PASSWORD), ("new_password", "green kettle slow train")];
+    assert_eq!(app.send(&cookie, "/account", &change).await.status, 303);
+    assert_eq!(app.get(&format!("/link/{}", stale.expose())).await.status, 404);
+
+    // Whoever may not invite any more has seen the links of those they invited.
+    for (path, fields) in [("role", [("role", "manager")]), ("remove", [("keys", "keep")])] {
+        let ann = Email::parse(&format!("ann-{path}@example.com")).unwrap();
+        app.inner.add_member("tester", &other, &ann, keyhouse_domain::role::Role::Admin).await.unwrap();
+        let ann_in = app.browser(ann.as_str()).await;
+        let invited = app
+            .send(
+                &ann_in,
+                "/t/initech/settings/members/invite",
+                &[("email", &format!("friend-{path}@example.com")), ("role", "admin")],
+            )
+            .await;
+        let link = link_in(&invited);
+        assert_eq!(app.get(&link).await.status, 200);
+        let id = app.inner.member_by_email(&other, &ann).await.unwrap().unwrap().person;
+        let owner = app.sign_in("owner@initech.example", "green kettle slow train").await.cookie().unwrap();
+        assert_eq!(app.send(&owner, &format!("/t/initech/settings/members/{id}/{path}"), &fields).await.status, 303);
+        assert_eq!(app.get(&link).await.status, 404, "{path}");
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_product_stays_one_on_the_way_through_the_sign_in_page(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    app.send(&ada, "/sign-out", &[]).await;
+    let path = "/t/acme/products/new?mode=test";
+    let cut = app.send(&ada, path, &[("name", "Vane"), ("unitPrice", "1"), ("currency", "EUR"), ("seen", "0")]).await;
+    let sign_in = app.get(cut.location()).await;
+    let next = between(sign_in.text(), r#"name="next" value=""#, "\"").replace("&#38;", "&");
+    let back = app
+        .call("POST", "/sign-in")
+        .form(&[("email", "ada@example.com"), ("password", PASSWORD), ("next", &next)])
+        .await;
+    let form = app.page(&back.cookie().unwrap(), back.location()).await;
+    assert!(
+        form.text().contains(r#"action="/t/acme/products/new?mode=test""#) && form.text().contains(r#"value="Vane""#),
+        "{form}"
+    );
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_that_were_never_judged_are_none(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    app.set_up().await;
+    // The address is dropped while it waits for its verdict.
+    for _ in 0..40 {
+        let call = app.call("POST", "/sign-in").form(&[("email", "ada@example.com"), ("password", "wrong")]);
+        let mut call = Box::pin(call.into_future());
+        let polled = futures_util::poll!(call.as_mut());
+        assert!(polled.is_pending());
+        drop(call);
+    }
+    assert_eq!(app.sign_in("ada@example.com", PASSWORD).await.status, 303);
+}

@@ -1,0 +1,105 @@
+//! What every page tells the browser, and how errors look to people.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::http::Request;
+use keyhouse::web::server::HttpService;
+use keyhouse::web::{self, AppState};
+use keyhouse_domain::public_url::PublicUrl;
+use tokio::sync::watch;
+
+use test_support::{Answer, Engine, TestApp, assert_text};
+
+#[tokio::test]
+async fn pages_are_told_to_be_careful() {
+    let app = TestApp::on(Engine::Sqlite).await;
+    let ada = app.set_up().await;
+    let page = app.page(&ada, "/t/acme/settings/integrations/api-keys").await;
+    let headers: Vec<_> = page
+        .without_request_id()
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter(|line| !line.starts_with("content-length"))
+        .map(str::to_owned)
+        .collect();
+    assert_text!(headers.join("\n"), @"
+    200 OK
+    cache-control: no-store
+    content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'
+    content-type: text/html; charset=utf-8
+    permissions-policy: camera=(), geolocation=(), microphone=()
+    referrer-policy: same-origin
+    set-cookie: keyhouse_team=acme; HttpOnly; SameSite=Lax; Path=/; Max-Age=2592000
+    vary: Accept, Cookie
+    x-content-type-options: nosniff
+    x-request-id: req_…
+    ");
+    let signed_in = app.sign_in("ada@example.com", super::PASSWORD).await;
+    let cookie = signed_in.header("set-cookie").unwrap();
+    assert_text!(cookie.replace(&cookie[17..81], "…"), @"keyhouse_session=…; HttpOnly; SameSite=Lax; Path=/; Max-Age=2592000");
+}
+
+#[tokio::test]
+async fn over_https_the_cookie_is_for_https_and_for_this_host_alone() {
+    let app = TestApp::on(Engine::Sqlite).await;
+    app.set_up().await;
+    let (_stop, stopping) = watch::channel(false);
+    let public_url = Some(PublicUrl::parse("https://keys.example.com").unwrap());
+    let service =
+        web::service(AppState { app: app.inner.clone(), trusted_proxies: Arc::new([]), public_url, stopping });
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
+        let mut request = Request::builder().method(method).uri(path).header("host", "10.0.0.1:8080");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(axum::body::Body::from(body.to_owned())).unwrap();
+        let service = service.clone();
+        async move { Answer::read(service.handle(SocketAddr::from(([203, 0, 113, 7], 1)), request).await).await }
+    };
+    let form = "email=ada%40example.com&password=lamp+river+quiet+stone";
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let ours = ask("POST", "/sign-in", &[kind, ("origin", "https://keys.example.com")], form).await;
+    let cookie = ours.header("set-cookie").unwrap();
+    assert_text!(cookie.replace(&cookie[24..88], "…"), @"__Host-keyhouse_session=…; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=2592000");
+    assert_eq!(ours.header("strict-transport-security"), Some("max-age=63072000"));
+    let plain = ask("POST", "/sign-in", &[kind, ("origin", "http://keys.example.com")], form).await;
+    assert_eq!(plain.status, 400);
+    // A cookie of the plain name could have been set by a neighbour: it is none.
+    let planted = cookie.split(';').next().unwrap().replace("__Host-", "");
+    assert_eq!(ask("GET", "/account", &[("cookie", &planted)], "").await.status, 303);
+    assert_eq!(ask("GET", "/account", &[("cookie", cookie.split(';').next().unwrap())], "").await.status, 200);
+}
+
+#[tokio::test]
+async fn people_read_errors_as_pages_and_programs_as_json() {
+    let app = TestApp::on(Engine::Sqlite).await;
+    let page = app.get("/nowhere").header("accept", "text/html,*/*").await;
+    assert!(page.status == 404 && page.text().contains("There is nothing here"));
+    assert!(page.text().contains(page.header("x-request-id").unwrap()), "it quotes the id");
+    assert_eq!(app.get("/nowhere").await.code(), "route_not_found");
+    assert_eq!(
+        app.get("/api/v1/nowhere").header("accept", "text/html").await.code(),
+        "invalid_token",
+        "the API has one voice"
+    );
+    let foreign =
+        app.call("POST", "/sign-in").header("origin", "https://evil.example").header("accept", "text/html").await;
+    assert!(foreign.status == 400 && foreign.text().contains("did not come from a page of this Keyhouse"));
+    let media = app.call("POST", "/sign-in").header("origin", "http://keyhouse.test").json("{}").await;
+    assert_eq!(media.status, 415, "a form is no JSON");
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_signs_nobody_out() {
+    let app = TestApp::on(Engine::Postgres).await;
+    let ada = app.set_up().await;
+    app.inner.close().await.unwrap();
+    let away = app.get("/account").cookie(&ada).header("accept", "text/html").await;
+    assert_eq!((away.status.as_u16(), away.header("set-cookie")), (503, None));
+    assert!(
+        away.text().contains("Keyhouse can’t answer right now")
+            || away.text().contains("Keyhouse can&#39;t answer right now")
+    );
+    assert_eq!(app.sign_in("ada@example.com", super::PASSWORD).await.status, 503, "never: wrong password");
+}

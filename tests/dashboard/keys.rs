@@ -1,0 +1,193 @@
+//! The API keys page: made once, shown once, named, watched, ended.
+
+use rstest::rstest;
+use std::time::Duration;
+
+use keyhouse_domain::scope::Scope;
+use keyhouse_domain::team::TeamRef;
+use keyhouse_token::Mode;
+
+use super::{between, faults};
+use test_support::{Answer, Engine, TestApp, assert_text};
+
+const PAGE: &str = "/t/acme/settings/integrations/api-keys";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+async fn create(app: &TestApp, cookie: &str, name: &str, mode: &str) -> Answer {
+    let form = app.page(cookie, &format!("{PAGE}/new")).await;
+    let id = between(form.text(), r#"name="id" value=""#, "\"").to_owned();
+    app.send(cookie, &format!("{PAGE}/new"), &[("id", &id), ("name", name), ("mode", mode), ("scope", "read_only")])
+        .await
+}
+
+fn token_in(page: &Answer) -> String {
+    between(page.text(), "translate=\"no\">", "<").to_owned()
+}
+
+/// A list's rows in words, without markup.
+fn rows(page: &Answer) -> Vec<String> {
+    let bodies = page.text().split("<tbody>").skip(1).map(|rest| between(rest, "", "</tbody>"));
+    bodies.flat_map(|body| body.split("</tr>").map(words).collect::<Vec<_>>()).filter(|row| !row.is_empty()).collect()
+}
+
+fn words(html: &str) -> String {
+    let mut text = String::new();
+    let mut inside = false;
+    for c in html.chars() {
+        match c {
+            '<' => inside = true,
+            '>' => (inside, text) = (false, text + " "),
+            c if !inside => text.push(c),
+            _ => {}
+        }
+    }
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.split(" ⋯").next().unwrap_or_default().to_owned()
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_shown_once_and_a_repeat_makes_nothing(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let empty = app.page(&ada, PAGE).await;
+    assert!(empty.text().contains("No keys yet") && !empty.text().contains("<table"), "{empty}");
+    let path = format!("{PAGE}/new");
+    let form = app.page(&ada, &path).await;
+    let id = between(form.text(), r#"name="id" value=""#, "\"").to_owned();
+    let fields = [("id", id.as_str()), ("name", "Back & end"), ("mode", "live"), ("scope", "read_only")];
+    let made = app.send(&ada, &path, &fields).await;
+    let token = token_in(&made);
+    assert_eq!((made.status.as_u16(), token.len()), (200, 50));
+    assert!(
+        made.text().contains(&format!(
+            "curl \"http://keyhouse.test/api/v1/products\" \\\n  -H \"Authorization: Bearer {token}\""
+        )),
+        "{made}"
+    );
+    assert_eq!(made.header("cache-control"), Some("no-store"));
+    assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 200);
+
+    let again = app.send(&ada, &path, &fields).await;
+    assert!(again.status == 409 && again.text().contains("This key exists"));
+    for page in [again, app.page(&ada, PAGE).await, app.page(&ada, "/t/acme/settings/audit").await] {
+        assert!(!page.text().contains(&token[12..]), "never again");
+    }
+    let list = app.page(&ada, PAGE).await;
+    assert_text!(rows(&list).join("\n"), @"Back &#38; end pk_live_LHd... Live Read-only Ada Never used just now");
+    assert!(list.text().contains("1 of 10 active"));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_of_the_form_is_told_beside_its_field(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let refused = app.send(&ada, &format!("{PAGE}/new"), &[("name", " "), ("mode", "prod"), ("scope", "")]).await;
+    assert_eq!(refused.status, 422);
+    assert_text!(faults(&refused).join("\n"), @"
+    A name must not be empty.
+    Choose live or test.
+    Choose what the key may do.
+    ");
+    assert!(refused.text().contains(r#"aria-invalid="true" aria-describedby="name-hint name-fault""#));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_eleventh_is_refused_with_the_reason(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    for n in 1..=10 {
+        assert_eq!(create(&app, &ada, &format!("K{n}"), "test").await.status, 200);
+    }
+    let list = app.page(&ada, PAGE).await;
+    assert!(list.text().contains("10 of 10 active") && list.text().contains(r#"aria-disabled="true""#));
+    let refused = create(&app, &ada, "K11", "test").await;
+    assert_eq!(refused.status, 409);
+    assert!(
+        refused.text().contains("Revoke one that is not needed first") && refused.text().contains(r#"value="K11""#)
+    );
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rename_and_revoke_from_the_page(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let token = token_in(&create(&app, &ada, "Old", "live").await);
+    let team = app.inner.team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
+    let id = app.inner.keys_of(&team).await.unwrap()[0].key.id;
+    let renamed = app.send(&ada, &format!("{PAGE}/{id}/rename"), &[("name", "New")]).await;
+    let list = app.page(&ada, renamed.location()).await;
+    assert!(list.text().contains("Renamed to New.") && list.text().contains(r#"class="new""#));
+
+    // In use: its name must be typed, whatever script the page has.
+    assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 200);
+    app.inner.flush_usage(keyhouse::app::last_used::Flush::Everything).await.unwrap();
+    let asked = app.page(&ada, &format!("{PAGE}/{id}/revoke")).await;
+    assert_text!(words(between(asked.text(), "<section", "</section>")), @r#"class="sheet" data-sheet aria-labelledby="sheet-title" Revoke New? Token pk_live_yLH... Mode Live Last used just now from 203.0.113.7 Calls with this key will get 401 within a second. This can’t be undone. This key is in use. Type New to revoke it Keep key Revoke key"#);
+    for typed in ["", "Old", "new"] {
+        assert_eq!(app.send(&ada, &format!("{PAGE}/{id}/revoke"), &[("name", typed)]).await.status, 422, "{typed}");
+    }
+    assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 200);
+    let revoked = app.send(&ada, &format!("{PAGE}/{id}/revoke"), &[("name", " New ")]).await;
+    assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 401, "the very next call");
+    let list = app.page(&ada, revoked.location()).await;
+    assert!(list.text().contains("Revoked New."));
+    assert_text!(rows(&list).join("\n"), @"New Revoked pk_live_yLH... Live Read-only Ada just now just now by Ada in 90 days");
+    assert_eq!(app.send(&ada, &format!("{PAGE}/{id}/rename"), &[("name", "x")]).await.status, 422, "not any more");
+
+    app.advance(90 * DAY - Duration::from_millis(1));
+    let ada = app.browser("ada@example.com").await;
+    assert_eq!(rows(&app.page(&ada, PAGE).await).len(), 1);
+    app.advance(Duration::from_millis(1));
+    assert!(app.page(&ada, PAGE).await.text().contains("No keys yet"));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_at_rest_is_remarked_and_filters_are_in_the_address(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    create(&app, &ada, "Live one", "live").await;
+    create(&app, &ada, "Test one", "test").await;
+    app.advance(29 * DAY);
+    let ada = app.browser("ada@example.com").await;
+    assert!(!app.page(&ada, PAGE).await.text().contains("Unused for"));
+    app.advance(13 * DAY);
+    let ada2 = app.browser("ada@example.com").await;
+    assert!(app.page(&ada2, PAGE).await.text().contains("Unused for 42 days"));
+    for (query, shown) in [("?mode=live", "Live one"), ("?mode=test&status=active", "Test one")] {
+        let list = rows(&app.page(&ada2, &format!("{PAGE}{query}")).await);
+        assert!(list.len() == 1 && list[0].starts_with(shown), "{query}: {list:?}");
+    }
+    assert!(app.page(&ada2, &format!("{PAGE}?status=revoked")).await.text().contains("No key passes this filter"));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leaked_token_leads_to_its_key_for_those_who_may_end_it(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let token = token_in(&create(&app, &ada, "Leaked", "live").await);
+    let found = app.send(&ada, &format!("{PAGE}/find"), &[("token", &format!(" {token}\n"))]).await;
+    assert!(found.status == 200 && found.text().contains("Leaked") && found.text().contains("Revoke key…"));
+    assert!(!found.text().contains(&token[12..]), "it is not shown again");
+    let cut = app.send(&ada, &format!("{PAGE}/find"), &[("token", &token[..40])]).await;
+    assert_text!(faults(&cut).join("\n"), @"This is no token of this Keyhouse: wrong length. Paste the whole of it.");
+    assert!(!cut.text().contains(&token[12..40]), "nor is a part of it");
+    // Another team's: it does not say whose.
+    let other = app.team("Globex").await;
+    let theirs = app.key(&other, Mode::Live, Scope::ReadOnly).await;
+    let strange = app.send(&ada, &format!("{PAGE}/find"), &[("token", theirs.token.expose())]).await;
+    assert!(strange.status == 422 && !strange.text().contains("Globex"));
+    assert_text!(faults(&strange).join("\n"), @"No key of yours has this token. Its form is right, so it may be another team’s.");
+    // And another team's key is on no page of ours.
+    assert_eq!(app.page(&ada, &format!("{PAGE}/{}/revoke", theirs.key.id)).await.status, 404);
+    assert_eq!(app.send(&ada, &format!("{PAGE}/{}/revoke", theirs.key.id), &[]).await.status, 404);
+}

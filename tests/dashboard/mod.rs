@@ -1,0 +1,10 @@
+//! The pages, as a browser without JavaScript sees them.
+
+mod auth_flows;
+mod catalog;
+mod http_conformance;
+mod keys;
+mod races;
+mod team;
+
+pub(crate) use test_support::dashboard::{PASSWORD, between, faults, link_in};
