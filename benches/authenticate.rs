@@ -31,7 +31,7 @@ async fn measure(engine: &str, app: TestApp) {
     let token = key.token.expose();
     let verdict = async || {
         let token = RawToken::parse(token.as_bytes(), app.inner.brand()).expect("a token");
-        assert!(app.inner.authenticate(token).await.is_ok());
+        assert!(app.inner.authenticate(token, std::net::Ipv4Addr::LOCALHOST.into()).await.is_ok());
     };
     let call = async || assert_eq!(app.get("/api/v1/key").bearer(token).await.status, 200);
     // Nobody follows the changes yet, so there is no lease.

@@ -5,6 +5,7 @@
 //! remembered are records of keys; whether a key is active is judged each time.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -90,12 +91,18 @@ impl Drop for InFlight {
 }
 
 impl App {
-    /// Finds the active key of a token; the token itself ends here.
-    pub async fn authenticate(&self, token: RawToken) -> Result<Arc<ApiKey>, AuthenticateError> {
+    /// Finds the key of a token and checks that a client at `from` may use it now. The token is hashed and dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Unknown`] if no key has this token, what [`ApiKey::check`] returns if the key may not be used, and
+    /// [`AuthenticateError::Store`] if the key's record can't be read.
+    pub async fn authenticate(&self, token: RawToken, from: IpAddr) -> Result<Arc<ApiKey>, AuthenticateError> {
         let hash = token.hash();
         drop(token);
         let key = self.record(&hash).await?.ok_or(AuthError::Unknown)?;
-        if key.is_active() { Ok(key) } else { Err(AuthError::Revoked.into()) }
+        key.check(self.clock.now(), from)?;
+        Ok(key)
     }
 
     /// What the database says now, or said under a good lease.

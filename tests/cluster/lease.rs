@@ -289,7 +289,7 @@ async fn a_token_that_nobody_has_is_remembered_briefly_and_works_as_soon_as_it_i
         follow(&node, &mut change_feed).await;
         let identify = async || {
             let token = RawToken::parse(token.as_bytes(), node.brand()).unwrap();
-            (node.authenticate(token).await.is_ok(), asked(&node))
+            (node.authenticate(token, std::net::Ipv4Addr::LOCALHOST.into()).await.is_ok(), asked(&node))
         };
         assert_eq!([identify().await, identify().await], [(false, 1), (false, 1)]);
         app.advance(Duration::from_secs(1));

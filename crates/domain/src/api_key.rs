@@ -1,10 +1,11 @@
 //! An API key: what it is called, what it may do, how it ends.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::audit::AuditActor;
-use super::auth::{Grant, Tenant};
+use super::auth::{AuthError, Grant, Tenant};
 use super::ids::{KeyId, TeamId};
 use super::scope::{Access, Scope, ScopeInsufficient};
 use super::text::{self, NameError};
@@ -67,7 +68,24 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    /// Judged on every request, never remembered.
+    /// Decides whether a call with this key's token, made at `at` from the client address `from`, is allowed.
+    ///
+    /// This is the only place that decides it: authentication, forward-auth and the last look before a write commits all
+    /// call it, each with its own time. The result is never cached; only the record is. Today the state alone decides, so
+    /// neither argument is read yet.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Revoked`] if the key was revoked.
+    pub fn check(&self, _at: Timestamp, _from: IpAddr) -> Result<(), AuthError> {
+        match self.state {
+            KeyState::Active => Ok(()),
+            KeyState::Revoked { .. } => Err(AuthError::Revoked),
+        }
+    }
+
+    /// Whether the key counts toward [`ACTIVE_KEYS_MAX`] and is listed with the active keys. Whether a call is allowed is
+    /// decided by [`ApiKey::check`], not by this.
     pub fn is_active(&self) -> bool {
         matches!(self.state, KeyState::Active)
     }

@@ -101,7 +101,7 @@ async fn authenticate(
     let client =
         client.ok_or_else(|| ApiError::new(ErrorCode::InternalError).with_source("a request without a client"))?;
     let found = match token {
-        Ok(token) => state.app.authenticate(token).await,
+        Ok(token) => state.app.authenticate(token, client.0).await,
         Err(refused) => Err(refused.into()),
     };
     match found {
