@@ -131,6 +131,7 @@ pub async fn serve(config: &Config, app: App, doors: Listeners, stop_signal: Shu
         app: app.clone(),
         trusted_proxies: config.trusted_proxies.clone().into(),
         public_url: config.public_url.clone(),
+        forward_auth: config.forward_auth.clone(),
         stopping,
     });
     let mut following = spawn_following(app.clone(), change_feed);

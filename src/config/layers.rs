@@ -141,6 +141,9 @@ impl Settings {
                 Value::Integer(_) => Value::Integer(
                     text.trim().parse().map_err(|_| ConfigError(format!("{source} must be a whole number")))?,
                 ),
+                Value::Boolean(_) => Value::Boolean(
+                    text.trim().parse().map_err(|_| ConfigError(format!("{source} must be true or false")))?,
+                ),
                 Value::Array(_) => Value::Array(
                     text.split(',')
                         .map(str::trim)
@@ -169,6 +172,10 @@ impl Settings {
         let (value, source) = &self.0[name];
         let number = value.as_integer().and_then(|n| u64::try_from(n).ok()).filter(|n| (from..=to).contains(n));
         number.ok_or_else(|| ConfigError(format!("{source}: `{name}` must be a number from {from} to {to}")))
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.0[name].0.as_bool().unwrap_or_default()
     }
 
     pub(crate) fn source(&self, name: &str) -> &ValueSource {

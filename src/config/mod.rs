@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::HeaderName;
 use ipnet::IpNet;
 use toml::Value;
 use tracing_subscriber::filter::Targets;
@@ -16,6 +17,7 @@ use tracing_subscriber::filter::Targets;
 use crate::app::rate_limit::redis::RedisAddress;
 use crate::app::rate_limit::{BAD_TOKENS_WINDOW, Limits};
 use crate::config::layers::{ConfigError, ENV_CONFIG, ENV_PREFIX, Settings, ValueSource};
+use crate::web::forward_auth::ForwardAuth;
 use keyhouse_domain::public_url::PublicUrl;
 use keyhouse_domain::rate_limit::RateLimit;
 use keyhouse_store::Location;
@@ -35,6 +37,7 @@ pub struct Config {
     pub ops_listen: Option<SocketAddr>,
     pub shutdown_grace: Duration,
     pub limits: Limits,
+    pub forward_auth: ForwardAuth,
     pub log: Targets,
     /// `None` where nobody asked for one: then the database's own counts.
     pub brand: Option<Brand>,
@@ -136,6 +139,10 @@ impl Settings {
                 ),
                 bad_tokens: RateLimit::new(self.number("rate_limit.bad_tokens", 0, 1_000_000_000)?, BAD_TOKENS_WINDOW),
             },
+            forward_auth: ForwardAuth {
+                enabled: self.flag("forward_auth.enabled"),
+                key_header: self.text("forward_auth.key_header", key_header)?,
+            },
             log: self.text("log", parse_log_filter)?,
             brand: match self.source("token.brand") {
                 ValueSource::Default => None,
@@ -194,6 +201,17 @@ pub fn local_url(address: SocketAddr) -> String {
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080 or [::1]:8080")
+}
+
+/// Reads the name of the header that carries keys in forward-auth.
+fn key_header(text: &str) -> Result<HeaderName, &'static str> {
+    let name = HeaderName::try_from(text).map_err(|_| "must be the name of a header, such as X-API-Key")?;
+    // Headers that proxies set or merge themselves, or that say which method is judged.
+    let is_taken = ["host", "cookie", "connection", "content-length", "transfer-encoding"].contains(&name.as_str())
+        || ["x-keyhouse-", "x-forwarded-", "x-original-", "x-http-method", "x-method-override"]
+            .iter()
+            .any(|taken| name.as_str().starts_with(taken));
+    if is_taken { Err("this header has another meaning; choose one of your own, such as X-API-Key") } else { Ok(name) }
 }
 
 /// Reads what is to be logged. `Targets` alone would take a mistyped level for a target's name and fall silent.
@@ -270,6 +288,18 @@ mod tests {
             ("shutdown_grace_seconds = 60\n", "keyhouse.toml:1: `shutdown_grace_seconds` must be a number from 0 to 5"),
             ("[token]\nbrand = \"P\"\n", "keyhouse.toml:2: `token.brand`: a token brand is 2 to 10 of a-z and 0-9"),
             (
+                "[forward_auth]\nkey_header = \"X API Key\"\n",
+                "keyhouse.toml:2: `forward_auth.key_header`: must be the name of a header, such as X-API-Key",
+            ),
+            (
+                "[forward_auth]\nkey_header = \"X-Forwarded-Method\"\n",
+                "keyhouse.toml:2: `forward_auth.key_header`: this header has another meaning; choose one of your own, such as X-API-Key",
+            ),
+            (
+                "[forward_auth]\nenabled = 1\n",
+                "keyhouse.toml:2: `forward_auth.enabled` must be of type boolean, not integer",
+            ),
+            (
                 "trusted_proxies = [\"proxy\"]\n",
                 "keyhouse.toml:1: `trusted_proxies`: \"proxy\" is neither an address nor a network such as 10.0.0.0/8",
             ),
@@ -284,6 +314,10 @@ mod tests {
         assert_eq!(
             load(&CliOverrides::default(), &[("KEYHOUSE_LISTN", "x")]).unwrap_err(),
             "the environment variable KEYHOUSE_LISTN is no setting; did you mean KEYHOUSE_LISTEN?"
+        );
+        assert_eq!(
+            load(&CliOverrides::default(), &[("KEYHOUSE_FORWARD_AUTH_ENABLED", "no")]).unwrap_err(),
+            "the environment variable KEYHOUSE_FORWARD_AUTH_ENABLED must be true or false"
         );
         assert_eq!(
             load(&CliOverrides::default(), &[("KEYHOUSE_SHUTDOWN_GRACE_SECONDS", "two")]).unwrap_err(),

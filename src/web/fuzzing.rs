@@ -22,7 +22,7 @@ fn headers(name: &'static str, lines: &[&[u8]]) -> Option<HeaderMap> {
 /// The token of these Authorization headers, if there is a good one.
 pub fn authorization(lines: &[&[u8]]) -> Option<String> {
     let headers = headers(header::AUTHORIZATION.as_str(), lines)?;
-    let token = authenticate::bearer(&headers, &Brand::parse("pk").ok()?).ok()?;
+    let token = authenticate::token_in(&headers, &header::AUTHORIZATION, &Brand::parse("pk").ok()?).ok()?;
     Some(token.expose().to_owned())
 }
 

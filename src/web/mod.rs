@@ -6,6 +6,7 @@ pub mod dashboard;
 mod docs;
 pub mod error;
 mod extract;
+pub mod forward_auth;
 #[cfg(feature = "testing")]
 pub mod fuzzing;
 mod health;
@@ -20,7 +21,7 @@ use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
 use ipnet::IpNet;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 use crate::app::App;
 use api::operations::operations;
 use error::{ApiError, ErrorCode};
+use forward_auth::ForwardAuth;
 use keyhouse_domain::public_url::PublicUrl;
 
 /// What handlers share. Cheap to clone.
@@ -40,6 +42,8 @@ pub struct AppState {
     pub trusted_proxies: Arc<[IpNet]>,
     /// Where browsers reach us, if the operator said.
     pub public_url: Option<PublicUrl>,
+    /// Settings of `/auth/verify` and `/auth/envoy`.
+    pub forward_auth: ForwardAuth,
     /// Turns true when the process has been asked to stop.
     pub stopping: watch::Receiver<bool>,
 }
@@ -58,7 +62,7 @@ pub fn service(state: AppState) -> RootService {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // Over all of the above, the fallbacks too: without a good key there is one answer, whatever the path.
-        .layer(middleware::authenticate::AuthLayer(state.clone()))
+        .layer(middleware::authenticate::AuthLayer(state.clone(), header::AUTHORIZATION))
         .merge(open)
         .with_state(state.clone());
     let site = Router::new()
@@ -74,7 +78,8 @@ pub fn service(state: AppState) -> RootService {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn(service::note_route))
         .with_state(state.clone());
-    RootService::new(state, api, site)
+    let forward_auth = forward_auth::routes(&state).fallback(not_found).with_state(state.clone());
+    RootService::new(state, api, forward_auth, site)
 }
 
 async fn openapi_json() -> Response {

@@ -45,12 +45,14 @@ pub struct RootService {
     state: AppState,
     /// All of `/api/v1`, unknown paths included: nothing in there is open by accident.
     api: Router,
+    /// All of `/auth`.
+    forward_auth: Router,
     site: Router,
 }
 
 impl RootService {
-    pub(super) fn new(state: AppState, api: Router, site: Router) -> Self {
-        Self { state, api, site }
+    pub(super) fn new(state: AppState, api: Router, forward_auth: Router, site: Router) -> Self {
+        Self { state, api, forward_auth, site }
     }
 }
 
@@ -68,10 +70,15 @@ impl HttpService for RootService {
         request.extensions_mut().insert(id);
         request.extensions_mut().insert(client);
 
-        let is_api = has_path_prefix(request.uri().path(), "/api/v1");
+        let is_forward_auth = has_path_prefix(request.uri().path(), "/auth");
+        let is_api = is_forward_auth || has_path_prefix(request.uri().path(), "/api/v1");
         let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
         let wants_page = accepts.is_some_and(|accepts| accepts.contains("text/html"));
-        let door = if is_api { &self.api } else { &self.site };
+        let door = match (is_forward_auth, is_api) {
+            (true, _) => &self.forward_auth,
+            (false, true) => &self.api,
+            (false, false) => &self.site,
+        };
         let mut response = match check(&request) {
             Err(error) => error.into_response(),
             Ok(()) => match AssertUnwindSafe(door.clone().oneshot(request)).catch_unwind().await {
@@ -200,11 +207,22 @@ mod tests {
         let team = app.create_team("tester", &TeamName::parse("Acme").unwrap(), &owner).await.unwrap();
         let new = NewKey { name: KeyName::parse("K").unwrap(), mode: Mode::Test, scope: Scope::ReadOnly };
         let key = app.create_key(&KeyAdmin::shell("tester", team.id), new).await.unwrap();
-        let state = AppState { app, trusted_proxies: [].into(), public_url: None, stopping: watch::channel(false).1 };
+        let state = AppState {
+            app,
+            trusted_proxies: [].into(),
+            public_url: None,
+            forward_auth: Default::default(),
+            stopping: watch::channel(false).1,
+        };
         let routes = |root: &str| {
             Router::new().route(&format!("{root}/boom"), get(boom)).route(&format!("{root}/fine"), get(async || "fine"))
         };
-        let front = RootService::new(state.clone(), routes("/api/v1").layer(AuthLayer(state)), routes(""));
+        let front = RootService::new(
+            state.clone(),
+            routes("/api/v1").layer(AuthLayer(state, header::AUTHORIZATION)),
+            Router::new(),
+            routes(""),
+        );
         let ask = async |path: &str| {
             let token = format!("Bearer {}", key.token.expose());
             let request = Request::get(path).header("host", "a").header("authorization", token);

@@ -163,7 +163,13 @@ async fn an_answer_outlives_the_process(#[values(Engine::Sqlite, Engine::Postgre
     let first = post(&app, &token, "k", BODY).await;
     let other = open(&app.place, app.clock.clone(), 9).await;
     let (_stop, stopping) = tokio::sync::watch::channel(false);
-    let web = keyhouse::web::AppState { app: other.clone(), trusted_proxies: [].into(), public_url: None, stopping };
+    let web = keyhouse::web::AppState {
+        app: other.clone(),
+        trusted_proxies: [].into(),
+        public_url: None,
+        forward_auth: Default::default(),
+        stopping,
+    };
     let restarted = TestApp { inner: other, service: keyhouse::web::service(web), ..app };
     let again = post(&restarted, &token, "k", BODY).await;
     assert_eq!((again.header("idempotent-replayed"), &again.body), (Some("true"), &first.body));

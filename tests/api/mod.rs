@@ -2,6 +2,7 @@
 
 mod changes;
 mod credentials;
+mod forward_auth;
 mod http_conformance;
 mod idempotency;
 mod limits;

@@ -46,8 +46,13 @@ async fn over_https_the_cookie_is_for_https_and_for_this_host_alone() {
     app.set_up().await;
     let (_stop, stopping) = watch::channel(false);
     let public_url = Some(PublicUrl::parse("https://keys.example.com").unwrap());
-    let service =
-        web::service(AppState { app: app.inner.clone(), trusted_proxies: Arc::new([]), public_url, stopping });
+    let service = web::service(AppState {
+        app: app.inner.clone(),
+        trusted_proxies: Arc::new([]),
+        public_url,
+        forward_auth: Default::default(),
+        stopping,
+    });
     let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
         let mut request = Request::builder().method(method).uri(path).header("host", "10.0.0.1:8080");
         for (name, value) in headers {

@@ -22,6 +22,7 @@ use keyhouse::app::infra::clock::Clock;
 use keyhouse::app::infra::rng::Rng;
 use keyhouse::app::keys::Created;
 use keyhouse::app::rate_limit::Limits;
+use keyhouse::web::forward_auth::ForwardAuth;
 use keyhouse::web::server::HttpService;
 use keyhouse::web::{self, AppState, RootService};
 use keyhouse_domain::api_key::{KeyName, NewKey};
@@ -136,7 +137,9 @@ impl TestApp {
         let app = open_with(&place, clock.clone(), 1, limits).await;
         let (stop, stopping) = watch::channel(false);
         let trusted_proxies = ["192.0.2.1/32".parse().expect("a network")].into();
-        let service = web::service(AppState { app: app.clone(), trusted_proxies, public_url: None, stopping });
+        let forward_auth = ForwardAuth::default();
+        let service =
+            web::service(AppState { app: app.clone(), trusted_proxies, public_url: None, forward_auth, stopping });
         Self { inner: app, clock, service, place, stop }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{Extensions, HeaderMap, Method, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::web::error::{ApiError, ErrorCode};
@@ -60,16 +60,26 @@ impl<A: RequiredAccess, S: Sync> FromRequestParts<S> for Caller<A> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        // The verdict's layer is over every route that can ask for a caller: its absence is a fault of ours.
-        let missing = || ApiError::new(ErrorCode::InternalError).with_source("a route outside the verdict's layer");
-        let key = parts.extensions.get::<Arc<ApiKey>>().cloned().ok_or_else(missing)?;
-        let grant = key.grant(A::ACCESS).map_err(|error| {
-            ApiError::new(ErrorCode::ScopeInsufficient)
-                .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="api", error="insufficient_scope""#)
-                .with_source(error)
-        })?;
+        let (key, grant) = caller_for(&parts.extensions, A::ACCESS)?;
         Ok(Self { key, grant, access: PhantomData })
     }
+}
+
+/// The key that the authentication layer put on the request, and its grant for `access`.
+///
+/// # Errors
+///
+/// 403 if the scope of the key does not permit `access`.
+pub(super) fn caller_for(extensions: &Extensions, access: Access) -> Result<(Arc<ApiKey>, Grant), ApiError> {
+    // Every route with a caller is inside the authentication layer: a request without a key is a fault of the router.
+    let missing = || ApiError::new(ErrorCode::InternalError).with_source("a route outside the authentication layer");
+    let key = extensions.get::<Arc<ApiKey>>().cloned().ok_or_else(missing)?;
+    let grant = key.grant(access).map_err(|error| {
+        ApiError::new(ErrorCode::ScopeInsufficient)
+            .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="api", error="insufficient_scope""#)
+            .with_source(error)
+    })?;
+    Ok((key, grant))
 }
 
 /// The `{id}` of the path. Whether it is the id of anything is judged after the body, as the contract has it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tower::{Layer, Service};
@@ -22,13 +22,14 @@ use keyhouse_domain::auth::AuthError;
 use keyhouse_domain::rate_limit::Quota;
 use keyhouse_token::{Brand, RawToken};
 
-/// A tower layer rather than a middleware function: this is the one path that every call pays for.
+/// Authenticates by the token in the named header. A tower layer rather than a middleware function: this is the one path that every call pays for.
 #[derive(Debug, Clone)]
-pub(in crate::web) struct AuthLayer(pub AppState);
+pub(in crate::web) struct AuthLayer(pub AppState, pub HeaderName);
 
 #[derive(Debug, Clone)]
 pub(in crate::web) struct AuthService<S> {
     state: AppState,
+    key_header: HeaderName,
     inner: S,
 }
 
@@ -36,7 +37,7 @@ impl<S> Layer<S> for AuthLayer {
     type Service = AuthService<S>;
 
     fn layer(&self, inner: S) -> AuthService<S> {
-        AuthService { state: self.0.clone(), inner }
+        AuthService { state: self.0.clone(), key_header: self.1.clone(), inner }
     }
 }
 
@@ -58,10 +59,10 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let state = self.state.clone();
+        let token = token_in(request.headers(), &self.key_header, state.app.brand());
         Box::pin(async move {
             let mut noted = AccessLogFields { route: request.extensions().get::<MatchedPath>().cloned(), key: None };
             let client = request.extensions().get::<ClientAddr>().copied();
-            let token = bearer(request.headers(), state.app.brand());
             let mut response = match authenticate(&state, token, client).await {
                 Ok((key, quota)) => {
                     noted.key = Some(key.id);
@@ -139,9 +140,11 @@ fn insert_rate_limit_headers(headers: &mut HeaderMap, quota: &Quota) {
     headers.insert("x-ratelimit-reset", HeaderValue::from(quota.reset));
 }
 
-/// Takes the one Authorization header: scheme in any case, one or more spaces, one token, nothing else.
-pub(in crate::web) fn bearer(headers: &HeaderMap, brand: &Brand) -> Result<RawToken, AuthError> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+/// Reads the token from the one header of that name: scheme in any case, one or more spaces, one token, nothing else.
+///
+/// Only in `Authorization` is the scheme required; another header may hold the bare token.
+pub(in crate::web) fn token_in(headers: &HeaderMap, name: &HeaderName, brand: &Brand) -> Result<RawToken, AuthError> {
+    let mut values = headers.get_all(name).iter();
     let value = values.next().ok_or(AuthError::Missing)?;
     if values.next().is_some() {
         return Err(AuthError::Replayed);
@@ -149,9 +152,12 @@ pub(in crate::web) fn bearer(headers: &HeaderMap, brand: &Brand) -> Result<RawTo
     let value = value.as_bytes();
     let end = value.iter().position(|&b| b == b' ').unwrap_or(value.len());
     let (scheme, rest) = value.split_at(end);
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
+    let token = if scheme.eq_ignore_ascii_case(b"bearer") {
+        rest.iter().position(|&b| b != b' ').map_or(&[][..], |start| &rest[start..])
+    } else if name == header::AUTHORIZATION {
         return Err(AuthError::Scheme);
-    }
-    let token = rest.iter().position(|&b| b != b' ').map_or(&[][..], |start| &rest[start..]);
+    } else {
+        value
+    };
     Ok(RawToken::parse(token, brand)?)
 }

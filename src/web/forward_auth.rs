@@ -1,0 +1,103 @@
+//! Forward-auth: `/auth/verify` and `/auth/envoy`, which decide for a reverse proxy whether a call may reach its upstream.
+//!
+//! The authentication layer of the API runs first, so the credential, the rate limit and the error bodies are those of
+//! `/api/v1`. What is left for this module is the scope: it needs the method of the call that the proxy received.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::response::Response;
+use axum::routing::any;
+
+use super::AppState;
+use super::error::ApiError;
+use super::extract::caller_for;
+use super::middleware::authenticate::AuthLayer;
+use keyhouse_domain::scope::Access;
+
+/// Settings of the forward-auth endpoints: `[forward_auth]` in the configuration.
+#[derive(Debug, Clone)]
+pub struct ForwardAuth {
+    /// Whether the endpoints exist at all.
+    pub enabled: bool,
+    /// The header that carries the key of the proxied call. Any other header is ignored, `Authorization` included.
+    pub key_header: HeaderName,
+}
+
+impl Default for ForwardAuth {
+    fn default() -> Self {
+        Self { enabled: true, key_header: header::AUTHORIZATION }
+    }
+}
+
+/// Headers that name the method of the proxied call: Caddy and Traefik send the first, nginx recipes the second.
+///
+/// A proxy sets only its own header and may pass on the client's copy of the other one, so every one that is present counts.
+const METHOD_HEADERS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
+
+/// Headers that make some frameworks run another method than the one on the request line.
+const OVERRIDE_HEADERS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// Longest time in seconds that a client of these endpoints may reuse an answer: the bound on a revocation's delay.
+const MAX_AGE_MAX: u64 = 3;
+
+pub(super) fn routes(state: &AppState) -> Router<AppState> {
+    if !state.forward_auth.enabled {
+        return Router::new();
+    }
+    Router::new()
+        .route("/auth/verify", any(verify))
+        // Envoy appends the call's path to this prefix. The wildcard matches no empty path.
+        .route("/auth/envoy", any(envoy))
+        .route("/auth/envoy/", any(envoy))
+        .route("/auth/envoy/{*path}", any(envoy))
+        .layer(AuthLayer(state.clone(), state.forward_auth.key_header.clone()))
+}
+
+/// For proxies that send a request of their own: its method says nothing about the proxied call.
+async fn verify(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
+    respond(&state, &request, forwarded_access(request.headers()))
+}
+
+/// For Envoy's `ext_authz` over HTTP, which repeats the method and the path of the proxied call.
+async fn envoy(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
+    let access =
+        if is_read(request.method().as_str().as_bytes()) { override_access(request.headers()) } else { Access::Write };
+    respond(&state, &request, access)
+}
+
+/// 200 with the caller's identity in headers, or 403 if the scope of the key does not permit `access`.
+fn respond(state: &AppState, request: &Request, access: Access) -> Result<Response, ApiError> {
+    let (key, grant) = caller_for(request.extensions(), access)?;
+    let mut response = Response::new(axum::body::Body::empty());
+    let headers = response.headers_mut();
+    let mut insert = |name: &'static str, value: &str| {
+        headers.insert(name, HeaderValue::from_str(value).expect("ids, modes and scopes are ASCII"));
+    };
+    insert("x-keyhouse-team", &grant.tenant().team().to_string());
+    insert("x-keyhouse-key", &key.id.to_string());
+    insert("x-keyhouse-mode", key.mode.as_str());
+    insert("x-keyhouse-scope", key.scope.as_str());
+    // Not Cache-Control: an HTTP cache between the proxy and this node must never store an answer about a credential.
+    let max_age = state.app.lease_left().map_or(0, |left| left.as_secs().min(MAX_AGE_MAX));
+    insert("x-keyhouse-max-age", &max_age.to_string());
+    Ok(response)
+}
+
+/// A read only if the proxy names at least one method and every header that could name one agrees that it is a read.
+fn forwarded_access(headers: &HeaderMap) -> Access {
+    let mut methods = METHOD_HEADERS.iter().flat_map(|name| headers.get_all(*name)).peekable();
+    let is_named = methods.peek().is_some();
+    if is_named && methods.all(|method| is_read(method.as_bytes())) { override_access(headers) } else { Access::Write }
+}
+
+/// A write if an override header names anything but a read: an upstream that obeys it would run that method.
+fn override_access(headers: &HeaderMap) -> Access {
+    let mut methods = OVERRIDE_HEADERS.iter().flat_map(|name| headers.get_all(*name));
+    if methods.all(|method| is_read(method.as_bytes())) { Access::Read } else { Access::Write }
+}
+
+/// Methods are case-sensitive (RFC 9110 section 9.1): `get` is not GET, and an upstream may treat it as anything.
+fn is_read(method: &[u8]) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].iter().any(|read| read.as_str().as_bytes() == method)
+}
