@@ -168,7 +168,7 @@ impl App {
         self.store.change_feed()
     }
 
-    /// Waits until this process itself has changed something: then it is time to [follow](Self::follow) at once.
+    /// Waits until this process itself has changed something: then it is time to [apply the changes](Self::apply_changes) at once.
     pub async fn changed(&self) {
         self.store.changed().await;
     }

@@ -86,7 +86,8 @@ impl App {
         }
     }
 
-    /// Shares one rate limit with all nodes that use this Redis. The cluster is to be [kept in touch with](Cluster::beat).
+    /// Shares one rate limit with all nodes that use this Redis. The caller runs
+    /// [`heartbeat`](crate::app::rate_limit::redis::RedisLimiter::heartbeat) in the background.
     pub fn with_redis(mut self, address: RedisAddress) -> (Self, Arc<RedisLimiter>) {
         let cluster = Arc::new(RedisLimiter::new(address, self.ids.request().to_string()));
         self.limiter = Limiter::RedisLimiter(Arc::clone(&cluster));

@@ -12,7 +12,7 @@ use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_store::{ProductWritten, Replay, StoreError};
 use keyhouse_token::Mode;
 
-/// How a call is done once; see [`crate::domain::idempotency`].
+/// How a call is done once; see [`keyhouse_domain::idempotency`].
 pub use keyhouse_store::Idempotency;
 
 #[derive(Debug, thiserror::Error)]

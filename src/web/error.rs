@@ -73,7 +73,7 @@ pub struct FieldFault {
     pub message: String,
 }
 
-/// An answer that says an error. It rides its response as an extension until [`ApiError::speak`] gives it a body.
+/// An answer that says an error. It rides its response as an extension until [`ApiError::to_body`] gives it a body.
 #[derive(Debug)]
 pub struct ApiError {
     pub code: ErrorCode,

@@ -14,7 +14,7 @@ fn browse(program: &str, name: &str) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pictures");
     std::fs::create_dir_all(&pictures).expect("a folder");
-    run(Command::new("node")
+    run(Command::new(tool("bin/node"))
         .arg(here(program))
         .env("KEYHOUSE", env!("CARGO_BIN_EXE_keyhouse"))
         .env("NAME", name)

@@ -127,7 +127,7 @@ fn every_command_of_the_guide_answers_what_its_page_says() {
 fn the_reference_tries_calls_out_under_the_strict_policy() {
     let place = TestDatabase::folder();
     let serving = super::demo(&place);
-    run(Command::new("node")
+    run(Command::new(tool("bin/node"))
         .arg(here("reference.mjs"))
         .arg(format!("http://{}", serving.address))
         .env("TOKEN", super::token(&serving, 2))

@@ -109,13 +109,13 @@ fn generated_types_compile_in_strict_typescript() {
     let place = TestDatabase::folder();
     let serving = demo(&place);
     let folder = tempfile::tempdir().expect("a folder");
-    run(Command::new("node")
+    run(Command::new(tool("bin/node"))
         .current_dir(folder.path())
         .arg(tool("node_modules/openapi-typescript/bin/cli.js"))
         .args([&format!("http://{}/api/v1/openapi.json", serving.address), "-o", "api.d.ts"])
         .arg("--default-non-nullable=false"));
     std::fs::copy(here("types_story.ts"), folder.path().join("story.ts")).expect("a copy");
-    run(Command::new("node")
+    run(Command::new(tool("bin/node"))
         .current_dir(folder.path())
         .arg(tool("node_modules/typescript/bin/tsc"))
         .args(["--strict", "--noEmit", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"])

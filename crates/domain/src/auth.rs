@@ -4,7 +4,7 @@ use super::ids::{KeyId, TeamId};
 use super::scope::Scope;
 use keyhouse_token::{Mode, TokenError};
 
-/// An entitled caller. Made by [`ApiKey::grant`] alone.
+/// An entitled caller. Made by [`crate::api_key::ApiKey::grant`] alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     key: KeyId,

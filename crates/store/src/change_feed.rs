@@ -25,7 +25,7 @@ pub struct ChangeSet {
     pub changed: Option<Vec<TokenHash>>,
 }
 
-/// Asks again and again; see [`ChangeFeed::ask`].
+/// Asks again and again; see [`ChangeFeed::poll`].
 #[derive(Debug)]
 pub struct ChangeFeed {
     store: Store,

@@ -35,6 +35,9 @@ use keyhouse_store::{ChangeFeed, Location, Store};
 use keyhouse_token::Mode;
 use tokio::sync::watch;
 
+#[doc(hidden)]
+pub use insta;
+
 pub use http::Answer;
 pub use postgres::Server;
 
@@ -53,7 +56,7 @@ pub enum Engine {
 macro_rules! assert_text {
     ($value:expr, @$text:literal) => {{
         let shown = $value.to_string();
-        insta::allow_duplicates! { insta::assert_snapshot!(shown, @$text) }
+        $crate::insta::allow_duplicates! { $crate::insta::assert_snapshot!(shown, @$text) }
     }};
 }
 

@@ -116,7 +116,7 @@ impl<W: Clone> Shard<W> {
         self.lease.map_or(Duration::ZERO, |lease| lease.left(now))
     }
 
-    /// Looks a token up. `local_version`: how many own changes are over now; `ask` begins a look-up, to be [landed](Self::land).
+    /// Looks a token up. `local_version`: how many own changes are over now; `ask` begins a look-up, to be [completed](Self::complete).
     pub fn get_or_begin(
         &mut self,
         hash: &TokenHash,
