@@ -1,4 +1,4 @@
-//! Strangers who want nothing good.
+//! Floods of bad tokens, and clients that hold connections open.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,21 +9,21 @@ use keyhouse_token::Mode;
 use keyhouse_token::{Brand, RawToken};
 
 use super::load::{Client, Load, get, now, p99};
-use super::{Outcome, rounds, said};
+use super::{Outcome, Times, rounds};
 use test_support::TestDatabase;
 use test_support::process::ServerProcess;
 
-/// No limit for good keys; that for bad tokens is as it comes.
-const GUARDED: &[(&str, &str)] = &[("KEYHOUSE_RATE_LIMIT_REQUESTS", "0"), ("KEYHOUSE_OPS_LISTEN", "127.0.0.1:0")];
+/// No rate limit for good keys, the default one for bad tokens.
+const SETTINGS: &[(&str, &str)] = &[("KEYHOUSE_RATE_LIMIT_REQUESTS", "0"), ("KEYHOUSE_OPS_LISTEN", "127.0.0.1:0")];
 
 fn demo(place: &TestDatabase) -> (ServerProcess, String) {
-    let serving = ServerProcess::start_with(place, "demo", "off", GUARDED);
+    let serving = ServerProcess::start_with(place, "demo", "off", SETTINGS);
     let token = serving.said["keys"][0]["token"].as_str().expect("a token").to_owned();
     (serving, token)
 }
 
-/// Half of them with a bad checksum, half well formed and unknown.
-pub fn made_up_tokens() -> Outcome {
+/// Half of the tokens have a bad checksum, half are well formed and unknown.
+pub(crate) fn invented_tokens() -> Outcome {
     let place = TestDatabase::folder();
     let (serving, token) = demo(&place);
     let good = |seconds| {
@@ -33,10 +33,10 @@ pub fn made_up_tokens() -> Outcome {
         load.finish()
     };
     let quiet = p99(&good(5));
-    let looked_up = look_ups_for_typos(&serving, &token);
+    let lookups = lookups_for_bad_checksums(&serving, &token);
     let before = serving.resident_kib();
     let began = now();
-    let guessers: Vec<_> = (0..8u64)
+    let attackers: Vec<_> = (0..8u64)
         .map(|seed| {
             let address = serving.address;
             std::thread::spawn(move || {
@@ -44,13 +44,13 @@ pub fn made_up_tokens() -> Outcome {
                 let mut client = Client::new(address);
                 let mut counts = [0u32; 3];
                 for n in 0..rounds(125_000) {
-                    // A million in a minute, over all guessers.
+                    // A million per minute over all threads.
                     let due = began + Duration::from_micros(480) * n as u32;
                     std::thread::sleep(due.saturating_sub(now()));
-                    let token = RawToken::from_entropy(&brand, Mode::Live, |bytes| rng.fill(bytes));
+                    let token = RawToken::from_entropy(&brand, Mode::Live, |bytes| rng.fill_bytes(bytes));
                     let text = token.expose();
-                    let guess = if n % 2 == 0 { text.to_owned() } else { format!("{}0", &text[..49]) };
-                    match client.call(&get("/api/v1/key", &guess)).map_or(0, |answer| answer.status) {
+                    let attempt = if n % 2 == 0 { text.to_owned() } else { format!("{}0", &text[..49]) };
+                    match client.call(&get("/api/v1/key", &attempt)).map_or(0, |answer| answer.status) {
                         401 => counts[0] += 1,
                         429 => counts[1] += 1,
                         _ => counts[2] += 1,
@@ -63,8 +63,8 @@ pub fn made_up_tokens() -> Outcome {
     let load =
         Load::start(serving.address, 1, &get("/api/v1/products?limit=1", &token), Some(Duration::from_millis(10)));
     let mut counts = [0; 3];
-    for guesser in guessers {
-        for (sum, count) in counts.iter_mut().zip(guesser.join().expect("a guesser")) {
+    for attacker in attackers {
+        for (sum, count) in counts.iter_mut().zip(attacker.join().expect("an attacker")) {
             *sum += count;
         }
     }
@@ -73,31 +73,37 @@ pub fn made_up_tokens() -> Outcome {
     let ratio = p99(&answers).as_secs_f64() / quiet.as_secs_f64();
     let grown = serving.resident_kib().saturating_sub(before) / 1024;
     Outcome {
-        figure: format!(
-            "RSS + {grown} MiB, {} look-ups for 500 bad checksums, {refused} of {} good calls refused; 401, 429, other: {counts:?} in {:.0} s; a good key's p99 {ratio:.1} x quiet with the guessers on the same cores",
-            said(looked_up),
+        times: Some(Times::of(answers.iter().map(|answer| answer.took))),
+        n: counts.iter().sum::<u32>() as usize,
+        counts: format!(
+            "RSS + {grown} MiB, {} look-ups for 500 bad checksums, {refused} of {} good calls refused; {} × 401, \
+             {} × 429, {} others in {:.0} s; p99 of a good key {ratio:.1} times that without load",
+            lookups.unwrap_or(f64::NAN),
             answers.len(),
+            counts[0],
+            counts[1],
+            counts[2],
             (now() - began).as_secs_f64()
         ),
-        kept: grown <= 32 && looked_up == Some(0.0) && refused == 0 && counts[2] == 0 && ratio <= 2.0,
+        passed: grown <= 32 && lookups == Some(0.0) && refused == 0 && counts[2] == 0 && ratio <= 2.0,
     }
 }
 
-/// For 500 tokens, fewer than would be refused for their number alone; `None` if the node does not say.
-fn look_ups_for_typos(serving: &ServerProcess, token: &str) -> Option<f64> {
-    let look_ups = || serving.metrics().sum("keyhouse_key_lookups_total");
-    let before = look_ups()?;
+/// For 500 tokens, fewer than the rate limit for bad tokens; `None` if the metric is missing.
+fn lookups_for_bad_checksums(serving: &ServerProcess, token: &str) -> Option<f64> {
+    let lookups = || serving.metrics().sum("keyhouse_key_lookups_total");
+    let before = lookups()?;
     let mut client = Client::new(serving.address);
     for n in 0..500 {
         let typo = format!("{}{n:03}{}", &token[..20], &token[23..]);
         let status = client.call(&get("/api/v1/key", &typo)).map_or(0, |answer| answer.status);
         assert!(status == 401 || typo == token, "a typo is answered {status}");
     }
-    Some(look_ups()? - before)
+    Some(lookups()? - before)
 }
 
-/// Three kinds of clients that hold a connection and do nothing with it.
-pub fn slow_clients() -> Outcome {
+/// Three kinds of clients that hold a connection: a slow head, a slow body, a slow reader.
+pub(crate) fn slow_clients() -> Outcome {
     let place = TestDatabase::folder();
     let (serving, token) = demo(&place);
     let good = || {
@@ -108,7 +114,7 @@ pub fn slow_clients() -> Outcome {
     };
     let quiet = p99(&good());
     let connect = |bytes: &str| {
-        let mut socket = TcpStream::connect(serving.address).expect("there is room");
+        let mut socket = TcpStream::connect(serving.address).expect("the server accepts connections");
         let _sent = socket.write_all(bytes.as_bytes());
         socket
     };
@@ -116,7 +122,7 @@ pub fn slow_clients() -> Outcome {
     let body = format!(
         "POST /api/v1/products HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
     );
-    // The largest thing there is to read, several times: more than the kernels' buffers hold.
+    // The largest response, several times: more than the socket buffers hold.
     let page = serving.send(b"GET /docs/reference HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let bundle = page.split('"').find(|text| text.ends_with("swagger-ui-bundle.js")).expect("the reference").to_owned();
     let reader = get(&bundle, &token).repeat(8);
@@ -127,7 +133,7 @@ pub fn slow_clients() -> Outcome {
     }
     let readers: Vec<_> = (0..500)
         .map(|_| {
-            let socket = TcpStream::connect(serving.address).expect("there is room");
+            let socket = TcpStream::connect(serving.address).expect("the server accepts connections");
             socket.set_nonblocking(true).expect("a socket");
             let _sent = (&socket).write(reader.as_bytes());
             socket
@@ -135,7 +141,7 @@ pub fn slow_clients() -> Outcome {
         .collect();
     let busy = good();
     let refused = busy.iter().filter(|answer| answer.status != 200).count();
-    // Ten seconds for a head, ten for a body, ten for each step of reading.
+    // 10 s for a head, 10 s for a body, 10 s for each write.
     let began = now();
     let mut open = usize::MAX;
     while open > 1 && now() - began < Duration::from_secs(60) {
@@ -146,10 +152,13 @@ pub fn slow_clients() -> Outcome {
     drop((sockets, readers));
     let ratio = p99(&busy).as_secs_f64() / quiet.as_secs_f64();
     Outcome {
-        figure: format!(
-            "{open} left after {closed:.0} s, {refused} of {} good calls refused, p99 {ratio:.1} x quiet",
+        times: Some(Times::of(busy.iter().map(|answer| answer.took))),
+        n: 1500,
+        counts: format!(
+            "{open} connections open after {closed:.0} s, {refused} of {} good calls refused, p99 {ratio:.1} times \
+             that without load",
             busy.len()
         ),
-        kept: open <= 1 && refused == 0 && ratio <= 2.0,
+        passed: open <= 1 && refused == 0 && ratio <= 2.0,
     }
 }

@@ -1,4 +1,4 @@
-//! Nodes that start, stop and follow their database, all at once or one after the other.
+//! Cold starts, rolling restarts and database failover with several nodes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection};
 use tokio::runtime::Runtime;
 
-use super::load::{Answered, Client, Load, count, now, slowest, statuses};
-use super::nodes::{Backstage, ClientInfo, Key, UNLIMITED, database, serve, set_up, steady, through, url};
-use super::{Outcome, rounds, said};
+use super::load::{Answered, Client, Load, count, now, statuses};
+use super::nodes::{Browser, InProcessApp, Key, UNLIMITED, database, serve, set_up, steady, through, url};
+use super::{Outcome, Times, rounds, status_counts};
 use test_support::balancer::Balancer;
 use test_support::process::ServerProcess;
 use test_support::proxy::Proxy;
-use test_support::{Server, TestDatabase, tied};
+use test_support::{Server, TestDatabase, child_process};
 
-pub fn one_cold_key() -> Outcome {
+pub(crate) fn one_cold_key() -> Outcome {
     let server = Server::start();
     let place = database(&server);
     let key = set_up(&place);
@@ -26,20 +26,21 @@ pub fn one_cold_key() -> Outcome {
     let answers = count(all_at_once(connected(&node, 1000), &vec![key; 1000]));
     let lookups = asked().map(|after| after - before);
     Outcome {
-        figure: format!("{answers:?}, look-ups in the database: {}", said(lookups)),
-        kept: answers == BTreeMap::from([(200, 1000)]) && lookups == Some(1.0),
+        times: None,
+        n: 1000,
+        counts: format!("{}; {} look-ups in the database", status_counts(&answers), lookups.unwrap_or(f64::NAN)),
+        passed: answers == BTreeMap::from([(200, 1000)]) && lookups == Some(1.0),
     }
 }
 
-/// A hundred teams' keys, of which the node has seen none since it started. The table is locked for the first moment, so
-/// that every query that is sent stays in flight.
-pub fn many_cold_keys() -> Outcome {
+/// Keys of a hundred teams, none of them cached. The table is locked at first, so that every query stays in flight.
+pub(crate) fn many_cold_keys() -> Outcome {
     let server = Server::start();
     let place = database(&server);
     set_up(&place);
-    let backstage = Backstage::of(&place);
-    let keys: Vec<Key> = (0..100).flat_map(|team| backstage.team(&format!("Team {team}"), 10)).collect();
-    drop(backstage);
+    let in_process = InProcessApp::of(&place);
+    let keys: Vec<Key> = (0..100).flat_map(|team| in_process.team(&format!("Team {team}"), 10)).collect();
+    drop(in_process);
     let (mut most, mut answers) = (0, Vec::new());
     for _ in 0..rounds(10) {
         let node = serve(&place);
@@ -57,24 +58,28 @@ pub fn many_cold_keys() -> Outcome {
     }
     let answers = count(answers);
     Outcome {
-        figure: format!("{most} queries in flight at most, {answers:?}"),
-        kept: (1..=16).contains(&most) && answers.keys().all(|status| *status == 200),
+        times: None,
+        n: answers.values().sum(),
+        counts: format!("at most {most} queries in flight; {}", status_counts(&answers)),
+        passed: (1..=16).contains(&most) && answers.keys().all(|status| *status == 200),
     }
 }
 
-/// Returns when whoever locks the table sleeps over it.
+/// Waits, for at most 10 s, until the session that locks the table sleeps.
 fn wait_for_lock(server: &Server) {
     let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    let began = now();
     while server.sql(asleep) != "1" {
+        assert!(now() - began < Duration::from_secs(10), "no session has locked the table");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// So many clients with a connection each.
+/// That many clients, each with an open connection.
 fn connected(node: &ServerProcess, clients: usize) -> Vec<Client> {
     let mut clients: Vec<Client> = (0..clients).map(|_| Client::new(node.address)).collect();
     for client in &mut clients {
-        client.connect().expect("there is room");
+        client.connect().expect("the server accepts connections");
     }
     clients
 }
@@ -87,7 +92,7 @@ fn all_at_once(mut clients: Vec<Client>, keys: &[Key]) -> Vec<u16> {
     clients.iter_mut().map(|client| client.receive().status).collect()
 }
 
-/// How many statements of Keyhouse PostgreSQL works on at once; asks until told that it is done.
+/// The largest number of Keyhouse statements that PostgreSQL executed at once; samples until `done`.
 fn most_in_flight(server: &Server, done: &AtomicBool) -> i64 {
     let active = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND application_name = 'keyhouse'";
     let runtime = Runtime::new().expect("a runtime");
@@ -102,8 +107,8 @@ fn most_in_flight(server: &Server, done: &AtomicBool) -> i64 {
     })
 }
 
-/// As an operator does it: ask one to stop, start the new one in its place, go on when it is ready.
-pub fn rolling_restart() -> Outcome {
+/// As an operator does it: stop one node, start its replacement, and continue when that is ready.
+pub(crate) fn rolling_restart() -> Outcome {
     let server = Server::start();
     let place = database(&server);
     let good = set_up(&place);
@@ -117,19 +122,17 @@ pub fn rolling_restart() -> Outcome {
         for (node, address) in nodes.iter_mut().zip(addresses) {
             assert!(node.terminate().success(), "it stops in order");
             *node = serve_at(address, &place);
-            // The balancer looks twice a second.
+            // The balancer checks every 0.5 s and needs one success.
             std::thread::sleep(Duration::from_secs(2));
         }
     }
     let answers = load.finish();
     let failed = answers.iter().filter(|answer| answer.status != 200).count();
     Outcome {
-        figure: format!(
-            "{failed} of {} calls failed over {full} rounds, slowest {:.2} s",
-            answers.len(),
-            slowest(&answers).as_secs_f64()
-        ),
-        kept: failed == 0,
+        times: Some(Times::of(answers.iter().map(|answer| answer.took))),
+        n: answers.len(),
+        counts: format!("{failed} failed in {full} rounds"),
+        passed: failed == 0,
     }
 }
 
@@ -140,26 +143,28 @@ fn serve_at(address: SocketAddr, place: &TestDatabase) -> ServerProcess {
 }
 
 /// Two browsers revoke, at a node each, while the address moves from the primary to its standby.
-pub fn primary_killed() -> Outcome {
-    let (mut acknowledged, mut lost, mut went_on) = (0, 0, true);
+pub(crate) fn primary_killed() -> Outcome {
+    let (mut acknowledged, mut lost, mut recovered) = (0, 0, true);
     let (mut calls, mut revocations) = (Vec::new(), Vec::new());
     for _ in 0..rounds(5) {
         let seen = fail_over();
         acknowledged += seen.acknowledged;
         lost += seen.lost;
-        // The last thing that each was told, at the new primary.
-        went_on &=
+        // The last response of each node comes from the new primary.
+        recovered &=
             seen.calls.iter().map(|answers| answers.last()).all(|last| last.is_some_and(|last| last.status == 200));
-        went_on &= seen.revocations.last().is_some_and(|last| last.status == 303);
+        recovered &= seen.revocations.last().is_some_and(|last| last.status == 303);
         calls.extend(seen.calls.into_iter().flatten());
         revocations.extend(seen.revocations);
     }
     let (calls, revocations) = (statuses(&calls), statuses(&revocations));
     Outcome {
-        figure: format!("{lost} of {acknowledged} lost; a good key {calls:?}, revocations {revocations:?}"),
-        kept: lost == 0
+        times: None,
+        n: acknowledged,
+        counts: format!("{lost} lost; good key {}; revocations {}", status_counts(&calls), status_counts(&revocations)),
+        passed: lost == 0
             && acknowledged > 0
-            && went_on
+            && recovered
             && calls.keys().all(|status| matches!(status, 200 | 503))
             && revocations.keys().all(|status| matches!(status, 303 | 503)),
     }
@@ -179,11 +184,11 @@ fn fail_over() -> FailOver {
     let proxy = Proxy::to(primary.address());
     let place = through(&proxy, &database(&primary));
     let good = set_up(&place);
-    let backstage = Backstage::of(&place);
-    let victims: Vec<Key> = (0..14).flat_map(|team| backstage.team(&format!("Team {team}"), 10)).collect();
-    drop(backstage);
+    let in_process = InProcessApp::of(&place);
+    let victims: Vec<Key> = (0..14).flat_map(|team| in_process.team(&format!("Team {team}"), 10)).collect();
+    drop(in_process);
     let nodes = [serve(&place), serve(&place)];
-    let browser = ClientInfo::of_owner(&nodes[0], &place);
+    let browser = Browser::of_owner(&nodes[0], &place);
     let loads = nodes.each_ref().map(|node| steady(node, &good));
     let done: Vec<(&Key, Answered)> = std::thread::scope(|scope| {
         let revokers: Vec<_> = nodes
@@ -201,7 +206,7 @@ fn fail_over() -> FailOver {
         proxy.lead_to(standby.address());
         revokers.into_iter().flat_map(|revoker| revoker.join().expect("a browser")).collect()
     });
-    // Whoever did not see it themselves has a second.
+    // The other node has 1 s to apply a revocation.
     std::thread::sleep(Duration::from_secs(1));
     let acknowledged: Vec<&Key> = done.iter().filter(|(_, answer)| answer.status == 303).map(|(key, _)| *key).collect();
     let is_refused = |key: &&Key| nodes.iter().all(|node| node.get("/api/v1/key", &key.token) == 401);
@@ -213,8 +218,8 @@ fn fail_over() -> FailOver {
     }
 }
 
-/// Ten a second, each asked for once.
-fn revoke_all(mut browser: ClientInfo, victims: &[Key]) -> Vec<(&Key, Answered)> {
+/// Ten per second, each requested once.
+fn revoke_all(mut browser: Browser, victims: &[Key]) -> Vec<(&Key, Answered)> {
     let mut answers = Vec::new();
     for victim in victims {
         let answer = browser.revoke(victim);

@@ -1,4 +1,4 @@
-//! Random histories over processes that are restarted and killed, against a model of two maps.
+//! Model-based test: random operations on processes that are restarted and killed, compared with a model of two maps.
 
 use std::collections::BTreeMap;
 use std::process::Output;
@@ -15,19 +15,19 @@ use keyhouse_token::Mode;
 use serde_json::Value;
 
 use super::load::{Client, Reply, get, now, post};
-use super::nodes::{Backstage, ClientInfo, OWNER, database, serve};
+use super::nodes::{Browser, InProcessApp, OWNER, database, serve};
 use super::{Outcome, rounds, setting};
 use test_support::process::{ServerProcess, run, run_json};
 use test_support::{Server, TestDatabase};
 
-/// Steps with one team; then another begins, so that lists stay short.
-const CHAPTER: usize = 500;
+/// Steps with one team. Then another team is created, so that lists stay short.
+const STEPS_PER_TEAM: usize = 500;
 const OTHERS: [&str; 3] = ["ben@example.com", "cam@example.com", "dee@example.com"];
 const GIVEN: [Role; 3] = [Role::Admin, Role::Manager, Role::Member];
-/// Within which every other process knows of a revocation.
-const KNOWN: Duration = Duration::from_secs(1);
+/// Within which every other process applies a revocation.
+const PROPAGATION: Duration = Duration::from_secs(1);
 
-/// What the world should look like.
+/// The expected state.
 #[derive(Default)]
 struct Model {
     keys: BTreeMap<String, KeyModel>,
@@ -46,7 +46,7 @@ struct KeyModel {
 #[derive(Debug, Clone, Copy)]
 struct Revoked {
     at: Duration,
-    /// The node that did it, which knows at once; none if another process did.
+    /// The node that revoked it and refuses it at once; `None`: another process.
     by: Option<usize>,
 }
 
@@ -68,8 +68,8 @@ impl Model {
 struct Simulation {
     place: TestDatabase,
     nodes: Vec<ServerProcess>,
-    backstage: Backstage,
-    browsers: BTreeMap<&'static str, ClientInfo>,
+    in_process: InProcessApp,
+    browsers: BTreeMap<&'static str, Browser>,
     team: String,
     model: Model,
     rng: Rng,
@@ -77,25 +77,26 @@ struct Simulation {
     differences: Vec<String>,
 }
 
-pub fn histories() -> Outcome {
-    let seed = setting("DRILL_SEED").map_or_else(|| Clock::System.now().ms().unsigned_abs(), |seed| seed as u64);
+pub(crate) fn histories() -> Outcome {
+    let seed = setting("SYSTEM_TEST_SEED").map_or_else(|| Clock::System.now().ms().unsigned_abs(), |seed| seed as u64);
     let steps = rounds(10_000);
     let server = Server::start();
-    let (mut figures, mut kept) = (Vec::new(), true);
+    let (mut counts, mut passed) = (Vec::new(), true);
     for (engine, place, nodes) in [("SQLite", TestDatabase::folder(), 1), ("PostgreSQL", database(&server), 3)] {
-        let mut world = Simulation::new(place, nodes, seed);
+        let mut simulation = Simulation::new(place, nodes, seed);
         for step in 0..steps {
-            if step % CHAPTER == 0 {
-                world.begin_chapter(step / CHAPTER);
+            if step % STEPS_PER_TEAM == 0 {
+                simulation.begin_team(step / STEPS_PER_TEAM);
             }
-            world.step();
+            simulation.step();
         }
-        world.end_chapter();
-        let first = world.differences.first().map_or_else(String::new, |first| format!(", first: {first}"));
-        figures.push(format!("{engine}: {} differences in {:?}{first}", world.differences.len(), world.done));
-        kept &= world.differences.is_empty();
+        simulation.end_team();
+        let first = simulation.differences.first().map_or_else(String::new, |first| format!(", first: {first}"));
+        let done: Vec<_> = simulation.done.iter().map(|(operation, count)| format!("{count} {operation}")).collect();
+        counts.push(format!("{engine}: {} differences in {}{first}", simulation.differences.len(), done.join(", ")));
+        passed &= simulation.differences.is_empty();
     }
-    Outcome { figure: format!("seed {seed}; {}", figures.join("; ")), kept }
+    Outcome { times: None, n: 2 * steps, counts: format!("seed {seed}; {}", counts.join("; ")), passed }
 }
 
 impl Simulation {
@@ -103,7 +104,7 @@ impl Simulation {
         run_json(&place, &["migrate"]);
         Self {
             nodes: (0..nodes).map(|_| serve(&place)).collect(),
-            backstage: Backstage::of(&place),
+            in_process: InProcessApp::of(&place),
             place,
             browsers: BTreeMap::new(),
             team: String::new(),
@@ -114,27 +115,27 @@ impl Simulation {
         }
     }
 
-    fn begin_chapter(&mut self, nth: usize) {
-        self.end_chapter();
-        self.team = format!("chapter-{nth}");
-        self.backstage.team(&format!("Chapter {nth}"), 0);
+    fn begin_team(&mut self, nth: usize) {
+        self.end_team();
+        self.team = format!("team-{nth}");
+        self.in_process.team(&format!("Team {nth}"), 0);
         self.model = Model { keys: BTreeMap::new(), roles: BTreeMap::from([(OWNER, Role::Owner)]) };
-        let Backstage { app, runtime } = &self.backstage;
+        let InProcessApp { app, runtime } = &self.in_process;
         let team =
             runtime.block_on(app.team(&TeamRef::Slug(self.team.clone()))).expect("an answer").expect("just made");
         for email in OTHERS {
             let address = Email::parse(email).expect("an address");
-            runtime.block_on(app.add_member("drill", &team, &address, Role::Member)).expect("a new member");
+            runtime.block_on(app.add_member("system-test", &team, &address, Role::Member)).expect("a new member");
             self.model.roles.insert(email, Role::Member);
         }
         for email in self.model.roles.keys() {
-            let way_in = self.backstage.way_in(email);
-            self.browsers.insert(email, ClientInfo::enter(&self.nodes[0], &way_in, &[]));
+            let sign_in_path = self.in_process.sign_in_path(email);
+            self.browsers.insert(email, Browser::enter(&self.nodes[0], &sign_in_path, &[]));
         }
     }
 
-    /// Everything once more, everywhere.
-    fn end_chapter(&mut self) {
+    /// Checks every key on every node, and the lists.
+    fn end_team(&mut self) {
         for id in self.model.keys.keys().cloned().collect::<Vec<_>>() {
             for node in 0..self.nodes.len() {
                 self.use_key(node, &id);
@@ -149,21 +150,25 @@ impl Simulation {
         let node = self.pick(self.nodes.len());
         let who = [OWNER, OWNER, OTHERS[0], OTHERS[1], OTHERS[2]][self.pick(5)];
         let key = self.any_key();
-        let (name, deed): (_, &mut dyn FnMut(&mut Self)) = match (self.pick(100), &key) {
-            (0..10, _) | (_, None) => ("create", &mut |world| world.create(node, who)),
-            (10..13, _) => ("create in the shell", &mut |world| world.create_in_the_shell(who)),
-            (13..20, Some(id)) => ("rename", &mut |world| world.rename(node, who, id)),
-            (20..27, Some(id)) => ("revoke", &mut |world| world.revoke(node, who, id)),
-            (27..29, Some(id)) => ("revoke in the shell", &mut |world| world.revoke_in_the_shell(id)),
-            (29..33, _) => ("role", &mut |world| world.change_role()),
-            (33..36, _) => ("list", &mut |world| world.compare_lists()),
-            (36..38, _) => ("restart", &mut |world| world.restart(node)),
-            (38..40, Some(id)) => ("kill -9 in a revoke", &mut |world| world.kill_in_a_revoke(node, id)),
-            (40..50, Some(id)) => ("write", &mut |world| world.write(node, id)),
-            (_, Some(id)) => ("use", &mut |world| world.use_key(node, id)),
+        let (name, operation): (_, &mut dyn FnMut(&mut Self)) = match (self.pick(100), &key) {
+            (0..10, _) | (_, None) => ("create", &mut |simulation| simulation.create(node, who)),
+            (10..13, _) => ("create on the command line", &mut |simulation| simulation.create_on_the_command_line(who)),
+            (13..20, Some(id)) => ("rename", &mut |simulation| simulation.rename(node, who, id)),
+            (20..27, Some(id)) => ("revoke", &mut |simulation| simulation.revoke(node, who, id)),
+            (27..29, Some(id)) => {
+                ("revoke on the command line", &mut |simulation| simulation.revoke_on_the_command_line(id))
+            }
+            (29..33, _) => ("role", &mut |simulation| simulation.change_role()),
+            (33..36, _) => ("list", &mut |simulation| simulation.compare_lists()),
+            (36..38, _) => ("restart", &mut |simulation| simulation.restart(node)),
+            (38..40, Some(id)) => {
+                ("kill -9 during a revocation", &mut |simulation| simulation.kill_during_a_revocation(node, id))
+            }
+            (40..50, Some(id)) => ("write", &mut |simulation| simulation.write(node, id)),
+            (_, Some(id)) => ("use", &mut |simulation| simulation.use_key(node, id)),
         };
         *self.done.entry(name).or_default() += 1;
-        deed(self);
+        operation(self);
     }
 
     fn create(&mut self, node: usize, who: &str) {
@@ -179,15 +184,15 @@ impl Simulation {
         self.check(reply.status == expected, || format!("create by {who}: {} instead of {expected}", reply.status));
         if reply.status == 200 {
             let token = reply.body.split("translate=\"no\">").nth(1).and_then(|rest| rest.split('<').next());
-            let token = token.expect("the page shows it").to_owned();
-            let said = self.ask(node, &get("/api/v1/key", &token));
-            let id = data(&said)["id"].as_str().unwrap_or_default().to_owned();
-            self.check(!id.is_empty(), || format!("a new key is answered {}", said.status));
+            let token = token.expect("the page shows the token").to_owned();
+            let shown = self.ask(node, &get("/api/v1/key", &token));
+            let id = data(&shown)["id"].as_str().unwrap_or_default().to_owned();
+            self.check(!id.is_empty(), || format!("a new key is answered {}", shown.status));
             self.model.keys.insert(id, KeyModel { token, name, mode, scope, revoked: None });
         }
     }
 
-    fn create_in_the_shell(&mut self, who: &str) {
+    fn create_on_the_command_line(&mut self, who: &str) {
         let (mode, scope) = self.any_kind();
         let name = self.any_name();
         let output = self.shell(&[
@@ -238,7 +243,7 @@ impl Simulation {
         }
     }
 
-    fn revoke_in_the_shell(&mut self, id: &str) {
+    fn revoke_on_the_command_line(&mut self, id: &str) {
         let output = self.shell(&["key", "revoke", id]);
         self.check(output.status.success(), || format!("shell revokes: {output:?}"));
         self.model.revoke(id, None);
@@ -258,8 +263,8 @@ impl Simulation {
         self.start(node);
     }
 
-    /// Whether it was done or not, nobody was told: both are right, but what was acknowledged must be so.
-    fn kill_in_a_revoke(&mut self, node: usize, id: &str) {
+    /// Without a response either state is right; an acknowledged revocation must be in the database.
+    fn kill_during_a_revocation(&mut self, node: usize, id: &str) {
         let name = self.model.keys[id].name.clone();
         let mut browser = self.browsers[OWNER].at(&self.nodes[node]);
         browser.begin(&self.path(&format!("/{id}/revoke")), &[("name", &name)]);
@@ -274,33 +279,33 @@ impl Simulation {
         }
     }
 
-    /// Nodes remember nothing, so one that starts knows what the database knows.
+    /// A node that starts has an empty cache, so it reads every key from the database.
     fn start(&mut self, node: usize) {
         self.nodes[node] = serve(&self.place);
     }
 
-    /// A key revoked elsewhere may be admitted still, for a second.
+    /// A key that another process revoked may still be admitted for a second.
     fn use_key(&mut self, node: usize, id: &str) {
         let key = self.model.keys[id].clone();
         let mut reply = self.ask(node, &get("/api/v1/key", &key.token));
         if let Some(Revoked { at, by }) = key.revoked {
-            while reply.status == 200 && by != Some(node) && now() < at + KNOWN {
+            while reply.status == 200 && by != Some(node) && now() < at + PROPAGATION {
                 std::thread::sleep(Duration::from_millis(10));
                 reply = self.ask(node, &get("/api/v1/key", &key.token));
             }
             self.check(reply.status == 401, || format!("revoked {id} is answered {}", reply.status));
             return;
         }
-        let said = data(&reply);
-        let is_it = said["id"] == id && said["mode"] == key.mode.as_str() && said["scope"] == key.scope.as_str();
-        self.check(is_it, || format!("active {id} is answered {} {said}", reply.status));
+        let shown = data(&reply);
+        let is_it = shown["id"] == id && shown["mode"] == key.mode.as_str() && shown["scope"] == key.scope.as_str();
+        self.check(is_it, || format!("active {id} is answered {} {shown}", reply.status));
     }
 
     fn write(&mut self, node: usize, id: &str) {
         let key = &self.model.keys[id];
         let expected = match (key.revoked, key.scope) {
-            (Some(Revoked { at, by }), _) if by == Some(node) || now() > at + KNOWN => 401,
-            // Either answer is right, and a use will tell.
+            (Some(Revoked { at, by }), _) if by == Some(node) || now() > at + PROPAGATION => 401,
+            // Either response is right within the second; `use_key` checks the key later.
             (Some(_), _) => return,
             (None, Scope::ReadOnly) => 403,
             (None, Scope::ReadWrite) => 201,
@@ -314,9 +319,9 @@ impl Simulation {
         let model: BTreeMap<_, _> = self.model.keys.iter().map(|(id, key)| (id.clone(), row(key))).collect();
         let keys = self.keys();
         self.check(keys == model, || format!("keys are {keys:?}, not {model:?}"));
-        let said = run_json(&self.place, &["member", "list", "--team", &self.team]);
+        let shown = run_json(&self.place, &["member", "list", "--team", &self.team]);
         let text = |member: &Value, name: &str| member[name].as_str().unwrap_or_default().to_owned();
-        let rows = said.as_array().expect("rows").iter();
+        let rows = shown.as_array().expect("rows").iter();
         let members: BTreeMap<_, _> = rows.map(|member| (text(member, "email"), text(member, "role"))).collect();
         let roles = self.model.roles.iter();
         let roles: BTreeMap<_, _> =
@@ -326,11 +331,11 @@ impl Simulation {
 
     /// The team's keys as the shell lists them.
     fn keys(&self) -> BTreeMap<String, KeyRow> {
-        let said = run_json(&self.place, &["key", "list", "--team", &self.team]);
+        let shown = run_json(&self.place, &["key", "list", "--team", &self.team]);
         let text = |key: &Value, name: &str| key[name].as_str().unwrap_or_default().to_owned();
         let row =
             |key: &Value| (text(key, "name"), text(key, "mode"), text(key, "scope"), text(key, "status") == "revoked");
-        said.as_array().expect("rows").iter().map(|key| (text(key, "id"), row(key))).collect()
+        shown.as_array().expect("rows").iter().map(|key| (text(key, "id"), row(key))).collect()
     }
 
     fn ask(&self, node: usize, request: &str) -> Reply {
@@ -358,11 +363,11 @@ impl Simulation {
 
     fn pick(&self, of: usize) -> usize {
         let mut bytes = [0; 8];
-        self.rng.fill(&mut bytes);
+        self.rng.fill_bytes(&mut bytes);
         (u64::from_le_bytes(bytes) % of as u64) as usize
     }
 
-    /// Rather one of the active ones: those that are revoked become many.
+    /// An active key in two of three cases, because most keys are revoked after a while.
     fn any_key(&self) -> Option<String> {
         let only_active = self.pick(3) > 0 && self.model.active() > 0;
         let keys = self.model.keys.iter().filter(|(_, key)| !only_active || key.revoked.is_none());
@@ -386,7 +391,7 @@ fn row(key: &KeyModel) -> KeyRow {
     (key.name.clone(), key.mode.as_str().to_owned(), key.scope.as_str().to_owned(), key.revoked.is_some())
 }
 
-/// What an answer of the API holds; null if it holds nothing.
+/// The `data` of a response of the API, or null.
 fn data(reply: &Reply) -> Value {
     serde_json::from_str::<Value>(&reply.body).map(|body| body["data"].clone()).unwrap_or_default()
 }

@@ -1,118 +1,124 @@
-//! Nodes that lose sight of the database, or find an older one than they knew.
+//! Nodes that lose their database connection, or whose database goes back to an older state.
 
 use std::time::Duration;
 
-use super::load::{Answered, Load, now, slowest, statuses};
-use super::nodes::{ClientInfo, Key, database, new_key, revoke, serve, set_up, steady, through, until, url};
-use super::{Outcome, rounds};
+use super::load::{Answered, Load, now, statuses};
+use super::nodes::{Browser, Key, database, new_key, revoke, serve, set_up, steady, through, until, url};
+use super::{Outcome, Times, rounds, status_counts};
 use test_support::process::ServerProcess;
 use test_support::proxy::Proxy;
 use test_support::{Server, TestDatabase};
 
-/// How long a node may believe what it knows after the last answer from the database.
+/// How long cached records are valid after the last successful change poll was sent.
 const LEASE: Duration = Duration::from_secs(3);
-/// From the verdict to the client, on a busy machine.
-const ON_THE_WAY: Duration = Duration::from_millis(100);
-/// Within which a healthy node knows.
-const KNOWN: Duration = Duration::from_secs(1);
+/// From the decision to the client, on a busy machine.
+const DELIVERY: Duration = Duration::from_millis(100);
+/// Within which a healthy node applies a revocation.
+const PROPAGATION: Duration = Duration::from_secs(1);
 
-pub fn cut_off() -> Outcome {
-    out_of_sight(|proxy| {
+pub(crate) fn cut_off() -> Outcome {
+    partitioned(|proxy| {
         proxy.cut();
         Duration::from_secs(10)
     })
 }
 
-pub fn black_holed() -> Outcome {
-    out_of_sight(|proxy| {
+pub(crate) fn black_holed() -> Outcome {
+    partitioned(|proxy| {
         proxy.black_hole();
         Duration::from_secs(10)
     })
 }
 
-/// Long enough for answers that are 30 s late to arrive, and be no good any more.
-pub fn thirty_seconds_behind() -> Outcome {
-    out_of_sight(|proxy| {
+/// Long enough for responses that are 30 s late to arrive; by then they are stale.
+pub(crate) fn thirty_seconds_behind() -> Outcome {
+    partitioned(|proxy| {
         proxy.delay(Duration::from_secs(30));
         Duration::from_secs(70)
     })
 }
 
-/// What was answered by a node that can't see the database.
+/// The responses of a node that can not reach the database.
 #[derive(Default)]
-struct OutOfSight {
-    goods: Vec<Answered>,
-    victims: Vec<Answered>,
+struct Partitioned {
+    /// To a good key and to the revoked one.
+    good: Vec<Answered>,
+    revoked: Vec<Answered>,
     /// Admitted after the lease.
     late: usize,
-    /// From the repair to the last call with a good key that was not admitted.
-    healthy: Duration,
+    /// From each repair to the last call with the good key that was not admitted.
+    recoveries: Vec<Duration>,
 }
 
-/// Two nodes, one of which `trouble` keeps from the database for as long as it says; meanwhile a key is revoked.
-fn out_of_sight(trouble: impl Fn(&Proxy) -> Duration) -> Outcome {
+/// Two nodes; `fault` keeps one of them from the database for the time that it returns. Meanwhile a key is revoked.
+fn partitioned(fault: impl Fn(&Proxy) -> Duration) -> Outcome {
     let server = Server::start();
     let place = database(&server);
     let proxy = Proxy::to(server.address());
     let good = set_up(&place);
     let (near, far) = (serve(&place), serve(&through(&proxy, &place)));
-    let mut browser = ClientInfo::of_owner(&near, &place);
-    let mut all = OutOfSight::default();
+    let mut browser = Browser::of_owner(&near, &place);
+    let mut all = Partitioned::default();
     for _ in 0..rounds(5) {
         let victim = new_key(&place);
         let loads = [steady(&far, &good), steady(&far, &victim)];
         std::thread::sleep(Duration::from_secs(1));
         let began = now();
-        let lasts = trouble(&proxy);
-        assert_eq!(browser.revoke(&victim).status, 303, "the other node goes on");
+        let lasts = fault(&proxy);
+        assert_eq!(browser.revoke(&victim).status, 303, "the other node is not affected");
         std::thread::sleep(lasts);
         let repaired = now();
         proxy.pass();
         std::thread::sleep(Duration::from_secs(4));
         all.add([began, repaired], loads.map(Load::finish));
     }
-    all.seen()
+    all.outcome()
 }
 
-impl OutOfSight {
-    fn add(&mut self, [began, repaired]: [Duration; 2], [goods, victims]: [Vec<Answered>; 2]) {
-        let is_late = |answer: &&Answered| answer.status == 200 && answer.arrived() > began + LEASE + ON_THE_WAY;
-        self.late += victims.iter().filter(is_late).count();
-        self.late += goods.iter().filter(is_late).filter(|answer| answer.arrived() < repaired).count();
-        let last = goods.iter().filter(|answer| answer.status != 200).map(Answered::arrived).max();
-        self.healthy = self.healthy.max(last.unwrap_or_default().saturating_sub(repaired));
-        self.goods.extend(goods);
-        self.victims.extend(victims);
+impl Partitioned {
+    fn add(&mut self, [began, repaired]: [Duration; 2], [good, revoked]: [Vec<Answered>; 2]) {
+        let is_late = |answer: &&Answered| answer.status == 200 && answer.arrived() > began + LEASE + DELIVERY;
+        self.late += revoked.iter().filter(is_late).count();
+        self.late += good.iter().filter(is_late).filter(|answer| answer.arrived() < repaired).count();
+        let last = good.iter().filter(|answer| answer.status != 200).map(Answered::arrived).max();
+        self.recoveries.push(last.unwrap_or_default().saturating_sub(repaired));
+        self.good.extend(good);
+        self.revoked.extend(revoked);
     }
 
-    fn seen(self) -> Outcome {
-        let (goods, victims) = (statuses(&self.goods), statuses(&self.victims));
-        let all = self.goods.iter().chain(&self.victims);
-        let silent = all.filter(|answer| answer.status == 503 && !answer.says_when).count();
+    fn outcome(self) -> Outcome {
+        let (good, revoked) = (statuses(&self.good), statuses(&self.revoked));
+        let all = self.good.iter().chain(&self.revoked);
+        let without_retry_after = all.filter(|answer| answer.status == 503 && !answer.has_retry_after).count();
+        let recovery = self.recoveries.iter().max().copied().unwrap_or_default();
         Outcome {
-            figure: format!(
-                "{} admitted later than 3 s; a good key {goods:?}, the revoked one {victims:?}, {silent} times 503 without Retry-After, slowest {:.2} s, healthy after {:.2} s",
+            times: Some(Times::of(self.good.iter().map(|answer| answer.took))),
+            n: self.good.len() + self.revoked.len(),
+            counts: format!(
+                "{} admitted later than 3 s; good key {}; revoked key {}; {without_retry_after} × 503 without \
+                 Retry-After; healthy {:.2} s after the repair",
                 self.late,
-                slowest(&self.goods).as_secs_f64(),
-                self.healthy.as_secs_f64()
+                status_counts(&good),
+                status_counts(&revoked),
+                recovery.as_secs_f64()
             ),
-            kept: self.late + silent == 0
-                && goods.keys().all(|status| matches!(status, 200 | 503))
-                && goods.contains_key(&503)
-                && victims.keys().all(|status| matches!(status, 200 | 401 | 503))
-                && self.healthy <= Duration::from_secs(2),
+            passed: self.late + without_retry_after == 0
+                && good.keys().all(|status| matches!(status, 200 | 503))
+                && good.contains_key(&503)
+                && revoked.keys().all(|status| matches!(status, 200 | 401 | 503))
+                && recovery <= Duration::from_secs(2),
         }
     }
 }
 
-/// A node that stops, locks and all, right after it was asked to revoke; the next key of the same team is revoked at
-/// another node. What the first one knew when it wakes is older than a lease.
-pub fn frozen_in_a_revoke() -> Outcome {
+/// Suspends a node right after it got a request to revoke, so that it may hold locks; then another node revokes another
+/// key of the same team. When the first node resumes, its cache is older than a lease.
+pub(crate) fn suspended_in_a_revocation() -> Outcome {
     let server = Server::start();
     let place = database(&server);
     set_up(&place);
     let nodes = [serve(&place), serve(&place), serve(&place)];
-    let mut frozen = ClientInfo::of_owner(&nodes[0], &place);
+    let mut frozen = Browser::of_owner(&nodes[0], &place);
     let mut others = [frozen.at(&nodes[1]), frozen.at(&nodes[2])];
     let (mut answers, mut admitted, mut undone) = (Vec::new(), 0, 0);
     for round in 0..rounds(60) {
@@ -121,7 +127,7 @@ pub fn frozen_in_a_revoke() -> Outcome {
             until(&nodes[0], key, 200);
         }
         frozen.begin_to_revoke(&first);
-        // A revoke takes some milliseconds: each of them is hit in some round.
+        // A revocation takes some milliseconds; the rounds suspend it at different points.
         std::thread::sleep(Duration::from_micros(round as u64 * 250 % 6000));
         nodes[0].freeze();
         answers.push(others[round % 2].revoke(&second));
@@ -130,73 +136,75 @@ pub fn frozen_in_a_revoke() -> Outcome {
         admitted += usize::from(nodes[0].get("/api/v1/key", &second.token) == 200);
         let acknowledged = frozen.answer() == 303;
         if nodes[1].get("/api/v1/key", &first.token) == 200 {
-            undone += usize::from(acknowledged && until(&nodes[1], &first, 401) > KNOWN);
+            undone += usize::from(acknowledged && until(&nodes[1], &first, 401) > PROPAGATION);
             revoke(&place, &first);
         }
     }
     let refused = answers.iter().filter(|answer| answer.status != 303).count();
     let waited = answers.iter().filter(|answer| answer.took > Duration::from_millis(500)).count();
-    let slowest = slowest(&answers);
+    let slowest = answers.iter().map(|answer| answer.took).max().unwrap_or_default();
     Outcome {
-        figure: format!(
-            "{refused} of {} refused, slowest {:.2} s, {waited} had to wait for the frozen one's locks; {admitted} revoked keys admitted when it woke, {undone} revocations undone",
-            answers.len(),
-            slowest.as_secs_f64()
+        times: Some(Times::of(answers.iter().map(|answer| answer.took))),
+        n: answers.len(),
+        counts: format!(
+            "{refused} refused, {waited} waited for locks of the suspended node; {admitted} revoked keys admitted after \
+             it resumed, {undone} revocations undone"
         ),
-        // If nobody had to wait, no freeze has hit a revoke in its middle.
-        kept: refused + admitted + undone == 0 && slowest <= Duration::from_secs(2) && waited > 0,
+        // If no call waited, no suspension hit a revocation in progress.
+        passed: refused + admitted + undone == 0 && slowest <= Duration::from_secs(2) && waited > 0,
     }
 }
 
-/// How a database comes to be older than what a node has seen of it.
+/// How a database gets to an older state than a node has read from it.
 #[derive(Debug, Clone, Copy)]
-enum Back {
-    /// Put back from a dump, in its place.
+enum Rollback {
+    /// Restored from a dump in place.
     Restored,
     /// The address leads to another server, which has an older copy.
     FailedOver,
-    /// Only the counter.
+    /// Only the change counter is set back.
     Counter,
 }
 
-pub fn gone_back() -> Outcome {
-    let all = [Back::Restored, Back::FailedOver, Back::Counter].map(|back| {
+pub(crate) fn rolled_back() -> Outcome {
+    let all = [Rollback::Restored, Rollback::FailedOver, Rollback::Counter].map(|rollback| {
         let mut all = Afterwards::default();
         for _ in 0..rounds(5) {
-            all.add(&go_back(back));
+            all.add(&roll_back(rollback));
         }
-        (back, all)
+        (rollback, all)
     });
-    let figures = all.each_ref().map(|(back, seen)| {
-        format!(
-            "{back:?}: {} calls admitted with keys of the lost time, {} good calls refused, a key revoked then 401 after {:.2} s",
-            seen.admitted,
-            seen.refused,
-            seen.revoked_after.as_secs_f64()
-        )
+    let counts = all.each_ref().map(|(rollback, after)| {
+        format!("{rollback:?}: {} calls admitted with lost keys, {} good calls refused", after.admitted, after.refused)
     });
-    let is_kept = |seen: &Afterwards| seen.admitted + seen.refused == 0 && seen.revoked_after <= KNOWN;
-    Outcome { figure: figures.join("; "), kept: all.iter().all(|(_, seen)| is_kept(seen)) }
+    let times = Times::of(all.iter().flat_map(|(_, after)| after.revoked_after.iter().copied()));
+    Outcome {
+        times: Some(times),
+        n: all.iter().map(|(_, after)| after.revoked_after.len()).sum(),
+        counts: counts.join("; "),
+        passed: all.iter().all(|(_, after)| after.admitted + after.refused == 0) && times.max <= PROPAGATION,
+    }
 }
 
-/// What a node answers once the database is older than what it knew.
+/// The responses of a node after the database was rolled back.
 #[derive(Default)]
 struct Afterwards {
     admitted: usize,
     refused: usize,
-    revoked_after: Duration,
+    /// From a revocation to its first refusal.
+    revoked_after: Vec<Duration>,
 }
 
 impl Afterwards {
     fn add(&mut self, other: &Self) {
         self.admitted += other.admitted;
         self.refused += other.refused;
-        self.revoked_after = self.revoked_after.max(other.revoked_after);
+        self.revoked_after.extend(&other.revoked_after);
     }
 }
 
-/// A copy is taken, keys are made and revoked, the copy takes the database's place, and a key is revoked in it.
-fn go_back(back: Back) -> Afterwards {
+/// Dumps the database, creates and revokes keys, replaces the database with the dump, and revokes a key in it.
+fn roll_back(rollback: Rollback) -> Afterwards {
     let (server, older) = (Server::start(), Server::start());
     let place = database(&server);
     let proxy = Proxy::to(server.address());
@@ -204,7 +212,7 @@ fn go_back(back: Back) -> Afterwards {
     let node = serve(&through(&proxy, &place));
     let early = new_key(&place);
     let copy = server.dump(url(&place));
-    // The node sees the counter rise well above what the copy says.
+    // The node reads a counter well above that of the dump.
     for _ in 0..5 {
         revoke(&place, &new_key(&place));
     }
@@ -212,27 +220,32 @@ fn go_back(back: Back) -> Afterwards {
     for key in [&good, &early, &lost] {
         until(&node, key, 200);
     }
-    let place = match back {
-        Back::Restored => {
+    let place = match rollback {
+        Rollback::Restored => {
             server.restore(url(&place), &copy);
             place
         }
-        Back::FailedOver => {
+        Rollback::FailedOver => {
             let place = database(&older);
             older.restore(url(&place), &copy);
             proxy.lead_to(older.address());
             server.kill();
             place
         }
-        Back::Counter => {
+        Rollback::Counter => {
             server.sql_in(url(&place), "UPDATE changes SET seq = seq - 10");
             place
         }
     };
-    afterwards(back, &node, &place, [&good, &early, &lost])
+    afterwards(rollback, &node, &place, [&good, &early, &lost])
 }
 
-fn afterwards(back: Back, node: &ServerProcess, place: &TestDatabase, [good, early, lost]: [&Key; 3]) -> Afterwards {
+fn afterwards(
+    rollback: Rollback,
+    node: &ServerProcess,
+    place: &TestDatabase,
+    [good, early, lost]: [&Key; 3],
+) -> Afterwards {
     let loads = [steady(node, good), steady(node, lost)];
     let returned = now();
     let revoked = revoke(place, early);
@@ -240,12 +253,12 @@ fn afterwards(back: Back, node: &ServerProcess, place: &TestDatabase, [good, ear
     let revoked_after = now() - revoked;
     std::thread::sleep(LEASE);
     let [of_good, of_lost] = loads.map(Load::finish);
-    // A lost key is known where only the counter went back.
-    let is_known = matches!(back, Back::Counter);
-    let wrong = |answer: &&Answered| answer.status == 200 && !is_known && answer.arrived() > returned + KNOWN;
+    // Where only the counter was set back, the lost key still exists.
+    let is_known = matches!(rollback, Rollback::Counter);
+    let wrong = |answer: &&Answered| answer.status == 200 && !is_known && answer.arrived() > returned + PROPAGATION;
     Afterwards {
         admitted: of_lost.iter().filter(wrong).count(),
         refused: of_good.iter().filter(|answer| !matches!(answer.status, 200 | 503)).count(),
-        revoked_after,
+        revoked_after: vec![revoked_after],
     }
 }

@@ -1,4 +1,4 @@
-//! One rate limit for three nodes, with Redis well, away, stalled and forgetful.
+//! One rate limit for three nodes: with Redis available, absent, stalled and flushed.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use keyhouse::app::infra::clock::Clock;
 
 use super::load::{Answered, Load, now, p99, statuses};
 use super::nodes::{Key, database, new_key, set_up};
-use super::{Outcome, rounds, said};
+use super::{Outcome, Times, rounds, status_counts};
 use test_support::process::ServerProcess;
 use test_support::redis::Redis;
 use test_support::{Server, TestDatabase};
@@ -15,14 +15,14 @@ const LIMIT: usize = 600;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// Three nodes on one PostgreSQL and one Redis.
-struct RedisLimiter {
+struct Cluster {
     _server: Server,
     place: TestDatabase,
     redis: Redis,
     nodes: [ServerProcess; 3],
 }
 
-impl RedisLimiter {
+impl Cluster {
     fn start() -> Self {
         let (server, redis) = (Server::start(), Redis::start());
         let place = database(&server);
@@ -47,7 +47,7 @@ impl RedisLimiter {
         Offered(self.nodes.iter().map(start).collect())
     }
 
-    /// How often each node has counted for itself, as far as they say.
+    /// How many calls each node limited locally; `None` if the metric is missing.
     fn fallbacks(&self) -> [Option<f64>; 3] {
         self.nodes.each_ref().map(|node| node.metrics().sum("keyhouse_limiter_fallbacks_total"))
     }
@@ -61,7 +61,7 @@ impl Offered {
     }
 }
 
-/// Sleeps until the next window begins, as Unix time has them; that moment.
+/// Sleeps until the next window of Unix time begins; returns that moment.
 fn next_window() -> Duration {
     let ms = WINDOW.as_millis() as i64;
     let left = ms - Clock::System.now().ms().rem_euclid(ms);
@@ -69,15 +69,15 @@ fn next_window() -> Duration {
     now()
 }
 
-/// How many were admitted in the window that begins there. A call that is under way at its edge is in none.
+/// How many calls were admitted in the window that begins then. A call in progress at an edge counts in no window.
 fn admitted(answers: &[Answered], begins: Duration) -> usize {
     let is_in = |answer: &&Answered| answer.at >= begins && answer.arrived() < begins + WINDOW;
     answers.iter().filter(is_in).filter(|answer| answer.status == 200).count()
 }
 
-pub fn shared() -> Outcome {
-    let cluster = RedisLimiter::start();
-    let (mut figures, mut kept) = (Vec::new(), true);
+pub(crate) fn shared() -> Outcome {
+    let cluster = Cluster::start();
+    let (mut counts, mut passed, mut n) = (Vec::new(), true, 0);
     for times in [0.5, 1.0, 2.0, 10.0] {
         let (key, windows) = (new_key(&cluster.place), rounds(4));
         next_window();
@@ -86,13 +86,16 @@ pub fn shared() -> Outcome {
         let answers = load.finish();
         let admitted = answers.iter().filter(|answer| answer.status == 200).count();
         let share = admitted as f64 / (windows * LIMIT).min(answers.len()) as f64;
-        figures.push(format!("{times} x: {:.1} % of {:?}", share * 100.0, statuses(&answers)));
-        kept &= (0.95..=1.05).contains(&share);
+        counts.push(format!("{times} times: {:.1} %, {}", share * 100.0, status_counts(&statuses(&answers))));
+        n += answers.len();
+        passed &= (0.95..=1.05).contains(&share);
     }
     let (keys, for_ever) = (cluster.redis.keys().len(), cluster.redis.keys_without_expiry().len());
     Outcome {
-        figure: format!("{}; {for_ever} of {keys} keys in Redis for ever", figures.join(", ")),
-        kept: kept && keys > 0 && for_ever == 0,
+        times: None,
+        n,
+        counts: format!("{}; {for_ever} of {keys} Redis keys without expiry", counts.join("; ")),
+        passed: passed && keys > 0 && for_ever == 0,
     }
 }
 
@@ -121,33 +124,35 @@ impl Fault {
     }
 }
 
-pub fn absent() -> Outcome {
+pub(crate) fn absent() -> Outcome {
     without_redis(Fault::Absent)
 }
 
-pub fn stalled() -> Outcome {
+pub(crate) fn stalled() -> Outcome {
     without_redis(Fault::Stalled)
 }
 
-pub fn flushed() -> Outcome {
+pub(crate) fn flushed() -> Outcome {
     without_redis(Fault::Flushed)
 }
 
 fn without_redis(fault: Fault) -> Outcome {
-    let cluster = RedisLimiter::start();
+    let cluster = Cluster::start();
     let (within, over) = (within_the_limit(&cluster, fault), over_the_limit(&cluster, fault));
-    // Without a key of theirs the nodes have not counted in Redis at all, and nothing was drilled.
+    // Without a key in Redis the nodes have not counted there, and the fault has tested nothing.
     let (fallbacks, keys) = (cluster.fallbacks(), cluster.redis.keys().len());
     Outcome {
-        figure: format!(
-            "{}; {}; fallbacks of each node {}, {keys} keys in Redis",
-            within.figure,
-            over.figure,
-            fallbacks.iter().map(|count| said(*count)).collect::<Vec<_>>().join(", ")
+        times: within.times,
+        n: within.n + over.n,
+        counts: format!(
+            "{}; {}; calls that each node limited locally {}",
+            within.counts,
+            over.counts,
+            fallbacks.iter().map(|count| count.unwrap_or(f64::NAN).to_string()).collect::<Vec<_>>().join(", ")
         ),
-        // A flushed Redis goes on counting; one that is away was felt by every node.
-        kept: within.kept
-            && over.kept
+        // A flushed Redis still counts; with an absent or stalled one every node must have limited locally.
+        passed: within.passed
+            && over.passed
             && keys > 0
             && fallbacks.iter().all(|count| match fault {
                 Fault::Flushed => count.is_some(),
@@ -156,8 +161,8 @@ fn without_redis(fault: Fault) -> Outcome {
     }
 }
 
-/// Half the limit: every call is within it, whoever counts.
-fn within_the_limit(cluster: &RedisLimiter, fault: Fault) -> Outcome {
+/// Half the limit: every call is within it, in Redis and locally.
+fn within_the_limit(cluster: &Cluster, fault: Fault) -> Outcome {
     let key = new_key(&cluster.place);
     let load = cluster.offer(&key, 0.5);
     std::thread::sleep(WINDOW * 2);
@@ -174,18 +179,15 @@ fn within_the_limit(cluster: &RedisLimiter, fault: Fault) -> Outcome {
     let good = answers.iter().filter(|answer| answer.status == 200).count();
     let share = good as f64 / answers.len() as f64;
     Outcome {
-        figure: format!(
-            "{:.2} % of {} good, p99 + {:.1} ms",
-            share * 100.0,
-            answers.len(),
-            added.as_secs_f64() * 1000.0
-        ),
-        kept: share >= 0.999 && added <= Duration::from_millis(25),
+        times: Some(Times::of(during.iter().map(|answer| answer.took))),
+        n: answers.len(),
+        counts: format!("{:.2} % good, p99 + {:.1} ms", share * 100.0, added.as_secs_f64() * 1000.0),
+        passed: share >= 0.999 && added <= Duration::from_millis(25),
     }
 }
 
 /// Twice the limit, over six windows; the fault begins in the middle of the third and ends in the middle of the fifth.
-fn over_the_limit(cluster: &RedisLimiter, fault: Fault) -> Outcome {
+fn over_the_limit(cluster: &Cluster, fault: Fault) -> Outcome {
     let key = new_key(&cluster.place);
     let first = next_window();
     let load = cluster.offer(&key, 2.0);
@@ -196,14 +198,19 @@ fn over_the_limit(cluster: &RedisLimiter, fault: Fault) -> Outcome {
     std::thread::sleep((first + WINDOW * 6).saturating_sub(now()));
     let answers = load.finish();
     let windows: Vec<usize> = (0..6).map(|nth| admitted(&answers, first + WINDOW * nth)).collect();
-    // In the windows where counting changes hands, both hands may give it all.
+    // In a window where counting changes between Redis and the nodes, both may admit the whole limit.
     let is_allowed = |(nth, admitted): (usize, &usize)| match nth {
         2 | 4 => (LIMIT * 9 / 10..=2 * LIMIT).contains(admitted),
         _ => (LIMIT * 9 / 10..=LIMIT + cluster.nodes.len()).contains(admitted),
     };
     let statuses = statuses(&answers);
     Outcome {
-        figure: format!("at twice the limit {windows:?} by window"),
-        kept: windows.iter().enumerate().all(is_allowed) && statuses.keys().all(|status| matches!(status, 200 | 429)),
+        times: None,
+        n: answers.len(),
+        counts: format!(
+            "at twice the limit {} admitted by window",
+            windows.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+        ),
+        passed: windows.iter().enumerate().all(is_allowed) && statuses.keys().all(|status| matches!(status, 200 | 429)),
     }
 }

@@ -1,4 +1,4 @@
-//! Callers: keep-alive clients in threads, what they were answered and how long it took.
+//! Load: keep-alive clients in threads, with the status and the time of each response.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,80 +10,82 @@ use std::time::Duration;
 
 use keyhouse::app::infra::clock::Clock;
 
-/// The machine's time, for measuring alone.
-pub fn now() -> Duration {
+use super::Times;
+
+/// Monotonic time, to measure durations.
+pub(crate) fn now() -> Duration {
     Clock::System.monotonic()
 }
 
-/// One answer: its status (0: the connection broke), when it was asked for and how long it took.
+/// One response: its status (0: the connection broke), when it was requested and how long it took.
 #[derive(Debug, Clone, Copy)]
-pub struct Answered {
-    pub status: u16,
-    pub at: Duration,
-    pub took: Duration,
-    /// Whether it says when to try again.
-    pub says_when: bool,
+pub(crate) struct Answered {
+    pub(crate) status: u16,
+    pub(crate) at: Duration,
+    pub(crate) took: Duration,
+    /// Whether it has a Retry-After header.
+    pub(crate) has_retry_after: bool,
 }
 
 impl Answered {
-    pub fn arrived(&self) -> Duration {
+    pub(crate) fn arrived(&self) -> Duration {
         self.at + self.took
     }
 }
 
-/// An answer with all that it says.
+/// A response with headers and body.
 #[derive(Debug, Default)]
-pub struct Reply {
-    pub status: u16,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
-    pub body: String,
+    pub(crate) body: String,
 }
 
 impl Reply {
     /// The first header of that name, which is in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// What a browser would send back.
-    pub fn cookie(&self) -> Option<&str> {
+    /// The session cookie, as a browser sends it back.
+    pub(crate) fn cookie(&self) -> Option<&str> {
         let cookies = self.headers.iter().filter(|(name, _)| name == "set-cookie");
         cookies.filter_map(|(_, value)| value.split(';').next()).find(|cookie| cookie.contains("_session="))
     }
 }
 
-/// A client that keeps its connection while the server does.
-pub struct Client {
+/// A client that keeps its connection open until the server closes it.
+pub(crate) struct Client {
     address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
 }
 
 impl Client {
-    /// For one who rests so long between two calls that the server closes the connection meanwhile.
-    pub fn hang_up(&mut self) {
+    /// For a pause between two calls in which the server may close the connection.
+    pub(crate) fn hang_up(&mut self) {
         self.connection = None;
     }
 
-    pub fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self { address, connection: None }
     }
 
-    /// `None`: nobody listens there any more.
-    pub fn call(&mut self, request: &str) -> Option<Answered> {
+    /// `None`: the server does not accept connections.
+    pub(crate) fn call(&mut self, request: &str) -> Option<Answered> {
         let at = now();
         let reply = self.fetch(request)?;
-        let says_when = reply.header("retry-after").is_some();
-        Some(Answered { status: reply.status, at, took: now() - at, says_when })
+        let has_retry_after = reply.header("retry-after").is_some();
+        Some(Answered { status: reply.status, at, took: now() - at, has_retry_after })
     }
 
-    /// As [`Client::call`], for those who read the answer.
-    pub fn fetch(&mut self, request: &str) -> Option<Reply> {
+    /// As [`Client::call`], with headers and body.
+    pub(crate) fn fetch(&mut self, request: &str) -> Option<Reply> {
         self.send(request)?;
         Some(self.receive())
     }
 
-    /// Connects, if it is not.
-    pub fn connect(&mut self) -> Option<&mut TcpStream> {
+    /// Connects unless it is connected.
+    pub(crate) fn connect(&mut self) -> Option<&mut TcpStream> {
         if self.connection.is_none() {
             let stream = TcpStream::connect(self.address).ok()?;
             stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
@@ -93,15 +95,15 @@ impl Client {
         self.connection.as_mut().map(BufReader::get_mut)
     }
 
-    /// The first half of a call.
-    pub fn send(&mut self, request: &str) -> Option<()> {
-        // A connection that broke is noticed by whoever reads from it.
+    /// Sends a request without reading the response.
+    pub(crate) fn send(&mut self, request: &str) -> Option<()> {
+        // The read reports a broken connection.
         let _sent = self.connect()?.write_all(request.as_bytes());
         Some(())
     }
 
-    /// The second half of a call; of status 0 if there is no answer.
-    pub fn receive(&mut self) -> Reply {
+    /// Reads the response to the request that was sent; status 0 if there is none.
+    pub(crate) fn receive(&mut self) -> Reply {
         let reply = self.connection.as_mut().and_then(|connection| read_reply(connection).ok());
         if reply.as_ref().is_none_or(|reply| reply.header("connection") == Some("close")) {
             self.connection = None;
@@ -133,11 +135,11 @@ fn read_reply(connection: &mut BufReader<TcpStream>) -> std::io::Result<Reply> {
     Ok(reply)
 }
 
-pub fn get(path: &str, token: &str) -> String {
+pub(crate) fn get(path: &str, token: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")
 }
 
-pub fn post(token: &str, body: &str) -> String {
+pub(crate) fn post(token: &str, body: &str) -> String {
     format!(
         "POST /api/v1/products HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
@@ -146,7 +148,7 @@ pub fn post(token: &str, body: &str) -> String {
 }
 
 /// A form of the dashboard, as a browser with this cookie sends it.
-pub fn form(path: &str, cookie: &str, fields: &[(&str, &str)]) -> String {
+pub(crate) fn form(path: &str, cookie: &str, fields: &[(&str, &str)]) -> String {
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     format!(
         "POST {path} HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\nSec-Fetch-Site: same-origin\r\n\
@@ -155,24 +157,30 @@ pub fn form(path: &str, cookie: &str, fields: &[(&str, &str)]) -> String {
     )
 }
 
-/// Clients that call until told to stop, or until nobody listens.
-pub struct Load {
+/// Clients that call until they are stopped or the server stops accepting connections.
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Vec<Answered>>>,
 }
 
 impl Load {
-    /// `every` is from one call of a client to its next; none is as fast as it goes.
-    pub fn start(address: SocketAddr, clients: usize, request: &str, every: Option<Duration>) -> Self {
+    /// `every` is the time from one call of a client to its next; `None`: no pause.
+    pub(crate) fn start(address: SocketAddr, clients: usize, request: &str, every: Option<Duration>) -> Self {
         Self::start_with(address, clients, request, every, true)
     }
 
-    /// As behind a load balancer: who is told to close goes elsewhere and does not come back.
-    pub fn behind_a_balancer(address: SocketAddr, clients: usize, request: &str) -> Self {
+    /// As behind a load balancer: a client that gets `Connection: close` does not reconnect.
+    pub(crate) fn behind_a_balancer(address: SocketAddr, clients: usize, request: &str) -> Self {
         Self::start_with(address, clients, request, None, false)
     }
 
-    fn start_with(address: SocketAddr, clients: usize, request: &str, every: Option<Duration>, returns: bool) -> Self {
+    fn start_with(
+        address: SocketAddr,
+        clients: usize,
+        request: &str,
+        every: Option<Duration>,
+        reconnects: bool,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let spawn = |_| {
             let (stop, request) = (Arc::clone(&stop), request.to_owned());
@@ -182,18 +190,23 @@ impl Load {
                 let mut due = now();
                 while !stop.load(Ordering::Relaxed) {
                     let Some(answer) = client.call(&request) else {
-                        // Whoever comes back finds nobody: that is an answer too.
-                        if returns {
-                            answers.push(Answered { status: 0, says_when: false, at: now(), took: Duration::ZERO });
+                        // A client that reconnects must find the server: count it as a failure.
+                        if reconnects {
+                            answers.push(Answered {
+                                status: 0,
+                                has_retry_after: false,
+                                at: now(),
+                                took: Duration::ZERO,
+                            });
                         }
                         break;
                     };
                     answers.push(answer);
-                    if client.connection.is_none() && !returns {
+                    if client.connection.is_none() && !reconnects {
                         break;
                     }
                     if let Some(every) = every {
-                        // Whoever is late goes on from now: calls that were not made are not made up for.
+                        // A late client continues from now: missed calls are not made up for.
                         due = (due + every).max(now());
                         std::thread::sleep(due - answer.arrived().min(due));
                     }
@@ -204,18 +217,18 @@ impl Load {
         Self { clients: (0..clients).map(spawn).collect(), stop }
     }
 
-    pub fn finish(self) -> Vec<Answered> {
+    pub(crate) fn finish(self) -> Vec<Answered> {
         self.stop.store(true, Ordering::Relaxed);
         self.clients.into_iter().flat_map(|client| client.join().expect("a client")).collect()
     }
 }
 
 /// How often each status was answered.
-pub fn statuses(answers: &[Answered]) -> BTreeMap<u16, usize> {
+pub(crate) fn statuses(answers: &[Answered]) -> BTreeMap<u16, usize> {
     count(answers.iter().map(|answer| answer.status))
 }
 
-pub fn count(statuses: impl IntoIterator<Item = u16>) -> BTreeMap<u16, usize> {
+pub(crate) fn count(statuses: impl IntoIterator<Item = u16>) -> BTreeMap<u16, usize> {
     let mut counts = BTreeMap::new();
     for status in statuses {
         *counts.entry(status).or_default() += 1;
@@ -223,17 +236,7 @@ pub fn count(statuses: impl IntoIterator<Item = u16>) -> BTreeMap<u16, usize> {
     counts
 }
 
-pub fn slowest(answers: &[Answered]) -> Duration {
-    answers.iter().map(|answer| answer.took).max().unwrap_or_default()
-}
-
-/// The time under which 99 of 100 calls stayed.
-pub fn p99(answers: &[Answered]) -> Duration {
-    p99_of(answers.iter().map(|answer| answer.took))
-}
-
-pub fn p99_of(times: impl IntoIterator<Item = Duration>) -> Duration {
-    let mut times: Vec<_> = times.into_iter().collect();
-    times.sort_unstable();
-    times.get(times.len().saturating_sub(1) * 99 / 100).copied().unwrap_or_default()
+/// The 99th percentile of the response times.
+pub(crate) fn p99(answers: &[Answered]) -> Duration {
+    Times::of(answers.iter().map(|answer| answer.took)).p99
 }

@@ -1,4 +1,4 @@
-//! What the drills share: nodes on one database, a team and its keys, and a person who ends keys in a browser.
+//! Shared fixtures: nodes on one database, a team and its keys, and a browser that revokes keys.
 
 use std::time::Duration;
 
@@ -17,93 +17,93 @@ use test_support::process::{ServerProcess, run_json};
 use test_support::proxy::Proxy;
 use test_support::{self, Server, TestDatabase};
 
-/// A node's settings where the rate limit is not what is drilled.
-pub const UNLIMITED: &[(&str, &str)] = &[
+/// Settings of a node for scenarios that do not test rate limits.
+pub(crate) const UNLIMITED: &[(&str, &str)] = &[
     ("KEYHOUSE_RATE_LIMIT_REQUESTS", "0"),
     ("KEYHOUSE_RATE_LIMIT_BAD_TOKENS", "0"),
     ("KEYHOUSE_OPS_LISTEN", "127.0.0.1:0"),
 ];
 
-/// The address of whoever owns the team.
-pub const OWNER: &str = "ada@example.com";
+/// The email address of the team's owner.
+pub(crate) const OWNER: &str = "ada@example.com";
 
 /// From one call to the next, for 50 calls a second.
-pub const FIFTY_A_SECOND: Option<Duration> = Some(Duration::from_millis(20));
+pub(crate) const FIFTY_A_SECOND: Option<Duration> = Some(Duration::from_millis(20));
 
-/// A key in use is ended by whoever types its name.
+/// The confirmation for a key that was used: its name.
 const NAME_TYPED: &[(&str, &str)] = &[("name", "K")];
 
 #[derive(Debug, Clone)]
-pub struct Key {
+pub(crate) struct Key {
     /// The team's slug.
-    pub team: String,
-    pub id: String,
-    pub token: String,
+    pub(crate) team: String,
+    pub(crate) id: String,
+    pub(crate) token: String,
 }
 
 impl Key {
-    /// The call that a node answers from the key's record alone.
-    pub fn ask(&self) -> String {
+    /// A request that needs only the key's record.
+    pub(crate) fn ask(&self) -> String {
         get("/api/v1/key", &self.token)
     }
 
-    /// The page that ends it.
+    /// The path of its revocation page.
     fn revocation(&self) -> String {
         format!("/t/{}/settings/integrations/api-keys/{}/revoke", self.team, self.id)
     }
 }
 
 /// A new database with the team Acme, and a key of it.
-pub fn set_up(place: &TestDatabase) -> Key {
+pub(crate) fn set_up(place: &TestDatabase) -> Key {
     run_json(place, &["migrate"]);
     run_json(place, &["team", "create", "Acme", "--owner", OWNER]);
     new_key(place)
 }
 
-/// Made in the shell.
-pub fn new_key(place: &TestDatabase) -> Key {
+/// Created on the command line.
+pub(crate) fn new_key(place: &TestDatabase) -> Key {
     let words = ["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_write"];
     let made = run_json(place, &words);
     let text = |name: &str| made[name].as_str().expect("a text").to_owned();
     Key { team: "acme".to_owned(), id: text("id"), token: text("token") }
 }
 
-/// Revoked in the shell; when that was acknowledged.
-pub fn revoke(place: &TestDatabase, key: &Key) -> Duration {
+/// Revokes the key on the command line; returns when that was acknowledged.
+pub(crate) fn revoke(place: &TestDatabase, key: &Key) -> Duration {
     run_json(place, &["key", "revoke", &key.id]);
     now()
 }
 
-pub fn serve(place: &TestDatabase) -> ServerProcess {
+pub(crate) fn serve(place: &TestDatabase) -> ServerProcess {
     ServerProcess::start_with(place, "serve", "error", UNLIMITED)
 }
 
 /// A new, empty database on this server.
-pub fn database(server: &Server) -> TestDatabase {
+pub(crate) fn database(server: &Server) -> TestDatabase {
     let runtime = Runtime::new().expect("a runtime");
     TestDatabase::Postgres { url: runtime.block_on(server.new_database()) }
 }
 
-/// Where a server has the database.
-pub fn url(place: &TestDatabase) -> &str {
+/// The URL of a PostgreSQL database.
+pub(crate) fn url(place: &TestDatabase) -> &str {
     match place {
         TestDatabase::Postgres { url } => url,
-        TestDatabase::Folder(_) => unreachable!("a file is on no server"),
+        TestDatabase::Folder(_) => unreachable!("SQLite has no URL"),
     }
 }
 
 /// The same database, reached through a proxy.
-pub fn through(proxy: &Proxy, place: &TestDatabase) -> TestDatabase {
+pub(crate) fn through(proxy: &Proxy, place: &TestDatabase) -> TestDatabase {
     TestDatabase::Postgres { url: proxy.lead(url(place)) }
 }
 
 /// One client that calls a node 50 times a second.
-pub fn steady(node: &ServerProcess, key: &Key) -> Load {
+pub(crate) fn steady(node: &ServerProcess, key: &Key) -> Load {
     Load::start(node.address, 1, &key.ask(), FIFTY_A_SECOND)
 }
 
-/// Waits until a node answers that to this key; how long it took. Gives up after a minute.
-pub fn until(node: &ServerProcess, key: &Key, status: u16) -> Duration {
+/// Waits until a node responds with `status` to this key, for at most a minute. Returns the time that it took.
+pub(crate) fn until(node: &ServerProcess, key: &Key, status: u16) -> Duration {
     let began = now();
     let mut client = Client::new(node.address);
     while client.call(&key.ask()).is_none_or(|answer| answer.status != status) {
@@ -116,82 +116,82 @@ pub fn until(node: &ServerProcess, key: &Key, status: u16) -> Duration {
     now() - began
 }
 
-/// A browser in which somebody is signed in.
-pub struct ClientInfo {
+/// A browser with a session.
+pub(crate) struct Browser {
     client: Client,
     cookie: String,
 }
 
-impl ClientInfo {
-    /// Signs the owner in on a node, by a link from the shell.
-    pub fn of_owner(node: &ServerProcess, place: &TestDatabase) -> Self {
+impl Browser {
+    /// Signs the owner in on a node, by a link from the command line.
+    pub(crate) fn of_owner(node: &ServerProcess, place: &TestDatabase) -> Self {
         let reset = run_json(place, &["person", "reset", OWNER]);
         let link = reset["link"].as_str().expect("a link");
         let path = &link[link.find("/link/").expect("a link's path")..];
         Self::enter(node, path, &[("password", "lamp river quiet stone")])
     }
 
-    /// Signs somebody in by a one-time link.
-    pub fn enter(node: &ServerProcess, path: &str, fields: &[(&str, &str)]) -> Self {
+    /// Signs a person in by a one-time link.
+    pub(crate) fn enter(node: &ServerProcess, path: &str, fields: &[(&str, &str)]) -> Self {
         let mut client = Client::new(node.address);
         let reply = client.fetch(&form(path, "none=1", fields)).expect("the node listens");
         let cookie = reply.cookie().unwrap_or_else(|| panic!("no session: {}", reply.body)).to_owned();
         Self { client, cookie }
     }
 
-    /// Goes on at another node, which knows the session as well.
-    pub fn at(&self, node: &ServerProcess) -> Self {
+    /// The same session on another node.
+    pub(crate) fn at(&self, node: &ServerProcess) -> Self {
         Self { client: Client::new(node.address), cookie: self.cookie.clone() }
     }
 
-    pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
+    pub(crate) fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
         self.client.hang_up();
         self.client.fetch(&form(path, &self.cookie, fields)).unwrap_or_default()
     }
 
-    /// Revokes a key of the owner's; 303 if that was done.
-    pub fn revoke(&mut self, key: &Key) -> Answered {
+    /// Revokes a key of the owner's team; the status is 303 on success.
+    pub(crate) fn revoke(&mut self, key: &Key) -> Answered {
         self.client.hang_up();
         self.client.call(&form(&key.revocation(), &self.cookie, NAME_TYPED)).expect("the node listens")
     }
 
-    /// As [`ClientInfo::post`], without waiting for the answer.
-    pub fn begin(&mut self, path: &str, fields: &[(&str, &str)]) {
+    /// As [`Browser::post`], without waiting for the response.
+    pub(crate) fn begin(&mut self, path: &str, fields: &[(&str, &str)]) {
         self.client.hang_up();
         self.client.send(&form(path, &self.cookie, fields)).expect("the node listens");
     }
 
-    pub fn begin_to_revoke(&mut self, key: &Key) {
+    pub(crate) fn begin_to_revoke(&mut self, key: &Key) {
         self.begin(&key.revocation(), NAME_TYPED);
     }
 
-    /// The answer to what was begun.
-    pub fn answer(&mut self) -> u16 {
+    /// The status of the response to the request that was begun.
+    pub(crate) fn answer(&mut self) -> u16 {
         self.client.receive().status
     }
 }
 
-/// The program's own deeds without a process of their own, for what must be made many times.
-pub struct Backstage {
-    pub app: App,
-    pub runtime: Runtime,
+/// The application in this process, to create many teams and keys without starting a process for each.
+pub(crate) struct InProcessApp {
+    pub(crate) app: App,
+    pub(crate) runtime: Runtime,
 }
 
-impl Backstage {
-    pub fn of(place: &TestDatabase) -> Self {
+impl InProcessApp {
+    pub(crate) fn of(place: &TestDatabase) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        // Other dice than any before, as tokens must not repeat.
-        let seed = u64::try_from(now().as_nanos()).expect("a machine is not up for centuries");
+        // Another seed than in earlier runs, so that tokens do not repeat.
+        let seed = u64::try_from(now().as_nanos()).expect("an uptime of less than 500 years");
         let app = runtime.block_on(test_support::open(place, Clock::System, seed));
         Self { app, runtime }
     }
 
-    /// A team of the owner's, with so many keys.
-    pub fn team(&self, name: &str, keys: usize) -> Vec<Key> {
+    /// Creates a team with that many keys.
+    pub(crate) fn team(&self, name: &str, keys: usize) -> Vec<Key> {
         self.runtime.block_on(async {
             let (name, owner) = (TeamName::parse(name).expect("a name"), Email::parse(OWNER).expect("an address"));
-            let team = self.app.create_team("drill", &name, &owner).await.expect("a team");
-            let admin = KeyAdmin::shell("drill", team.id);
+            let team = self.app.create_team("system-test", &name, &owner).await.expect("a team");
+            let admin = KeyAdmin::shell("system-test", team.id);
             let mut made = Vec::new();
             for _ in 0..keys {
                 let name = KeyName::parse("K").expect("a name");
@@ -204,10 +204,10 @@ impl Backstage {
         })
     }
 
-    /// A one-time link's path, by which somebody signs in.
-    pub fn way_in(&self, email: &str) -> String {
+    /// The path of a new one-time link by which the person signs in.
+    pub(crate) fn sign_in_path(&self, email: &str) -> String {
         let email = Email::parse(email).expect("an address");
-        let code = self.runtime.block_on(self.app.sign_in_link("drill", &email)).expect("an answer");
+        let code = self.runtime.block_on(self.app.sign_in_link("system-test", &email)).expect("an answer");
         format!("/link/{}", code.expect("a person with that address").expose())
     }
 }

@@ -1,4 +1,4 @@
-//! Processes, databases and disks that go away.
+//! Processes that are killed, databases that stop, a disk that is full.
 
 use std::process::Command;
 use std::time::Duration;
@@ -6,27 +6,28 @@ use std::time::Duration;
 use keyhouse::app::infra::clock::Clock;
 use serde_json::Value;
 
-use super::load::{Answered, Client, Load, get, now, post, slowest, statuses};
-use super::nodes::{ClientInfo, Key, UNLIMITED, database, new_key, revoke, serve, set_up, until, url};
-use super::{Outcome, rounds};
+use super::load::{Answered, Client, Load, get, now, post, statuses};
+use super::nodes::{Browser, Key, UNLIMITED, database, new_key, revoke, serve, set_up, until, url};
+use super::{Outcome, Times, rounds, status_counts};
 use test_support::process::{ServerProcess, run_json};
 use test_support::{Server, TestDatabase};
 
 const PRODUCT: &str = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
-/// A lease is good for 3 s from the question, of which there are four a second; less what a busy machine takes.
+/// A lease lasts 3 s from a poll, and nodes poll every 250 ms; minus 250 ms for a busy machine.
 const LEASE_LEFT: Duration = Duration::from_millis(2500);
 
-/// Writers make products and a shell makes and revokes keys when the axe falls; whatever was acknowledged must be there.
-pub fn kill_nine() -> Outcome {
+/// Kills the process while clients create products and the command line creates and revokes keys. What was acknowledged
+/// must be in the database.
+pub(crate) fn kill_nine() -> Outcome {
     let place = TestDatabase::folder();
     let good = set_up(&place);
-    let (mut made, mut longest) = (0, Duration::ZERO);
+    let (mut made, mut starts) = (0, Vec::new());
     let mut revoked: Vec<Key> = Vec::new();
     for round in 0..rounds(200) {
         let began = now();
         let mut serving = serve(&place);
         assert_eq!(serving.get("/api/v1/key", &good.token), 200);
-        longest = longest.max(now() - began);
+        starts.push(now() - began);
         let load = Load::start(serving.address, 4, &post(&good.token, PRODUCT), None);
         let victim = new_key(&place);
         revoke(&place, &victim);
@@ -39,15 +40,14 @@ pub fn kill_nine() -> Outcome {
     let alive = revoked.iter().filter(|key| serving.get("/api/v1/key", &key.token) != 401).count();
     let lost = made.saturating_sub(products(&serving, &good));
     Outcome {
-        figure: format!(
-            "{lost} of {made} lost, {alive} revoked alive, ready in {:.2} s at most",
-            longest.as_secs_f64()
-        ),
-        kept: lost == 0 && alive == 0 && longest < Duration::from_secs(2),
+        n: starts.len(),
+        passed: lost == 0 && alive == 0 && starts.iter().all(|start| *start < Duration::from_secs(2)),
+        times: Some(Times::of(starts)),
+        counts: format!("{lost} of {made} writes lost, {alive} revoked keys admitted"),
     }
 }
 
-/// How many there are, page by page.
+/// How many products the key lists, over all pages.
 fn products(serving: &ServerProcess, key: &Key) -> usize {
     let mut client = Client::new(serving.address);
     let (mut there, mut after) = (0, String::new());
@@ -63,11 +63,11 @@ fn products(serving: &ServerProcess, key: &Key) -> usize {
     }
 }
 
-/// Sixteen clients call as fast as they can when the process is asked to stop, with a grace of a second.
-pub fn terminate() -> Outcome {
+/// Sends SIGTERM while 16 clients call as fast as they can; the grace period is 1 s.
+pub(crate) fn terminate() -> Outcome {
     let place = TestDatabase::folder();
     let good = set_up(&place);
-    let (mut calls, mut broken, mut slowest, mut unwritten) = (0, 0, Duration::ZERO, 0);
+    let (mut calls, mut broken, mut exits, mut unwritten) = (0, 0, Vec::new(), 0);
     for _ in 0..rounds(50) {
         let mut settings = UNLIMITED.to_vec();
         settings.push(("KEYHOUSE_SHUTDOWN_GRACE_SECONDS", "1"));
@@ -76,9 +76,9 @@ pub fn terminate() -> Outcome {
         std::thread::sleep(Duration::from_millis(200));
         let (asked, asked_at) = (now(), Clock::System.now());
         let ended = serving.terminate();
-        slowest = slowest.max(now() - asked);
+        exits.push(now() - asked);
         let answers = load.finish();
-        // No earlier than the last call that was answered began, in the milliseconds that a last use has.
+        // The start of the last answered call, in the milliseconds of a last use.
         let last = answers.iter().map(|answer| answer.at).max().unwrap_or_default();
         let since = asked_at.ms() - 1 + (last.as_millis().cast_signed() - asked.as_millis().cast_signed()) as i64;
         unwritten += usize::from(!ended.success() || last_use(&place) < since);
@@ -86,15 +86,14 @@ pub fn terminate() -> Outcome {
         broken += answers.iter().filter(|answer| answer.status != 200).count();
     }
     Outcome {
-        figure: format!(
-            "{broken} of {calls} calls broken, exit in {:.1} s at most, {unwritten} last uses lost",
-            slowest.as_secs_f64()
-        ),
-        kept: broken == 0 && unwritten == 0 && slowest < Duration::from_secs(10),
+        n: exits.len(),
+        passed: broken == 0 && unwritten == 0 && exits.iter().all(|exit| *exit < Duration::from_secs(10)),
+        times: Some(Times::of(exits)),
+        counts: format!("{broken} of {calls} calls broken, {unwritten} last uses lost"),
     }
 }
 
-/// When a key was last used, by the list of keys, in Unix milliseconds.
+/// The newest last use in the list of keys, in Unix milliseconds.
 fn last_use(place: &TestDatabase) -> i64 {
     let listed = run_json(place, &["key", "list", "--team", "acme"]);
     let used = listed.as_array().into_iter().flatten().filter_map(|key| key["lastUsedAt"].as_str());
@@ -104,7 +103,7 @@ fn last_use(place: &TestDatabase) -> i64 {
         .unwrap_or_default()
 }
 
-pub fn postgres_restart() -> Outcome {
+pub(crate) fn postgres_restart() -> Outcome {
     outage(|server, _| {
         server.kill();
         std::thread::sleep(Duration::from_secs(3));
@@ -112,7 +111,7 @@ pub fn postgres_restart() -> Outcome {
     })
 }
 
-pub fn postgres_frozen() -> Outcome {
+pub(crate) fn postgres_frozen() -> Outcome {
     outage(|server, _| {
         server.freeze();
         std::thread::sleep(Duration::from_secs(20));
@@ -120,16 +119,15 @@ pub fn postgres_frozen() -> Outcome {
     })
 }
 
-/// Somebody locks what every call needs: each connection of the node's pools waits for it, and calls wait for those.
-pub fn pool_exhausted() -> Outcome {
+/// Locks the tables that every call needs, so that all connections of the pools wait and calls wait for connections.
+pub(crate) fn pool_exhausted() -> Outcome {
     outage(|server, url| {
         server.sql_in(url, "LOCK TABLE keys, products IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(20)");
     })
 }
 
-/// 50 calls a second, a fifth of which need no more than the key's record and two fifths write, before, while and after
-/// `what` happens to the server.
-fn outage(what: impl FnOnce(&Server, &str)) -> Outcome {
+/// 50 calls a second before, during and after `fault`. A fifth of them need only the key's record, two fifths write.
+fn outage(fault: impl FnOnce(&Server, &str)) -> Outcome {
     let server = Server::start();
     let place = database(&server);
     let good = set_up(&place);
@@ -137,63 +135,64 @@ fn outage(what: impl FnOnce(&Server, &str)) -> Outcome {
     let load = |clients: usize, request: &str| {
         Load::start(serving.address, clients, request, Some(Duration::from_millis(clients as u64 * 1000 / 10)))
     };
-    let verdicts = load(4, &good.ask());
+    let lookups = load(4, &good.ask());
     let reads = [load(5, &get("/api/v1/products", &good.token)), load(5, &get("/api/v1/products", &good.token))];
     let writes = [load(5, &post(&good.token, PRODUCT)), load(5, &post(&good.token, PRODUCT))];
     std::thread::sleep(Duration::from_secs(2));
     let began = now();
-    what(&server, url(&place));
+    fault(&server, url(&place));
     let back = now();
     std::thread::sleep(Duration::from_secs(10));
-    let verdicts = verdicts.finish();
+    let lookups = lookups.finish();
     let leased: Vec<Answered> =
-        verdicts.iter().filter(|answer| answer.at > began && answer.arrived() < began + LEASE_LEFT).copied().collect();
+        lookups.iter().filter(|answer| answer.at > began && answer.arrived() < began + LEASE_LEFT).copied().collect();
     let admitted = leased.iter().filter(|answer| answer.status == 200).count();
     let others = reads.into_iter().chain(writes).flat_map(Load::finish);
-    let answers: Vec<Answered> = verdicts.into_iter().chain(others).collect();
+    let answers: Vec<Answered> = lookups.into_iter().chain(others).collect();
     let normal = answers.iter().filter(|answer| answer.status >= 500).map(Answered::arrived).max();
     let normal = normal.unwrap_or_default().saturating_sub(back);
-    let (seen, slowest) = (statuses(&answers), slowest(&answers));
+    let (seen, times) = (statuses(&answers), Times::of(answers.iter().map(|answer| answer.took)));
     Outcome {
-        figure: format!(
-            "{seen:?}, {admitted} of {} verdicts under the lease 200, slowest {:.2} s, normal after {:.2} s",
+        times: Some(times),
+        n: answers.len(),
+        counts: format!(
+            "{}; {admitted} of {} look-ups under the lease 200; normal after {:.2} s",
+            status_counts(&seen),
             leased.len(),
-            slowest.as_secs_f64(),
             normal.as_secs_f64()
         ),
-        kept: seen.keys().all(|status| matches!(status, 200 | 201 | 503))
-            && answers.iter().all(|answer| answer.status != 503 || answer.says_when)
+        passed: seen.keys().all(|status| matches!(status, 200 | 201 | 503))
+            && answers.iter().all(|answer| answer.status != 503 || answer.has_retry_after)
             && admitted == leased.len()
-            && slowest <= Duration::from_secs(3)
+            && times.max <= Duration::from_secs(3)
             && normal <= Duration::from_secs(5),
     }
 }
 
-/// On a file system of 8 MiB that fills up; needs the right to mount one.
-pub fn disk_full() -> Outcome {
+/// On a tmpfs of 8 MiB that fills up; needs the right to mount it.
+pub(crate) fn disk_full() -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().display().to_string();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs", &path]).status();
     if !mounted.is_ok_and(|status| status.success()) {
-        return Outcome { figure: "not run: no right to mount".to_owned(), kept: false };
+        return Outcome { counts: "not run: mounting a tmpfs is not permitted".to_owned(), ..Outcome::default() };
     }
     let place = TestDatabase::Folder(folder);
     let good = set_up(&place);
     let (by_browser, by_shell) = (new_key(&place), new_key(&place));
     let serving = serve(&place);
-    let mut browser = ClientInfo::of_owner(&serving, &place);
+    let mut browser = Browser::of_owner(&serving, &place);
     let mut client = Client::new(serving.address);
     let mut call = |request: &str| client.call(request).map_or(0, |answer| answer.status);
     let warm = [&by_browser, &by_shell].map(|key| call(&key.ask()));
     assert_eq!(warm, [200, 200]);
 
     let filler = std::path::Path::new(&path).join("filler");
-    // All but nothing: the first write may still find room in a page.
     let _full = Command::new("dd").args(["if=/dev/zero", "bs=4k", &format!("of={}", filler.display())]).output();
     let body = format!(r#"{{"name":"x","unitPrice":1,"currency":"EUR","description":"{}"}}"#, "x".repeat(2000));
     let writes: Vec<u16> = (0..20).map(|_| call(&post(&good.token, &body))).collect();
     let reads: Vec<u16> = (0..20).map(|_| call(&get("/api/v1/products?limit=1", &good.token))).collect();
-    std::fs::remove_file(&filler).expect("the filler goes");
+    std::fs::remove_file(&filler).expect("the filler can be removed");
     let again = call(&post(&good.token, &body));
     let revoked = (browser.revoke(&by_browser).status, call(&by_browser.ask()));
     revoke(&place, &by_shell);
@@ -202,14 +201,17 @@ pub fn disk_full() -> Outcome {
     let _unmounted = Command::new("umount").args(["-l", &path]).status();
     let refused = writes.iter().filter(|status| **status == 503).count();
     Outcome {
-        figure: format!(
-            "{refused} of 20 writes 503, {} of 20 reads 200; then a write {again}, a key revoked there {}, in the shell 401 after {:.2} s",
+        times: None,
+        n: writes.len() + reads.len(),
+        counts: format!(
+            "{refused} of 20 writes 503, {} of 20 reads 200; with space again a write {again}, a key revoked in the \
+             browser {}, one revoked on the command line 401 after {:.2} s",
             reads.iter().filter(|status| **status == 200).count(),
             revoked.1,
             late.as_secs_f64()
         ),
-        // The first writes may still find room in a page.
-        kept: writes[2..].iter().all(|status| *status == 503)
+        // The first two writes may still fit into allocated pages.
+        passed: writes[2..].iter().all(|status| *status == 503)
             && writes.iter().all(|status| matches!(status, 201 | 503))
             && reads.iter().all(|status| *status == 200)
             && again == 201

@@ -4,6 +4,7 @@
 
 mod dashboard;
 mod docs;
+mod refused_writes;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -6,6 +6,7 @@ pub mod dashboard;
 pub mod http;
 pub mod interleavings;
 pub mod metrics;
+pub mod nginx;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

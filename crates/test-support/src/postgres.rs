@@ -24,8 +24,9 @@ pub struct Server {
     settings: &'static [&'static str],
 }
 
-/// The environment variable by which `test-services` names its server's port.
-pub const SHARED_PORT: &str = "KEYHOUSE_TEST_POSTGRES_PORT";
+/// The environment variable with the port of the server that `test-services` started. It does not begin with `KEYHOUSE_`,
+/// because the program refuses unknown variables with that prefix.
+pub const SHARED_PORT: &str = "TEST_SERVICES_POSTGRES_PORT";
 
 impl Server {
     /// The server that tests share: the one that `test-services` started for the whole run, or else one of this process.
