@@ -18,6 +18,8 @@ pub mod teams;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
+
 use authenticate::KeyCache;
 use idempotency::InFlightRequests;
 use infra::clock::Clock;
@@ -62,6 +64,7 @@ pub struct App {
     running: Arc<InFlightRequests>,
     limits: Limits,
     limiter: Limiter,
+    instance_tag: Arc<OnceCell<String>>,
 }
 
 impl App {
@@ -83,6 +86,7 @@ impl App {
             running: Arc::default(),
             limits,
             limiter: Limiter::default(),
+            instance_tag: Arc::default(),
         }
     }
 
@@ -96,6 +100,11 @@ impl App {
 
     pub fn brand(&self) -> &Brand {
         &self.brand
+    }
+
+    /// Identifies this database among others, for names that browsers share between them. Read once.
+    pub async fn instance_tag(&self) -> Result<&str, StoreError> {
+        self.instance_tag.get_or_try_init(|| self.store.instance_tag()).await.map(String::as_str)
     }
 
     pub fn clock(&self) -> &Clock {

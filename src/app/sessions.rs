@@ -150,6 +150,11 @@ impl App {
         Ok(Some((session, person)))
     }
 
+    /// Whether anybody has an account.
+    pub async fn has_people(&self) -> Result<bool, StoreError> {
+        self.store.has_people().await
+    }
+
     /// Whether the session's person has lately proved who they are.
     pub fn is_fresh(&self, session: &Session) -> bool {
         session.is_fresh(self.clock.now())

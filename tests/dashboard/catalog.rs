@@ -102,17 +102,25 @@ async fn a_change_that_somebody_else_made_meanwhile_is_not_overwritten_unseen(
         .to_owned();
     let path = format!("{PRODUCTS}/{id}");
     let page = app.page(&ada, &path).await;
-    let seen = between(page.text(), r#"name="seen" value=""#, "\"").to_owned();
+    let version = between(page.text(), r#"name="version" value=""#, "\"").to_owned();
     app.advance(std::time::Duration::from_secs(1));
     let patch =
         app.call("PATCH", &format!("/api/v1/products/{id}")).bearer(token.expose()).json(r#"{"name":"Theirs"}"#);
     assert_eq!(patch.await.status, 200);
-    let mine = [("seen", seen.as_str()), ("name", "Mine"), ("unitPrice", "2"), ("currency", "EUR")];
+    // A typing error does not hide the other change: the form keeps the version that it was opened with.
+    for faulty in [("unitPrice", "12,5x"), ("currency", "EURO")] {
+        let fields = [("version", version.as_str()), ("name", "Mine"), ("unitPrice", "2"), ("currency", "EUR")];
+        let fields = fields.map(|(name, value)| if name == faulty.0 { faulty } else { (name, value) });
+        let refused = app.send(&ada, &path, &fields).await;
+        assert_eq!(refused.status, 422);
+        assert_eq!(between(refused.text(), r#"name="version" value=""#, "\""), version);
+    }
+    let mine = [("version", version.as_str()), ("name", "Mine"), ("unitPrice", "2"), ("currency", "EUR")];
     let stale = app.send(&ada, &path, &mine).await;
     assert_eq!(stale.status, 422);
     assert!(stale.text().contains("Somebody changed this product") && stale.text().contains(r#"value="Mine""#));
-    let seen = between(stale.text(), r#"name="seen" value=""#, "\"").to_owned();
-    let again = [("seen", seen.as_str()), ("name", "Mine"), ("unitPrice", "2"), ("currency", "EUR")];
+    let version = between(stale.text(), r#"name="version" value=""#, "\"").to_owned();
+    let again = [("version", version.as_str()), ("name", "Mine"), ("unitPrice", "2"), ("currency", "EUR")];
     assert_eq!(app.send(&ada, &path, &again).await.status, 303, "knowingly");
 }
 
@@ -139,7 +147,9 @@ async fn the_audit_log_is_filtered_paged_and_taken_away(#[values(Engine::Sqlite,
     let csv = app.page(&ada, &format!("{log}.csv?action=key.created")).await;
     assert_eq!(csv.header("content-disposition"), Some("attachment; filename=\"audit-acme.csv\""));
     assert_eq!(csv.text().lines().count(), 4);
-    assert_text!(csv.text().lines().next().unwrap(), @"time,id,action,by,by_id,target,detail,from");
+    assert!(csv.body.starts_with(&[0xEF, 0xBB, 0xBF]), "the byte order mark that Excel wants");
+    let header = csv.text().lines().next().unwrap().trim_start_matches('\u{FEFF}');
+    assert_text!(header, @r#""time","id","action","by","by_id","target","detail","from""#);
     assert_eq!(app.page(&ada, &format!("{log}.csv")).await.text().lines().count(), 67);
     let person = between(first.text(), "<option value=\"per_", "\"").to_owned();
     assert_eq!(rows(app.page(&ada, &format!("{log}?person=per_{person}")).await.text()), 50);

@@ -2,6 +2,7 @@
 
 mod auth_flows;
 mod catalog;
+mod forms;
 mod http_conformance;
 mod keys;
 mod races;

@@ -40,6 +40,7 @@ async fn every_method(place: TestDatabase) {
     assert!(Store::open(&location, Some(&Brand::parse("acme").unwrap())).await.is_err(), "another brand");
     let (store, _, _) = Store::open(&location, Some(&brand)).await.unwrap();
     store.ping().await.unwrap();
+    assert_eq!(store.instance_tag().await.unwrap().len(), 6);
 
     // Teams and people.
     let name = TeamName::parse("Acme").unwrap();

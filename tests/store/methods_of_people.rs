@@ -90,6 +90,7 @@ async fn every_method(place: TestDatabase) {
     let second = phc("second");
     assert!(store.change_password(ada_id, &first, &second, &session(10), &context(11, now)).await.unwrap());
     assert!(!store.change_password(ada_id, &first, &second, &session(11), &context(12, now)).await.unwrap());
+    assert!(store.has_people().await.unwrap());
     assert_eq!(store.person(ada_id).await.unwrap().unwrap().password, Some(second.clone()));
     assert_eq!(
         store.person_by_email(&Email::parse("ADA@example.com").unwrap()).await.unwrap().unwrap().person.id,

@@ -120,6 +120,8 @@ pub(crate) fn until(node: &ServerProcess, key: &Key, status: u16) -> Duration {
 pub(crate) struct Browser {
     client: Client,
     cookie: String,
+    /// The id of the person, which each form carries.
+    person: String,
 }
 
 impl Browser {
@@ -136,29 +138,38 @@ impl Browser {
         let mut client = Client::new(node.address);
         let reply = client.fetch(&form(path, "none=1", fields)).expect("the node listens");
         let cookie = reply.cookie().unwrap_or_else(|| panic!("no session: {}", reply.body)).to_owned();
-        Self { client, cookie }
+        let account = client
+            .fetch(&format!("GET /account HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n"))
+            .expect("the node listens");
+        let (_, rest) = account.body.split_once("name=\"for\" value=\"").expect("a form on the account page");
+        let person = rest.split('"').next().unwrap_or_default().to_owned();
+        Self { client, cookie, person }
     }
 
     /// The same session on another node.
     pub(crate) fn at(&self, node: &ServerProcess) -> Self {
-        Self { client: Client::new(node.address), cookie: self.cookie.clone() }
+        Self { client: Client::new(node.address), cookie: self.cookie.clone(), person: self.person.clone() }
+    }
+
+    fn form(&self, path: &str, fields: &[(&str, &str)]) -> String {
+        form(path, &self.cookie, &[fields, &[("for", &self.person)]].concat())
     }
 
     pub(crate) fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
         self.client.hang_up();
-        self.client.fetch(&form(path, &self.cookie, fields)).unwrap_or_default()
+        self.client.fetch(&self.form(path, fields)).unwrap_or_default()
     }
 
     /// Revokes a key of the owner's team; the status is 303 on success.
     pub(crate) fn revoke(&mut self, key: &Key) -> Answered {
         self.client.hang_up();
-        self.client.call(&form(&key.revocation(), &self.cookie, NAME_TYPED)).expect("the node listens")
+        self.client.call(&self.form(&key.revocation(), NAME_TYPED)).expect("the node listens")
     }
 
     /// As [`Browser::post`], without waiting for the response.
     pub(crate) fn begin(&mut self, path: &str, fields: &[(&str, &str)]) {
         self.client.hang_up();
-        self.client.send(&form(path, &self.cookie, fields)).expect("the node listens");
+        self.client.send(&self.form(path, fields)).expect("the node listens");
     }
 
     pub(crate) fn begin_to_revoke(&mut self, key: &Key) {

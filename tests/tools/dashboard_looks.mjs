@@ -228,7 +228,7 @@ await story("the team's pages and dialogs", async () => {
     await look(nobody, "an invitation");
     await nobody.goto(`${base}/link/nothing`);
     await look(nobody, "a dead link");
-    await nobody.goto(`${base}/sign-in?cut_off=1`);
+    await nobody.goto(`${base}/sign-in?next=/account`);
     await look(nobody, "the sign-in page");
     await nobody.getByLabel("E-mail").fill("a@example.com");
     await nobody.getByLabel("Password", { exact: true }).fill("wrong wrong wrong");

@@ -257,6 +257,13 @@ impl Store {
         Ok(())
     }
 
+    /// Six characters that identify this database: of its epoch, which is random.
+    pub async fn instance_tag(&self) -> Result<String> {
+        let epoch: String =
+            on!(&self.reads, db => sqlx::query_scalar("SELECT epoch FROM changes").fetch_one(db).await?);
+        Ok(epoch.chars().filter(char::is_ascii_alphanumeric).take(6).collect())
+    }
+
     pub fn waits(&self) -> &PoolWaits {
         &self.waits
     }

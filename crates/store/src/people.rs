@@ -63,6 +63,12 @@ impl Store {
         row.map(Credentials::try_from).transpose()
     }
 
+    /// Whether anybody has an account.
+    pub async fn has_people(&self) -> Result<bool> {
+        let found: Option<i64> = on!(&self.reads, db => sqlx::query_scalar("SELECT created_at FROM people LIMIT 1").fetch_optional(db).await?);
+        Ok(found.is_some())
+    }
+
     pub async fn person(&self, id: PersonId) -> Result<Option<Credentials>> {
         let row: Option<PersonRow> = on!(&self.reads, db => sqlx::query_as(
             "SELECT id, email, name, password FROM people WHERE id = $1").bind(id.to_string()).fetch_optional(db).await?);

@@ -1,6 +1,7 @@
 //! Pages, as a browser without JavaScript sees them.
 
 use crate::{Answer, TestApp};
+use keyhouse_domain::secret::Secret;
 
 pub const PASSWORD: &str = "lamp river quiet stone";
 
@@ -18,8 +19,17 @@ impl TestApp {
         self.get(path).cookie(cookie).await
     }
 
+    /// Sends a form of a page that was rendered for the person who is signed in with `cookie`.
     pub async fn send(&self, cookie: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
-        self.call("POST", path).cookie(cookie).form(fields).await
+        let owner = self.person_id(cookie).await.unwrap_or_default();
+        self.call("POST", path).cookie(cookie).form(&[fields, &[("for", &owner)]].concat()).await
+    }
+
+    /// The id of the person who is signed in with `cookie`.
+    pub async fn person_id(&self, cookie: &str) -> Option<String> {
+        let secret = Secret::parse(cookie.split_once('=')?.1)?;
+        let (_, person) = self.inner.session(&secret).await.expect("the database answers")?;
+        Some(person.id.to_string())
     }
 
     pub async fn sign_in(&self, email: &str, password: &str) -> Answer {

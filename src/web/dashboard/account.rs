@@ -1,191 +1,179 @@
-//! One's own account: name, e-mail address, password, browsers, and leaving a team.
+//! The person's own account: name, e-mail address, password, sessions.
 
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use zeroize::Zeroizing;
 
-use super::forms::{FieldErrors, Form};
-use super::layout::{self, Layout, TimeTag};
+use super::authorize::AuthorizedForm;
+use super::forms::{FieldErrors, RawForm};
+use super::layout::{Layout, TimeTag};
 use super::rejection::{PageResult, Rejection, see_other};
-use super::session::{Authorized, AuthorizedForm, CurrentUser};
-use crate::app::members::ChangeMemberError;
+use super::responses;
+use super::session::CurrentUser;
 use crate::app::sessions::ChangePasswordError;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
+use keyhouse_domain::ids::SessionId;
 use keyhouse_domain::password::Password;
-use keyhouse_domain::permission::ViewTeam;
 use keyhouse_domain::person::{Email, PersonName};
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::Team;
 
-struct BrowserRow {
+struct SessionRow {
     id: String,
-    name: String,
+    browser: String,
     client_ip: String,
     seen: TimeTag,
     since: TimeTag,
-    is_this: bool,
+    is_current: bool,
 }
 
 #[derive(Template)]
 #[template(path = "account.html")]
 struct AccountPage {
-    frame: Layout,
+    layout: Layout,
     name: String,
     email: String,
     teams: Vec<(Team, Role)>,
-    browsers: Vec<BrowserRow>,
+    sessions: Vec<SessionRow>,
     has_password: bool,
     min: usize,
     max: usize,
-    faults: FieldErrors,
+    errors: FieldErrors,
 }
 
-async fn show(
-    state: &AppState,
-    who: &CurrentUser,
-    typed: Option<&Form>,
-    done: &str,
-    faults: FieldErrors,
-) -> PageResult {
-    let (page, status) = account_page(state, who, typed, done, faults).await?;
-    Ok(layout::page(status, &page))
-}
-
+/// `input`: name and e-mail address as they were typed, if they were.
 async fn account_page(
     state: &AppState,
-    who: &CurrentUser,
-    typed: Option<&Form>,
-    done: &str,
-    faults: FieldErrors,
-) -> Result<(AccountPage, StatusCode), Rejection> {
+    user: &CurrentUser,
+    input: Option<(&str, &str)>,
+    message: &str,
+    errors: FieldErrors,
+) -> Result<AccountPage, Rejection> {
     let now = state.app.clock().now();
-    let teams = state.app.teams_of(who.person.id).await?;
-    let sessions = state.app.sessions_of(&who.person).await?;
-    let browsers = sessions.into_iter().map(|session| BrowserRow {
+    let teams = state.app.teams_of(user.person.id).await?;
+    let sessions = state.app.sessions_of(&user.person).await?;
+    let sessions = sessions.into_iter().map(|session| SessionRow {
         id: session.id.to_string(),
         seen: TimeTag::past(session.seen_at, now),
         since: TimeTag::past(session.created_at, now),
-        is_this: session.id == who.session.id,
-        name: session.browser,
+        is_current: session.id == user.session.id,
+        browser: session.browser,
         client_ip: session.client_ip,
     });
-    let typed = |name: &str, own: &str| typed.map_or(own, |form| form.get(name)).to_owned();
-    let page = AccountPage {
-        frame: Layout::personal(who, &teams, "Your account", "account").with_message(done),
-        name: typed("name", who.person.name.as_str()),
-        email: typed("email", who.person.email.as_str()),
-        browsers: browsers.collect(),
+    let (name, email) = input.unwrap_or((user.person.name.as_str(), user.person.email.as_str()));
+    Ok(AccountPage {
+        layout: Layout::personal(user, &teams, "Your account", "account").with_message(message),
+        name: name.to_owned(),
+        email: email.to_owned(),
+        sessions: sessions.collect(),
         teams,
-        has_password: who.person.has_password,
+        has_password: user.person.has_password,
         min: Password::MIN,
         max: Password::MAX,
-        faults,
-    };
-    let status = if page.faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    Ok((page, status))
+        errors,
+    })
 }
 
-pub(super) async fn account(State(state): State<AppState>, who: CurrentUser, query: Query) -> PageResult {
-    let done = match query.get_or_empty("done") {
+pub(super) async fn show(State(state): State<AppState>, user: CurrentUser, query: Query) -> PageResult {
+    let message = match query.get_or_empty("done") {
         "profile" => "Saved",
         "password" => "Password changed. All other browsers are signed out",
         "browser" => "Signed out that browser",
         "left" => "You have left the team",
         _ => "",
     };
-    show(&state, &who, None, done, FieldErrors::default()).await
+    Ok(responses::ok(&account_page(&state, &user, None, message, FieldErrors::default()).await?))
 }
 
-pub(super) async fn change(
+/// The forms of the page, by the value of `do`.
+#[derive(Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub(super) enum AccountForm {
+    Profile(ProfileForm),
+    Password(PasswordForm),
+    SignOutOne { session: String },
+    SignOutEverywhere,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ProfileForm {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    email: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct PasswordForm {
+    #[serde(default)]
+    password: Zeroizing<String>,
+    #[serde(default)]
+    new_password: Zeroizing<String>,
+}
+
+pub(super) async fn update(
     State(state): State<AppState>,
-    AuthorizedForm { who, form }: AuthorizedForm<CurrentUser>,
+    AuthorizedForm { access: user, form, raw }: AuthorizedForm<CurrentUser, AccountForm>,
 ) -> PageResult {
-    match form.get("do") {
-        "profile" => profile(&state, who, &form).await,
-        "password" => password(&state, who, &form).await,
-        "sign_out_one" => {
-            let Ok(one) = form.get("session").parse() else { return Err(Rejection::not_found()) };
-            state.app.sign_out(&who.person, Some(one), who.client.browser()).await?;
+    match form {
+        AccountForm::Profile(form) => update_profile(&state, &user, &form, &raw).await,
+        AccountForm::Password(form) => update_password(&state, &user, &form).await,
+        AccountForm::SignOutOne { session } => {
+            let session: SessionId = session.parse().map_err(|_| Rejection::not_found())?;
+            state.app.sign_out(&user.person, Some(session), user.client.info()).await?;
             Ok(see_other("/account?done=browser"))
         }
-        "sign_out_everywhere" => {
-            state.app.sign_out(&who.person, None, who.client.browser()).await?;
-            who.client.clear_session_cookie();
-            Ok(see_other("/sign-in?signed_out=1"))
-        }
-        _ => Err(Rejection::not_found()),
-    }
-}
-
-async fn profile(state: &AppState, mut who: CurrentUser, form: &Form) -> PageResult {
-    let mut faults = FieldErrors::default();
-    let name = faults.check("name", PersonName::parse(form.get("name")));
-    let email = faults.check("email", Email::parse(form.get("email")));
-    let (Some(name), Some(email)) = (name, email) else { return show(state, &who, Some(form), "", faults).await };
-    // The address is half of what signs one in.
-    if email.canonical() != who.person.email.canonical() {
-        who.reauthenticate(state, form).await?;
-    }
-    match state.app.change_profile(&who.person, &name, &email, who.client.browser()).await? {
-        Ok(()) => Ok(see_other("/account?done=profile")),
-        Err(_taken) => {
-            let faults = FieldErrors::one("email", "Another person here has this address");
-            show(state, &who, Some(form), "", faults).await
+        AccountForm::SignOutEverywhere => {
+            state.app.sign_out(&user.person, None, user.client.info()).await?;
+            Ok((user.client.cookies.clear_session(), see_other("/sign-in?signed_out=1")).into_response())
         }
     }
 }
 
-async fn password(state: &AppState, who: CurrentUser, form: &Form) -> PageResult {
-    let (old, new) = (form.get("password"), form.get("new_password"));
-    match state.app.change_password(&who.person, old, new, who.client.browser()).await {
+async fn update_profile(state: &AppState, user: &CurrentUser, form: &ProfileForm, raw: &RawForm) -> PageResult {
+    let mut errors = FieldErrors::default();
+    let name = errors.check("name", PersonName::parse(&form.name));
+    let email = errors.check("email", Email::parse(&form.email));
+    let input = Some((&*form.name, &*form.email));
+    let (Some(name), Some(email)) = (name, email) else {
+        let page = account_page(state, user, input, "", errors).await?;
+        return Ok(responses::form(&page.errors, &page));
+    };
+    let save = async {
+        match state.app.change_profile(&user.person, &name, &email, user.client.info()).await? {
+            Ok(()) => Ok(see_other("/account?done=profile")),
+            Err(_taken) => {
+                let errors = FieldErrors::one("email", "Another person here has this address");
+                let page = account_page(state, user, input, "", errors).await?;
+                Ok(responses::form(&page.errors, &page))
+            }
+        }
+    };
+    // The address is a part of what signs a person in.
+    if email.canonical() == user.person.email.canonical() {
+        save.await
+    } else {
+        user.with_recent_authentication(state, raw, save).await
+    }
+}
+
+async fn update_password(state: &AppState, user: &CurrentUser, form: &PasswordForm) -> PageResult {
+    let changed = state.app.change_password(&user.person, &form.password, &form.new_password, user.client.info()).await;
+    let (errors, retry_after) = match changed {
         Ok(started) => {
-            who.client.set_session_cookie(&started.secret);
-            Ok(see_other("/account?done=password"))
+            let cookie = user.client.cookies.set_session(&started.secret);
+            return Ok((cookie, see_other("/account?done=password")).into_response());
         }
-        Err(ChangePasswordError::Unfit(fault)) => {
-            show(state, &who, None, "", FieldErrors::one("new_password", fault)).await
-        }
-        Err(ChangePasswordError::SignIn(crate::app::sessions::SignInError::InvalidCredentials)) => {
-            show(state, &who, None, "", FieldErrors::one("password", "This is not your password")).await
-        }
+        Err(ChangePasswordError::Unfit(error)) => (FieldErrors::one("new_password", error), None),
         Err(ChangePasswordError::SignIn(error)) => {
-            let (sentence, wait) = super::sign_in::refusal(error)?;
-            let (page, status) = account_page(state, &who, None, "", FieldErrors::one("password", sentence)).await?;
-            Ok(super::sign_in::refused(wait, status, &page))
+            let (message, retry_after) = responses::password_error(error, "This is not your password")?;
+            (FieldErrors::one("password", message), retry_after)
         }
-    }
-}
-
-#[derive(Template)]
-#[template(path = "leave.html")]
-struct LeavePage {
-    frame: Layout,
-    base: String,
-    team: String,
-    is_owner: bool,
-    fault: &'static str,
-}
-
-fn leave_page(authorized: &Authorized<ViewTeam>, fault: &'static str) -> PageResult {
-    let team = authorized.team().name.as_str().to_owned();
-    let frame = Layout::of(authorized, &format!("Leave {team}?"), "account");
-    let page = LeavePage { frame, base: authorized.at(""), team, is_owner: authorized.seat.role == Role::Owner, fault };
-    Ok(layout::ok(&page))
-}
-
-pub(super) async fn leave_form(authorized: Authorized<ViewTeam>) -> PageResult {
-    leave_page(&authorized, "")
-}
-
-pub(super) async fn leave(
-    State(state): State<AppState>,
-    AuthorizedForm { who: authorized, .. }: AuthorizedForm<Authorized<ViewTeam>>,
-) -> PageResult {
-    match state.app.leave_team(&authorized.permit, authorized.seat.person.id).await {
-        Ok(()) => Ok(see_other("/account?done=left")),
-        Err(ChangeMemberError::IsOwner) => leave_page(&authorized, "The owner can’t leave"),
-        Err(ChangeMemberError::NoSuchMember | ChangeMemberError::Forbidden) => Err(Rejection::not_found()),
-        Err(ChangeMemberError::Store(error)) => Err(error.into()),
-    }
+    };
+    let page = account_page(state, user, None, "", errors).await?;
+    Ok(responses::password_refused(retry_after, StatusCode::UNPROCESSABLE_ENTITY, &page))
 }

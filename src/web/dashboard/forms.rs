@@ -1,26 +1,35 @@
-//! Forms as browsers send them, and what was wrong with them, field by field.
+//! Forms as browsers send them, and what is wrong with them, field by field.
 
 use askama::Template;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::de::value::{Error as ValueError, MapDeserializer};
 use zeroize::Zeroizing;
 
 use super::rejection::Rejection;
 use crate::web::error::{ApiError, ErrorCode};
 use crate::web::extract::read;
 
-/// A form's fields in their order. Values may be secrets, and are wiped when dropped.
-#[derive(Debug)]
-pub(super) struct Form(Vec<(String, Zeroizing<String>)>);
+/// The field that holds the id of the person for whom the form was rendered.
+pub(super) const FORM_OWNER: &str = "for";
 
-impl<S: Sync> FromRequest<S> for Form {
+/// A form's fields in their order. Values may be secrets, and are zeroed on drop.
+///
+/// Handlers read a typed form; the raw fields are kept so that a form can be sent again after a password was asked for.
+#[derive(Debug)]
+pub(super) struct RawForm(Vec<(String, Zeroizing<String>)>);
+
+impl<S: Sync> FromRequest<S> for RawForm {
     type Rejection = Rejection;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Rejection> {
-        let kind =
+        let media_type =
             request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let is_form =
-            kind.parse::<mime::Mime>().is_ok_and(|kind| kind.essence_str() == mime::APPLICATION_WWW_FORM_URLENCODED);
+        let is_form = media_type
+            .parse::<mime::Mime>()
+            .is_ok_and(|media_type| media_type.essence_str() == mime::APPLICATION_WWW_FORM_URLENCODED);
         let bytes = Zeroizing::new(read(request.into_body()).await?);
         if !is_form && !bytes.is_empty() {
             return Err(ApiError::new(ErrorCode::UnsupportedMediaType)
@@ -32,41 +41,68 @@ impl<S: Sync> FromRequest<S> for Form {
     }
 }
 
-impl Form {
-    /// The first value of a field; empty if it is not there.
+impl RawForm {
+    /// The first value of a field; empty if the form has no such field.
     pub(super) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
-    /// All fields but those that must not be sent back, and those of the question for a password itself.
-    pub(super) fn repeatable(&self) -> Vec<(&str, &str)> {
-        let secret = |name: &str| ["password", "token", "secret", "confirm_"].iter().any(|word| name.contains(word));
-        self.0.iter().filter(|(name, _)| !secret(name)).map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    /// The form as a page's own type. Unknown fields are ignored.
+    ///
+    /// # Errors
+    /// 400 if a field is repeated, or if a required one is missing: no page of ours sends that.
+    pub(super) fn parse<F: DeserializeOwned>(&self) -> Result<F, Rejection> {
+        let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        F::deserialize(MapDeserializer::<_, ValueError>::new(pairs)).map_err(|error| {
+            let error = ApiError::new(ErrorCode::BadRequest)
+                .with_message("This form is not one of the page it was sent to, so nothing was done")
+                .with_source(error);
+            error.into()
+        })
     }
 
-    /// Those fields as the query of an address, where they fit into one.
-    pub(super) fn as_query(&self) -> String {
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(self.repeatable()).finish();
-        if query.len() <= 4096 { query } else { String::new() }
+    /// The fields that a page may send back to the browser: no passwords and no tokens, and none of the re-authentication
+    /// form itself.
+    pub(super) fn resendable(&self) -> Vec<(&str, &str)> {
+        let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        pairs.filter(|(name, _)| !is_secret(name) && !name.starts_with("confirm_")).collect()
+    }
+
+    /// Whether a part of the form can't be sent back.
+    pub(super) fn has_secrets(&self) -> bool {
+        self.0.iter().any(|(name, value)| is_secret(name) && !name.starts_with("confirm_") && !value.is_empty())
+    }
+
+    /// The fields whose name begins with `prefix`, without it.
+    pub(super) fn with_prefix<'a>(&'a self, prefix: &'a str) -> Vec<(&'a str, &'a str)> {
+        self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value.as_str()))).collect()
     }
 }
+
+fn is_secret(field: &str) -> bool {
+    ["password", "token", "secret"].iter().any(|word| field.contains(word))
+}
+
+/// A form of which only the button counts.
+#[derive(Debug, Deserialize)]
+pub(super) struct EmptyForm {}
 
 /// What is wrong with a form: a sentence per field, by the field's name.
 #[derive(Debug, Default)]
 pub(super) struct FieldErrors(Vec<(&'static str, String)>);
 
 impl FieldErrors {
-    pub(super) fn one(field: &'static str, sentence: impl ToString) -> Self {
-        let mut faults = Self::default();
-        faults.add(field, sentence);
-        faults
+    pub(super) fn one(field: &'static str, message: impl ToString) -> Self {
+        let mut errors = Self::default();
+        errors.add(field, message);
+        errors
     }
 
-    pub(super) fn add(&mut self, field: &'static str, sentence: impl ToString) {
-        self.0.push((field, capitalize(&sentence.to_string())));
+    pub(super) fn add(&mut self, field: &'static str, message: impl ToString) {
+        self.0.push((field, capitalize(&message.to_string())));
     }
 
-    /// The value, or `None` and a fault noted.
+    /// The value; or `None`, after noting the error.
     pub(super) fn check<T, E: ToString>(&mut self, field: &'static str, parsed: Result<T, E>) -> Option<T> {
         parsed.map_err(|error| self.add(field, error.to_string())).ok()
     }
@@ -76,43 +112,43 @@ impl FieldErrors {
     }
 
     fn of(&self, field: &str) -> &str {
-        self.0.iter().find(|(known, _)| *known == field).map_or("", |(_, sentence)| sentence)
+        self.0.iter().find(|(known, _)| *known == field).map_or("", |(_, message)| message)
     }
 
-    /// What stands beside the field; nothing if nothing is wrong with it. Escaped already.
-    pub(super) fn error_html<'a>(&'a self, field: &'a str) -> Note<'a> {
-        Note { field, sentence: self.of(field) }
+    /// The message beside a field; empty if nothing is wrong with it. Escaped already.
+    pub(super) fn error_html<'a>(&'a self, field: &'a str) -> ErrorHtml<'a> {
+        ErrorHtml { field, message: self.of(field) }
     }
 
-    /// The attributes that tie the field to its hint, if it has one, and to what is wrong with it. Escaped already.
-    pub(super) fn aria_attrs<'a>(&self, field: &'a str, hint: &'a str) -> Tie<'a> {
-        Tie { field, hint, wrong: !self.of(field).is_empty() }
+    /// The attributes that connect a field with its hint, if it has one, and with its error. Escaped already.
+    pub(super) fn aria_attrs<'a>(&self, field: &'a str, hint: &'a str) -> AriaAttrs<'a> {
+        AriaAttrs { field, hint, is_invalid: !self.of(field).is_empty() }
     }
 }
 
 #[derive(Template)]
 #[template(
     ext = "html",
-    source = r#"{% if !sentence.is_empty() %}<p class="fault" id="{{ field }}-fault" role="alert">{{ sentence }}.</p>{% endif %}"#
+    source = r#"{% if !message.is_empty() %}<p class="fault" id="{{ field }}-fault" role="alert">{{ message }}.</p>{% endif %}"#
 )]
-pub(super) struct Note<'a> {
+pub(super) struct ErrorHtml<'a> {
     field: &'a str,
-    sentence: &'a str,
+    message: &'a str,
 }
 
 #[derive(Template)]
 #[template(
     ext = "html",
-    source = r#"{% if wrong %} aria-invalid="true" aria-describedby="{% if !hint.is_empty() %}{{ hint }} {% endif %}{{ field }}-fault"{% elif !hint.is_empty() %} aria-describedby="{{ hint }}"{% endif %}"#
+    source = r#"{% if is_invalid %} aria-invalid="true" aria-describedby="{% if !hint.is_empty() %}{{ hint }} {% endif %}{{ field }}-fault"{% elif !hint.is_empty() %} aria-describedby="{{ hint }}"{% endif %}"#
 )]
-pub(super) struct Tie<'a> {
+pub(super) struct AriaAttrs<'a> {
     field: &'a str,
     hint: &'a str,
-    wrong: bool,
+    is_invalid: bool,
 }
 
-/// Sentences of the other rooms begin small; on a page they stand alone.
-pub(super) fn capitalize(sentence: &str) -> String {
-    let mut chars = sentence.chars();
+/// Error messages are lower-case; a page shows them as sentences.
+fn capitalize(message: &str) -> String {
+    let mut chars = message.chars();
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }

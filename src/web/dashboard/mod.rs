@@ -1,59 +1,81 @@
-//! The pages for people: the keys page and the team behind it. Server-rendered; every form works without JavaScript.
+//! The pages for people: keys, products, and the team behind them. Rendered on the server; every form works without
+//! JavaScript.
 
 mod account;
 mod audit;
-mod find_key;
+mod audit_csv;
+mod authorize;
+mod cookies;
 mod forms;
-mod invitations;
+mod home;
+mod integrations;
+mod invite;
+mod key_find;
+mod key_new;
+mod key_rename;
+mod key_revoke;
+mod key_row;
 mod keys;
 mod layout;
-mod links;
+mod leave;
+mod link;
+mod member_remove;
+mod member_role;
 mod members;
+mod ownership;
+mod product;
+mod product_form;
 mod products;
 mod rejection;
+mod responses;
 mod session;
+mod settings;
 mod sign_in;
-mod team;
+mod sign_out;
+mod team_delete;
+mod user_agent;
+mod withdraw;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 
-pub use layout::error_page;
+pub use responses::error_page;
 
 use super::AppState;
 use super::middleware::csrf;
 
-/// All pages on one screen. A form is sent to the address it was read at. Each handler's signature says who may: a
-/// `Authorized<R>` can't be had without the right.
+/// All pages. A form is sent to the address of its page. The signature of each handler says who may use it: an
+/// `Authorized<P>` can't be had without the permission `P`.
 #[rustfmt::skip]
 pub fn routes(state: &AppState) -> Router<AppState> {
     Router::new()
-        .route("/", get(sign_in::start))
-        .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
-        .route("/sign-out", get(sign_in::sign_out_form).post(sign_in::sign_out))
-        .route("/link/{code}", get(links::look).post(links::enter))
-        .route("/account", get(account::account).post(account::change))
-        .route("/t/{team}", get(team::home))
-        .route("/t/{team}/leave", get(account::leave_form).post(account::leave))
-        .route("/t/{team}/products", get(products::list))
-        .route("/t/{team}/products/new", get(products::new).post(products::create))
-        .route("/t/{team}/products/{id}", get(products::look).post(products::change))
-        .route("/t/{team}/settings", get(team::settings).post(team::rename))
-        .route("/t/{team}/settings/delete", get(team::delete_form).post(team::delete))
-        .route("/t/{team}/settings/members", get(members::list))
-        .route("/t/{team}/settings/members/invite", get(invitations::invite_form).post(invitations::invite))
-        .route("/t/{team}/settings/members/{person}/role", get(members::role_form).post(members::change_role))
-        .route("/t/{team}/settings/members/{person}/remove", get(members::remove_form).post(members::remove))
-        .route("/t/{team}/settings/members/{person}/hand-over", get(members::hand_over_form).post(members::hand_over))
-        .route("/t/{team}/settings/invitations/{id}/withdraw", get(invitations::withdraw_form).post(invitations::withdraw))
-        .route("/t/{team}/settings/integrations", get(team::integrations))
-        .route("/t/{team}/settings/integrations/api-keys", get(keys::list))
-        .route("/t/{team}/settings/integrations/api-keys/new", get(keys::new).post(keys::create))
-        .route("/t/{team}/settings/integrations/api-keys/find", get(find_key::find_form).post(find_key::find_key))
-        .route("/t/{team}/settings/integrations/api-keys/{key}/rename", get(keys::rename_form).post(keys::rename))
-        .route("/t/{team}/settings/integrations/api-keys/{key}/revoke", get(keys::revoke_form).post(keys::revoke))
-        .route("/t/{team}/settings/audit", get(audit::list))
-        .route("/t/{team}/settings/audit.csv", get(audit::csv))
-        .layer(axum::middleware::from_fn_with_state(state.clone(), session::write_cookies))
-        .layer(axum::middleware::from_fn_with_state(state.clone(), csrf::same_origin))
+        .route("/", get(home::index))
+        .route("/sign-in", get(sign_in::new).post(sign_in::create))
+        .route("/sign-out", get(sign_out::show).post(sign_out::destroy))
+        .route("/link/{code}", get(link::show).post(link::update))
+        .route("/account", get(account::show).post(account::update))
+        .route("/t/{team}", get(home::show))
+        .route("/t/{team}/leave", get(leave::show).post(leave::destroy))
+        .route("/t/{team}/products", get(products::index))
+        .route("/t/{team}/products/new", get(product::new).post(product::create))
+        .route("/t/{team}/products/{id}", get(product::edit).post(product::update))
+        .route("/t/{team}/settings", get(settings::edit).post(settings::update))
+        .route("/t/{team}/settings/delete", get(team_delete::show).post(team_delete::destroy))
+        .route("/t/{team}/settings/members", get(members::index))
+        .route("/t/{team}/settings/members/invite", get(invite::new).post(invite::create))
+        .route("/t/{team}/settings/members/{person}/role", get(member_role::edit).post(member_role::update))
+        .route("/t/{team}/settings/members/{person}/remove", get(member_remove::show).post(member_remove::destroy))
+        .route("/t/{team}/settings/members/{person}/hand-over", get(ownership::edit).post(ownership::update))
+        .route("/t/{team}/settings/invitations/{id}/withdraw", get(withdraw::show).post(withdraw::destroy))
+        .route("/t/{team}/settings/integrations", get(integrations::index))
+        .route("/t/{team}/settings/integrations/api-keys", get(keys::index))
+        .route("/t/{team}/settings/integrations/api-keys/new", get(key_new::new).post(key_new::create))
+        .route("/t/{team}/settings/integrations/api-keys/find", get(key_find::show).post(key_find::create))
+        .route("/t/{team}/settings/integrations/api-keys/{key}/rename", get(key_rename::edit).post(key_rename::update))
+        .route("/t/{team}/settings/integrations/api-keys/{key}/revoke", get(key_revoke::show).post(key_revoke::destroy))
+        .route("/t/{team}/settings/audit", get(audit::index))
+        .route("/t/{team}/settings/audit.csv", get(audit_csv::index))
+        .layer(from_fn_with_state(state.clone(), authorize::remember_team))
+        .layer(from_fn_with_state(state.clone(), csrf::same_origin))
 }

@@ -1,13 +1,13 @@
-//! Why a page is not what was asked for: sign in first, not allowed, not there, or an error.
+//! The response in place of the page that was requested: sign in first, not allowed, not found, or an error.
 
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, IntoResponseParts, Response};
 
 use crate::app::sessions::Overloaded;
 use crate::web::error::{ApiError, ErrorCode};
 use keyhouse_store::StoreError;
 
-/// The answer in place of the page. Boxed, so that handlers' results stay small.
+/// The response in place of a page. Boxed, so that the results of handlers stay small.
 #[derive(Debug)]
 pub(super) struct Rejection(Box<Response>);
 
@@ -16,13 +16,17 @@ struct Unauthenticated;
 
 pub(super) type PageResult = Result<Response, Rejection>;
 
+/// Longest `Location`, in bytes. With it the header block of every page stays below 3 KiB, which proxies accept as
+/// installed (nginx buffers 4 KiB).
+pub(super) const LOCATION_MAX: usize = 1536;
+
 impl Rejection {
-    /// There is no such page, or none for this person: one answer.
+    /// There is no such page, or none for this person: one answer for both.
     pub(super) fn not_found() -> Self {
         ApiError::new(ErrorCode::RouteNotFound).with_message("There is no such page, or not for you").into()
     }
 
-    /// The way to the sign-in page.
+    /// The request has no valid session.
     pub(super) fn unauthenticated(mut response: Response) -> Self {
         response.extensions_mut().insert(Unauthenticated);
         Self::page(response)
@@ -34,6 +38,11 @@ impl Rejection {
 
     pub(super) fn page(response: Response) -> Self {
         Self(Box::new(response))
+    }
+
+    /// The same response with more headers, for example a cookie.
+    pub(super) fn with(self, parts: impl IntoResponseParts) -> Self {
+        Self::page((parts, *self.0).into_response())
     }
 }
 
@@ -56,18 +65,19 @@ impl From<StoreError> for Rejection {
 }
 
 impl From<Overloaded> for Rejection {
-    fn from(busy: Overloaded) -> Self {
+    fn from(overloaded: Overloaded) -> Self {
         ApiError::new(ErrorCode::ServiceUnavailable)
             .with_message("More people are signing in than can be served at once; try again in a moment")
             .with_header(header::RETRY_AFTER, "2")
-            .with_source(busy)
+            .with_source(overloaded)
             .into()
     }
 }
 
-/// After a form: to another page, as a GET.
-pub(super) fn see_other(place: &str) -> Response {
-    // An address of ours is ASCII; what a person typed into it was encoded.
-    let place = HeaderValue::from_str(place).unwrap_or(HeaderValue::from_static("/"));
-    (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response()
+/// Redirects to another page of this dashboard, which is requested with GET: 303. A path that is too long for a header, or
+/// that can't be one, becomes `/`.
+pub(super) fn see_other(path: &str) -> Response {
+    let fits = path.len() <= LOCATION_MAX;
+    let location = HeaderValue::from_str(path).ok().filter(|_| fits).unwrap_or(HeaderValue::from_static("/"));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }

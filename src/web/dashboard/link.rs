@@ -1,14 +1,18 @@
-//! `/link/{code}`: set-up, invitations, new passwords. Looking at a link does not use it: mail programs look too.
+//! `/link/{code}`: set-up, invitations, password resets, sign-in links. Opening a link does not use it up: mail scanners
+//! open links too.
 
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use zeroize::Zeroizing;
 
-use super::forms::{FieldErrors, Form};
-use super::layout::message;
+use super::authorize::LastPathParam;
+use super::forms::{FieldErrors, RawForm};
 use super::rejection::{PageResult, Rejection, see_other};
-use super::session::{ClientSession, LastPathParam};
-use super::sign_in::{refusal, refused};
+use super::responses::{self, message};
+use super::session::ClientSession;
 use crate::app::links::{Invitee, UseLinkError};
 use crate::web::{AppState, assets};
 use keyhouse_domain::link::{Link, Purpose};
@@ -32,7 +36,7 @@ struct LinkPage<'a> {
     team_name: &'a str,
     min: usize,
     max: usize,
-    faults: FieldErrors,
+    errors: FieldErrors,
 }
 
 /// What the holder of a link is asked for.
@@ -100,91 +104,94 @@ async fn open(state: &AppState, client: &ClientSession, code: Option<&Secret>) -
     Ok(Opened { link, step, person, team: team_name })
 }
 
-fn show(opened: &Opened, typed: (&str, &str, &str), faults: FieldErrors) -> PageResult {
-    show_and_wait(opened, typed, faults, None)
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LinkForm {
+    name: String,
+    email: String,
+    team: String,
+    password: Zeroizing<String>,
 }
 
-fn show_and_wait(opened: &Opened, typed: (&str, &str, &str), faults: FieldErrors, wait: Option<u64>) -> PageResult {
+fn link_page(opened: &Opened, form: &LinkForm, errors: FieldErrors, retry_after: Option<u64>) -> PageResult {
     let (email, role) = match (&opened.link.purpose, &opened.person) {
         (Purpose::Invite { email, role, .. }, _) => (email.to_string(), role.label()),
         (_, Some(person)) => (person.email.to_string(), ""),
-        (_, None) => (typed.1.to_owned(), ""),
+        (_, None) => (form.email.clone(), ""),
     };
-    let shown = LinkPage {
+    let page = LinkPage {
         step: opened.step,
         team: opened.team.clone(),
         role,
         made_by: opened.link.made_by.clone(),
         email,
-        name: typed.0,
-        team_name: typed.2,
+        name: &form.name,
+        team_name: &form.team,
         min: Password::MIN,
         max: Password::MAX,
-        faults,
+        errors,
     };
-    let status = if shown.faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    Ok(refused(wait, status, &shown))
+    let status = if page.errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    Ok(responses::password_refused(retry_after, status, &page))
 }
 
-pub(super) async fn look(
+pub(super) async fn show(
     State(state): State<AppState>,
     client: ClientSession,
     LastPathParam(code): LastPathParam<String>,
 ) -> PageResult {
     let opened = open(&state, &client, Secret::parse(&code).as_ref()).await?;
-    show(&opened, ("", "", ""), FieldErrors::default())
+    link_page(&opened, &LinkForm::default(), FieldErrors::default(), None)
 }
 
-pub(super) async fn enter(
+pub(super) async fn update(
     State(state): State<AppState>,
     client: ClientSession,
     LastPathParam(code): LastPathParam<String>,
-    form: Form,
+    raw: RawForm,
 ) -> PageResult {
+    let form: LinkForm = raw.parse()?;
     let code = Secret::parse(&code);
     let opened = open(&state, &client, code.as_ref()).await?;
     let Some(code) = code else { return Err(gone()) };
-    let typed = (form.get("name"), form.get("email"), form.get("team"));
-    let password = form.get("password");
-    let mut faults = FieldErrors::default();
-    let browser = client.browser();
-    let done = match (opened.step, &opened.person, &opened.link.purpose) {
+    let (app, info) = (&state.app, client.info());
+    let mut errors = FieldErrors::default();
+    let used = match (opened.step, &opened.person, &opened.link.purpose) {
         (Step::SetUp, ..) => {
-            let name = faults.check("name", PersonName::parse(typed.0));
-            let email = faults.check("email", Email::parse(typed.1));
-            let team = faults.check("team", TeamName::parse(typed.2));
+            let name = errors.check("name", PersonName::parse(&form.name));
+            let email = errors.check("email", Email::parse(&form.email));
+            let team = errors.check("team", TeamName::parse(&form.team));
             let (Some(name), Some(email), Some(team)) = (name, email, team) else {
-                return show(&opened, typed, faults);
+                return link_page(&opened, &form, errors, None);
             };
-            let done = state.app.set_up(&code, (&name, &email, password), &team, browser).await;
-            done.map(|(started, team)| (Some(started), Some(team)))
+            let started = app.set_up(&code, (&name, &email, &form.password), &team, info).await;
+            started.map(|(started, team)| (Some(started), Some(team)))
         }
         (Step::JoinAsNew, _, Purpose::Invite { email, .. }) => {
-            let Some(name) = faults.check("name", PersonName::parse(typed.0)) else {
-                return show(&opened, typed, faults);
+            let Some(name) = errors.check("name", PersonName::parse(&form.name)) else {
+                return link_page(&opened, &form, errors, None);
             };
-            let done = state.app.accept_as_new(&code, email, &name, password, browser).await;
-            done.map(|(started, team)| (Some(started), Some(team)))
+            let started = app.accept_as_new(&code, email, &name, &form.password, info).await;
+            started.map(|(started, team)| (Some(started), Some(team)))
         }
         (Step::JoinByPassword, _, Purpose::Invite { email, .. }) => {
-            let done = state.app.accept_by_password(&code, email, password, browser).await;
-            done.map(|(started, team)| (Some(started), Some(team)))
+            let started = app.accept_by_password(&code, email, &form.password, info).await;
+            started.map(|(started, team)| (Some(started), Some(team)))
         }
-        (Step::Join, Some(person), _) => state.app.accept(&code, person, browser).await.map(|team| (None, Some(team))),
+        (Step::Join, Some(person), _) => app.accept(&code, person, info).await.map(|team| (None, Some(team))),
         (Step::Reset, Some(person), _) => {
-            state.app.reset_password(&code, person, password, browser).await.map(|started| (Some(started), None))
+            app.reset_password(&code, person, &form.password, info).await.map(|started| (Some(started), None))
         }
         (Step::SignIn, Some(person), _) => {
-            state.app.sign_in_by_link(&code, person, browser).await.map(|started| (Some(started), None))
+            app.sign_in_by_link(&code, person, info).await.map(|started| (Some(started), None))
         }
         _ => return Err(gone()),
     };
-    match done {
+    match used {
         Ok((started, team)) => {
-            if let Some(started) = started {
-                client.set_session_cookie(&started.secret);
-            }
-            Ok(see_other(&team.map_or("/".to_owned(), |team| format!("/t/{}/products", team.slug.as_str()))))
+            let path = team.map_or("/".to_owned(), |team| format!("/t/{}/products", team.slug.as_str()));
+            let cookie = started.map(|started| client.cookies.set_session(&started.secret)).unwrap_or_default();
+            Ok((cookie, see_other(&path)).into_response())
         }
         Err(UseLinkError::Gone) => Err(gone()),
         Err(UseLinkError::AlreadyExists) => Err(Rejection::page(message(
@@ -193,10 +200,12 @@ pub(super) async fn enter(
             "There is an account with this address, or it is in the team by now. Sign in with it.",
             ("Sign in", "/sign-in"),
         ))),
-        Err(UseLinkError::InvalidPassword(fault)) => show(&opened, typed, FieldErrors::one("password", fault)),
+        Err(UseLinkError::InvalidPassword(error)) => {
+            link_page(&opened, &form, FieldErrors::one("password", error), None)
+        }
         Err(UseLinkError::SignIn(error)) => {
-            let (sentence, wait) = refusal(error)?;
-            show_and_wait(&opened, typed, FieldErrors::one("password", sentence), wait)
+            let (message, retry_after) = responses::password_error(error, "This is not your password")?;
+            link_page(&opened, &form, FieldErrors::one("password", message), retry_after)
         }
     }
 }

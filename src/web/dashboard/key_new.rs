@@ -1,0 +1,164 @@
+//! Creating an API key, and the one page that shows its token.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+use super::authorize::{Authorized, AuthorizedForm};
+use super::forms::{FieldErrors, RawForm};
+use super::key_row::{KeyRow, PAGE};
+use super::layout::Layout;
+use super::rejection::PageResult;
+use super::responses;
+use crate::app::keys::CreateKeyError;
+use crate::web::{AppState, assets};
+use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, NewKey};
+use keyhouse_domain::ids::KeyId;
+use keyhouse_domain::permission::ManageKeys;
+use keyhouse_domain::scope::Scope;
+use keyhouse_token::Mode;
+
+/// The id is chosen when the form is rendered, so that the same form sent twice makes one key.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CreateKeyForm {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    mode: String,
+    #[serde(default)]
+    scope: String,
+}
+
+#[derive(Template)]
+#[template(path = "key_new.html")]
+struct NewKeyPage<'a> {
+    layout: Layout,
+    base: String,
+    id: String,
+    name: &'a str,
+    mode: Option<Mode>,
+    scope: Option<Scope>,
+    max_name: usize,
+    errors: FieldErrors,
+    /// The team has the most active keys it can have.
+    is_full: bool,
+    max: u32,
+}
+
+impl<'a> NewKeyPage<'a> {
+    fn new(
+        access: &Authorized<ManageKeys>,
+        id: KeyId,
+        form: &'a CreateKeyForm,
+        errors: FieldErrors,
+        is_full: bool,
+    ) -> Self {
+        Self {
+            layout: Layout::of(access, "Create API key", "keys"),
+            base: access.path(PAGE),
+            id: id.to_string(),
+            name: &form.name,
+            mode: Mode::parse(&form.mode),
+            scope: Scope::parse(&form.scope),
+            max_name: KeyName::MAX,
+            errors,
+            is_full,
+            max: ACTIVE_KEYS_MAX,
+        }
+    }
+}
+
+pub(super) async fn new(State(state): State<AppState>, access: Authorized<ManageKeys>) -> PageResult {
+    let is_full = state.app.active_keys(access.team()).await? >= ACTIVE_KEYS_MAX;
+    let form = CreateKeyForm::default();
+    let page = NewKeyPage::new(&access, state.app.new_key_id(), &form, FieldErrors::default(), is_full);
+    Ok(responses::ok(&page))
+}
+
+#[derive(Template)]
+#[template(path = "key_created.html")]
+struct CreatedPage<'a> {
+    layout: Layout,
+    base: String,
+    id: String,
+    name: String,
+    mode: Mode,
+    scope: &'static str,
+    token: &'a str,
+    base_url: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "key_exists.html")]
+struct ExistsPage {
+    layout: Layout,
+    base: String,
+    key: Option<KeyRow>,
+}
+
+pub(super) async fn create(
+    State(state): State<AppState>,
+    AuthorizedForm { access, form, raw }: AuthorizedForm<Authorized<ManageKeys>, CreateKeyForm>,
+) -> PageResult {
+    let mut errors = FieldErrors::default();
+    let name = errors.check("name", KeyName::parse(&form.name));
+    let mode = Mode::parse(&form.mode);
+    let scope = Scope::parse(&form.scope);
+    if mode.is_none() {
+        errors.add("mode", "Choose live or test");
+    }
+    if scope.is_none() {
+        errors.add("scope", "Choose what the key may do");
+    }
+    let id: KeyId = form.id.parse().unwrap_or_else(|_| state.app.new_key_id());
+    let (Some(name), Some(mode), Some(scope)) = (name, mode, scope) else {
+        let page = NewKeyPage::new(&access, id, &form, errors, false);
+        return Ok(responses::form(&page.errors, &page));
+    };
+    let save = insert(&state, &access, id, NewKey { name, mode, scope }, &form, &raw);
+    match mode {
+        Mode::Live => access.user.with_recent_authentication(&state, &raw, save).await,
+        Mode::Test => save.await,
+    }
+}
+
+async fn insert(
+    state: &AppState,
+    access: &Authorized<ManageKeys>,
+    id: KeyId,
+    new: NewKey,
+    form: &CreateKeyForm,
+    raw: &RawForm,
+) -> PageResult {
+    let (name, mode, scope) = (new.name.to_string(), new.mode, new.scope.label());
+    match state.app.create_key_once(&access.permit, id, new).await {
+        Ok(created) => Ok(responses::ok(&CreatedPage {
+            layout: Layout::of(access, "Key created", "keys"),
+            base: access.path(PAGE),
+            id: created.key.id.to_string(),
+            name,
+            mode,
+            scope,
+            token: created.token.expose(),
+            base_url: &access.user.client.base_url,
+        })),
+        Err(CreateKeyError::Exists) => {
+            let key = state.app.key(id).await?.filter(|key| key.key.team == access.team().id);
+            let page = ExistsPage {
+                layout: Layout::of(access, "This key exists", "keys"),
+                base: access.path(PAGE),
+                key: key.map(|key| KeyRow::of(&key, state.app.clock().now())),
+            };
+            Ok(responses::page(StatusCode::CONFLICT, &page))
+        }
+        Err(CreateKeyError::LimitReached) => {
+            let page = NewKeyPage::new(access, id, form, FieldErrors::default(), true);
+            Ok(responses::page(StatusCode::CONFLICT, &page))
+        }
+        Err(CreateKeyError::Forbidden) => Err(access.permission_lost(state, raw).await),
+        Err(CreateKeyError::Store(error)) => Err(error.into()),
+    }
+}

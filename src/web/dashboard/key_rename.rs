@@ -1,0 +1,69 @@
+//! Renaming an API key.
+
+use askama::Template;
+use axum::extract::State;
+use serde::Deserialize;
+
+use super::authorize::{Authorized, AuthorizedForm, LastPathParam};
+use super::forms::FieldErrors;
+use super::key_row::{self, KeyRow, PAGE};
+use super::layout::Layout;
+use super::rejection::{PageResult, Rejection, see_other};
+use super::responses;
+use crate::app::keys::RenameKeyError;
+use crate::web::{AppState, assets};
+use keyhouse_domain::api_key::KeyName;
+use keyhouse_domain::ids::KeyId;
+use keyhouse_domain::permission::ManageKeys;
+
+#[derive(Template)]
+#[template(path = "key_rename.html")]
+struct RenamePage<'a> {
+    layout: Layout,
+    base: String,
+    key: KeyRow,
+    name: &'a str,
+    max_name: usize,
+    errors: FieldErrors,
+}
+
+fn rename_page(access: &Authorized<ManageKeys>, key: KeyRow, name: &str, errors: FieldErrors) -> PageResult {
+    let layout = Layout::of(access, &format!("Rename {}", key.name), "keys");
+    let page = RenamePage { layout, base: access.path(PAGE), key, name, max_name: KeyName::MAX, errors };
+    Ok(responses::form(&page.errors, &page))
+}
+
+pub(super) async fn edit(
+    State(state): State<AppState>,
+    access: Authorized<ManageKeys>,
+    LastPathParam(id): LastPathParam<KeyId>,
+) -> PageResult {
+    let key = KeyRow::of(&key_row::find(&state, &access, id).await?, state.app.clock().now());
+    let name = key.name.clone();
+    rename_page(&access, key, &name, FieldErrors::default())
+}
+
+#[derive(Deserialize)]
+pub(super) struct RenameKeyForm {
+    #[serde(default)]
+    name: String,
+}
+
+pub(super) async fn update(
+    State(state): State<AppState>,
+    LastPathParam(id): LastPathParam<KeyId>,
+    AuthorizedForm { access, form, raw }: AuthorizedForm<Authorized<ManageKeys>, RenameKeyForm>,
+) -> PageResult {
+    let key = KeyRow::of(&key_row::find(&state, &access, id).await?, state.app.clock().now());
+    let name = match KeyName::parse(&form.name) {
+        Ok(name) => name,
+        Err(error) => return rename_page(&access, key, &form.name, FieldErrors::one("name", error)),
+    };
+    match state.app.rename_key(&access.permit, id, &name).await {
+        Ok(()) => Ok(see_other(&format!("{}?done=renamed&key={id}", access.path(PAGE)))),
+        Err(RenameKeyError::NoSuchKey) => Err(Rejection::not_found()),
+        Err(error @ RenameKeyError::Revoked) => rename_page(&access, key, &form.name, FieldErrors::one("name", error)),
+        Err(RenameKeyError::Forbidden) => Err(access.permission_lost(&state, &raw).await),
+        Err(RenameKeyError::Store(error)) => Err(error.into()),
+    }
+}

@@ -1,0 +1,83 @@
+//! Revoking an API key.
+
+use askama::Template;
+use axum::extract::State;
+use serde::Deserialize;
+
+use super::authorize::{Authorized, AuthorizedForm, LastPathParam};
+use super::forms::FieldErrors;
+use super::key_row::{self, KeyRow, PAGE, is_in_use};
+use super::layout::Layout;
+use super::rejection::{PageResult, Rejection, see_other};
+use super::responses;
+use crate::app::keys::{Revocation, RevokeKeyError};
+use crate::web::{AppState, assets};
+use keyhouse_domain::api_key::{KeyName, ListedKey};
+use keyhouse_domain::ids::KeyId;
+use keyhouse_domain::permission::ManageKeys;
+use keyhouse_domain::timestamp::Timestamp;
+
+#[derive(Template)]
+#[template(path = "key_revoke.html")]
+struct RevokePage<'a> {
+    layout: Layout,
+    base: String,
+    key: KeyRow,
+    /// The key is in use: its name must be typed.
+    confirms_name: bool,
+    name: &'a str,
+    errors: FieldErrors,
+}
+
+fn revoke_page(
+    access: &Authorized<ManageKeys>,
+    key: &ListedKey,
+    now: Timestamp,
+    name: &str,
+    errors: FieldErrors,
+) -> PageResult {
+    let confirms_name = is_in_use(key, now);
+    let key = KeyRow::of(key, now);
+    let layout = Layout::of(access, &format!("Revoke {}?", key.name), "keys");
+    let page = RevokePage { layout, base: access.path(PAGE), key, confirms_name, name, errors };
+    Ok(responses::form(&page.errors, &page))
+}
+
+pub(super) async fn show(
+    State(state): State<AppState>,
+    access: Authorized<ManageKeys>,
+    LastPathParam(id): LastPathParam<KeyId>,
+) -> PageResult {
+    let key = key_row::find(&state, &access, id).await?;
+    revoke_page(&access, &key, state.app.clock().now(), "", FieldErrors::default())
+}
+
+#[derive(Deserialize)]
+pub(super) struct RevokeKeyForm {
+    #[serde(default)]
+    name: String,
+}
+
+/// Never asks for a password: whoever may revoke must be able to at once, also while strangers exhaust the limit on
+/// password checks.
+pub(super) async fn destroy(
+    State(state): State<AppState>,
+    LastPathParam(id): LastPathParam<KeyId>,
+    AuthorizedForm { access, form, raw }: AuthorizedForm<Authorized<ManageKeys>, RevokeKeyForm>,
+) -> PageResult {
+    let key = key_row::find(&state, &access, id).await?;
+    let now = state.app.clock().now();
+    let name = key.name.as_ref().map_or("", KeyName::as_str);
+    if key.key.is_active() && is_in_use(&key, now) && form.name.trim() != name {
+        let errors = FieldErrors::one("name", "This is not the key’s name; type it as it stands above");
+        return revoke_page(&access, &key, now, &form.name, errors);
+    }
+    match state.app.revoke_key(&access.permit, id).await {
+        Ok(Revocation::Now | Revocation::Before) => {
+            Ok(see_other(&format!("{}?done=revoked&key={id}", access.path(PAGE))))
+        }
+        Err(RevokeKeyError::NoSuchKey) => Err(Rejection::not_found()),
+        Err(RevokeKeyError::Forbidden) => Err(access.permission_lost(&state, &raw).await),
+        Err(RevokeKeyError::Store(error)) => Err(error.into()),
+    }
+}

@@ -1,0 +1,85 @@
+//! A key as pages show it.
+
+use super::authorize::Authorized;
+use super::layout::{TimeTag, name_of};
+use super::rejection::Rejection;
+use crate::web::AppState;
+use keyhouse_domain::api_key::{KeyName, KeyState, ListedKey};
+use keyhouse_domain::ids::KeyId;
+use keyhouse_domain::permission::ManageKeys;
+use keyhouse_domain::timestamp::Timestamp;
+use keyhouse_token::Mode;
+
+/// Path of the keys page, below the team's.
+pub(super) const PAGE: &str = "/settings/integrations/api-keys";
+/// A key that was used within these days is in use: revoking it interrupts something.
+const IN_USE_DAYS: i64 = 7;
+/// A key that was not used for so many days is flagged.
+const UNUSED_DAYS: i64 = 30;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+pub(super) struct KeyRow {
+    pub id: String,
+    pub name: String,
+    pub prefix: String,
+    pub mode: Mode,
+    pub scope: &'static str,
+    pub creator: String,
+    pub created: TimeTag,
+    pub last_used: Option<TimeTag>,
+    pub last_from: String,
+    /// `Unused for 42 days`; empty if the key was used within 30 days.
+    pub hint: String,
+    pub revoked: Option<RevokedCells>,
+    pub is_new: bool,
+}
+
+pub(super) struct RevokedCells {
+    pub by: String,
+    pub at: TimeTag,
+    /// When the row leaves the list.
+    pub listed_until: TimeTag,
+}
+
+impl KeyRow {
+    pub(super) fn of(listed: &ListedKey, now: Timestamp) -> Self {
+        let key = &listed.key;
+        let since = listed.last_use.as_ref().map_or(key.created_at, |used| used.at);
+        let days = (now.ms() - since.ms()) / DAY_MS;
+        let revoked = match &key.state {
+            KeyState::Active => None,
+            KeyState::Revoked { at, by } => Some(RevokedCells {
+                by: by.name.clone(),
+                at: TimeTag::past(*at, now),
+                listed_until: TimeTag::future(key.listed_until().unwrap_or(*at), now),
+            }),
+        };
+        Self {
+            id: key.id.to_string(),
+            name: listed.name.as_ref().map_or("", KeyName::as_str).to_owned(),
+            prefix: key.prefix.to_string(),
+            mode: key.mode,
+            scope: key.scope.label(),
+            creator: name_of(&listed.creator, listed.creator_has_left),
+            created: TimeTag::past(key.created_at, now),
+            last_used: listed.last_use.as_ref().map(|used| TimeTag::past(used.at, now)),
+            last_from: listed.last_use.as_ref().map_or_else(String::new, |used| used.from.clone()),
+            hint: if days >= UNUSED_DAYS { format!("Unused for {days} days") } else { String::new() },
+            revoked,
+            is_new: false,
+        }
+    }
+}
+
+/// Whether revoking a key interrupts something: a live key that was used within the last 7 days.
+pub(super) fn is_in_use(listed: &ListedKey, now: Timestamp) -> bool {
+    let used = listed.last_use.as_ref().is_some_and(|used| now.ms() - used.at.ms() < IN_USE_DAYS * DAY_MS);
+    listed.key.mode == Mode::Live && used
+}
+
+/// A key of the team, while the list shows it.
+pub(super) async fn find(state: &AppState, access: &Authorized<ManageKeys>, id: KeyId) -> Result<ListedKey, Rejection> {
+    let now = state.app.clock().now();
+    let listed = state.app.key(id).await?.filter(|listed| listed.key.team == access.team().id);
+    listed.filter(|listed| listed.key.listed_until().is_none_or(|until| now < until)).ok_or_else(Rejection::not_found)
+}

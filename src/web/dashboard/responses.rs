@@ -1,0 +1,205 @@
+//! Rendering, and the pages that stand in for others: not allowed, confirm your password, sign in to continue, errors.
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::forms::{FieldErrors, RawForm};
+use super::rejection::Rejection;
+use crate::app::sessions::SignInError;
+use crate::web::assets;
+use crate::web::error::{ApiError, ErrorCode};
+use keyhouse_domain::ids::RequestId;
+use keyhouse_domain::person::Person;
+use keyhouse_domain::role::Role;
+use keyhouse_domain::team::{Member, Team};
+
+/// A page, or the error that occurred while rendering it.
+pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response(),
+        Err(error) => ApiError::new(ErrorCode::InternalError).with_source(error).into_response(),
+    }
+}
+
+pub(super) fn ok(template: &impl Template) -> Response {
+    page(StatusCode::OK, template)
+}
+
+/// A page with a form: 422 if something is wrong with the form.
+pub(super) fn form(errors: &FieldErrors, template: &impl Template) -> Response {
+    page(if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, template)
+}
+
+/// A page after a failed password check: `status`; or 429 with `Retry-After`, if there were too many.
+///
+/// Not 401: that requires `WWW-Authenticate`, and would open the browser's basic-auth dialog.
+pub(super) fn password_refused(retry_after: Option<u64>, status: StatusCode, template: &impl Template) -> Response {
+    let Some(seconds) = retry_after else { return page(status, template) };
+    let mut response = page(StatusCode::TOO_MANY_REQUESTS, template);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// The message for a failed password check, and the seconds to wait. `wrong` is the message for a wrong password.
+///
+/// # Errors
+/// What is not about the password: the database is away, or the hashing queue is full.
+pub(super) fn password_error(error: SignInError, wrong: &str) -> Result<(String, Option<u64>), Rejection> {
+    match error {
+        SignInError::InvalidCredentials => Ok((wrong.to_owned(), None)),
+        SignInError::RateLimited(seconds) => {
+            let minutes = seconds.div_ceil(60);
+            let s = if minutes == 1 { "" } else { "s" };
+            let message = format!("Too many wrong passwords. Wait {minutes} minute{s}, or ask for a reset link");
+            Ok((message, Some(seconds)))
+        }
+        SignInError::Overloaded(overloaded) => Err(overloaded.into()),
+        SignInError::Store(error) => Err(error.into()),
+    }
+}
+
+/// A path with a query; empty values are left out.
+pub(super) fn url<'a>(path: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let pairs = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    title: &'a str,
+    message: &'a str,
+    request_id: String,
+    status: u16,
+}
+
+/// An error as a page, for browsers. Programs get the JSON envelope.
+pub fn error_page(error: &ApiError, id: RequestId) -> Vec<u8> {
+    let title = match error.code.status() {
+        404 => "There is nothing here",
+        405 => "This page can’t be used like that",
+        429 => "Too many requests",
+        500 => "Something went wrong on our side",
+        503 => "Keyhouse can’t answer right now",
+        _ => "This did not work",
+    };
+    // The API's message is about paths of the API.
+    let message = match error.message() {
+        path if path == ErrorCode::RouteNotFound.message() => "There is no such page, or not for you",
+        message => message,
+    };
+    let page = ErrorPage { title, message, request_id: id.to_string(), status: error.code.status() };
+    page.render().map_or_else(|_| error.to_body(id), String::into_bytes)
+}
+
+#[derive(Template)]
+#[template(path = "forbidden.html")]
+struct ForbiddenPage<'a> {
+    team: &'a str,
+    base: String,
+    role: &'static str,
+    holders: &'a [Member],
+}
+
+/// The person's role does not have the permission; `holders` are members who have it.
+pub(super) fn forbidden(team: &Team, role: Role, holders: &[Member]) -> Response {
+    let base = format!("/t/{}", team.slug.as_str());
+    let template = ForbiddenPage { team: team.name.as_str(), base, role: role.label(), holders };
+    page(StatusCode::FORBIDDEN, &template)
+}
+
+#[derive(Template)]
+#[template(path = "confirm.html")]
+struct ConfirmPage<'a> {
+    action: &'a str,
+    /// The page with the form.
+    path: &'a str,
+    email: &'a str,
+    has_password: bool,
+    fields: Vec<(&'a str, &'a str)>,
+    error: &'a str,
+}
+
+/// Asks for the password before a form is processed; the form's fields are kept in hidden fields.
+pub(super) fn confirm_password(
+    person: &Person,
+    path_and_query: &str,
+    form: &RawForm,
+    (error, retry_after): (&str, Option<u64>),
+) -> Response {
+    let template = ConfirmPage {
+        action: path_and_query,
+        path: path_and_query.split('?').next().unwrap_or("/"),
+        email: person.email.as_str(),
+        has_password: person.has_password,
+        fields: form.resendable(),
+        error,
+    };
+    password_refused(retry_after, StatusCode::FORBIDDEN, &template)
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct MessagePage<'a> {
+    title: &'a str,
+    message: &'a str,
+    action: &'a str,
+    href: &'a str,
+}
+
+/// A page with one message and one link.
+pub(super) fn message(status: StatusCode, title: &str, message: &str, (action, href): (&str, &str)) -> Response {
+    page(status, &MessagePage { title, message, action, href })
+}
+
+/// The form was rendered for another person than the one who is signed in now: nothing was done.
+pub(super) fn not_your_form(person: &Person, path: &str) -> Response {
+    message(
+        StatusCode::CONFLICT,
+        &format!("You are signed in as {}", person.name),
+        "This form was opened under another account, so nothing was changed. Open the page again to continue as yourself.",
+        ("Open the page again", path),
+    )
+}
+
+/// What the sign-in page shows.
+#[derive(Default)]
+pub(super) struct SignIn<'a> {
+    pub email: &'a str,
+    /// The page to go to afterwards; with `kept` fields, the form's action.
+    pub next: &'a str,
+    pub signed_out: bool,
+    /// The session ended before this form was processed; its fields are kept here.
+    pub interrupted: bool,
+    pub kept: Vec<(&'a str, &'a str)>,
+    /// A part of the form is secret and was not kept: the page must be opened again.
+    pub is_incomplete: bool,
+    /// Where people can sign in, if they can't at the host of the request.
+    pub elsewhere: &'a str,
+    pub has_no_accounts: bool,
+    pub error: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage<'a> {
+    page: SignIn<'a>,
+}
+
+pub(super) fn sign_in(status: StatusCode, retry_after: Option<u64>, content: SignIn<'_>) -> Response {
+    password_refused(retry_after, status, &SignInPage { page: content })
+}
+
+/// The session ended before a form was processed: the sign-in page, which keeps the fields in its body.
+pub(super) fn sign_in_to_continue(path_and_query: &str, form: &RawForm) -> Response {
+    let content = SignIn {
+        next: path_and_query,
+        interrupted: true,
+        kept: form.resendable(),
+        is_incomplete: form.has_secrets(),
+        ..SignIn::default()
+    };
+    sign_in(StatusCode::FORBIDDEN, None, content)
+}
