@@ -37,6 +37,7 @@ const PAGES: &[Page] = pages! {
     "idempotency": "Idempotency",
     "pagination": "Pagination",
     "moving-to-production": "Moving to production",
+    "protect-your-own-api": "Protect your own API",
     "operating": "Operating Keyhouse",
 };
 

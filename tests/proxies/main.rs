@@ -4,6 +4,7 @@
 
 mod client;
 mod full_counts;
+mod guide;
 mod recipe;
 mod stand;
 mod upstream;

@@ -88,8 +88,8 @@ impl Recipe {
                     .replace("\"authorization\"", &format!("\"{}\"", name.to_lowercase()));
             }
             let name = file.split_once('/').expect("a folder and a file").1;
-            let text = text.replace("/etc/haproxy", &folder.path().display().to_string());
-            let text = text.replace("/etc/traefik", &folder.path().display().to_string());
+            let text = text.replace("lua-load keyhouse.lua", &format!("lua-load {}", place("keyhouse.lua")));
+            let text = text.replace("filename: keyhouse.yml", &format!("filename: {}", place("keyhouse.yml")));
             fs::write(folder.path().join(name), edit(text)).expect("a configuration");
         };
         let command = match self {
@@ -145,19 +145,19 @@ impl Recipe {
     }
 }
 
-fn repository(file: &str) -> PathBuf {
+pub(crate) fn repository(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
 }
 
 /// What `scripts/test` installs.
-fn tools(file: &str) -> PathBuf {
+pub(crate) fn tools(file: &str) -> PathBuf {
     let path = repository("target/tools/python").join(file);
     assert!(path.exists(), "{} is missing: scripts/test installs it", path.display());
     path
 }
 
 /// A program inside an installed Python package, without the package's launcher: a launcher would outlive a kill.
-fn packaged(file: &str) -> PathBuf {
+pub(crate) fn packaged(file: &str) -> PathBuf {
     let lib = fs::read_dir(tools("lib")).expect("the packages").flatten().next().expect("one Python").path();
     let path = lib.join("site-packages").join(file);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the installed program");
