@@ -1,6 +1,4 @@
-//! Tests through the public surface, in one binary.
-//!
-//! Each test in `worlds!` runs on SQLite and on PostgreSQL.
+//! Tests through the public interfaces, in one binary. A test with an `Engine` argument runs on SQLite and on PostgreSQL.
 
 mod api;
 mod architecture;

@@ -190,7 +190,9 @@ fn owned(value: &toml::de::DeValue<'_>) -> Value {
         DeValue::Integer(number) => {
             number.to_string().parse().map_or_else(|_| Value::String(number.to_string()), Value::Integer)
         }
-        DeValue::Float(number) => Value::String(number.to_string()),
+        DeValue::Float(number) => {
+            number.to_string().parse().map_or_else(|_| Value::String(number.to_string()), Value::Float)
+        }
         DeValue::Boolean(yes) => Value::Boolean(*yes),
         DeValue::Datetime(time) => Value::Datetime(*time),
         DeValue::Array(items) => Value::Array(items.iter().map(|item| owned(item.get_ref())).collect()),

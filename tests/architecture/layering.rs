@@ -60,10 +60,10 @@ fn a_forbidden_import_is_found_wherever_it_stands() {
 }
 
 #[test]
-fn no_folder_is_a_drawer() {
+fn every_module_name_says_what_the_module_holds() {
     for (file, _) in sources() {
-        for drawer in ["util", "common", "helper", "misc"] {
-            assert!(!file.contains(drawer), "{file} does not say what it holds");
+        for vague in ["util", "common", "helper", "misc"] {
+            assert!(!file.contains(vague), "{file} does not say what it holds");
         }
     }
 }

@@ -379,3 +379,23 @@ fn the_demos_lines_work_as_pasted() {
     child.wait().unwrap();
     assert_eq!(statuses, ["200", "200", "201", "403", "Revoked", "401"]);
 }
+
+#[test]
+fn a_setting_of_the_wrong_type_is_refused_with_its_line_and_both_types() {
+    let place = TestDatabase::folder();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keyhouse.toml");
+    for (text, line, says) in [
+        ("[rate_limit]\nrequests = 1.5\n", 2, "`rate_limit.requests` must be of type integer, not float"),
+        ("[rate_limit]\nrequests = -0.0\n", 2, "`rate_limit.requests` must be of type integer, not float"),
+        ("[rate_limit]\nrequests = nan\n", 2, "`rate_limit.requests` must be of type integer, not float"),
+        ("listen = 2026-11-25\n", 1, "`listen` must be of type string, not datetime"),
+        ("\nlisten = 07:32:00\n", 2, "`listen` must be of type string, not datetime"),
+        ("trusted_proxies = 1\n", 1, "`trusted_proxies` must be of type array, not integer"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let path = file.display().to_string();
+        let refused = shown(&run(&place, &["team", "list", "--config", &path]));
+        assert_eq!(refused, format!("exit 2\nerror: {path}:{line}: {says}\n"), "{text}");
+    }
+}

@@ -1,10 +1,12 @@
-//! Promises, told from beginning to end.
+//! Several processes and nodes on one database: concurrency, crashes, leases, shared rate limits.
 
 mod concurrent_creates;
 mod crash;
 mod database_file;
+mod descriptors;
 mod histories;
 mod lease;
 mod lifecycle;
 mod nodes;
+mod redis_tls;
 mod shell_and_server;

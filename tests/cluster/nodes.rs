@@ -191,7 +191,7 @@ fn behind_the_balancer_of_the_guide_everybody_has_their_own_address() {
     let place = TestDatabase::folder();
     let proxies = [("KEYHOUSE_TRUSTED_PROXIES", balancer::SOURCE)];
     let serving = ServerProcess::start_with(&place, "serve", "info", &proxies);
-    let balancer = Balancer::before(&[serving.address]);
+    let balancer = Balancer::in_front_of(&[serving.address]);
     run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
     let create = ["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"];
     let token = run_json(&place, &create)["token"].as_str().unwrap().to_owned();

@@ -9,6 +9,7 @@ use keyhouse_domain::person::Email;
 use keyhouse_domain::team::TeamRef;
 
 use super::{PASSWORD, between, faults, link_in};
+use test_support::wait::eventually;
 use test_support::{Engine, TestApp, assert_text};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -153,11 +154,12 @@ async fn unknown_and_wrong_are_one_answer(#[values(Engine::Sqlite, Engine::Postg
     let good = app.sign_in(" ADA@example.com ", PASSWORD).await;
     assert_eq!(good.status, 303, "in either case, with spaces around");
     let team = app.inner.team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
-    // The failure is noted while nobody waits for it.
+    // The failure is audited after the response.
     let failed = AuditFilter { action: Some(keyhouse_domain::audit::Action::SignInFailed), ..AuditFilter::default() };
-    while app.inner.audit_of(&team, &failed, None, 1).await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    eventually("the audit event of the failed sign-in", async || {
+        (!app.inner.audit_of(&team, &failed, None, 1).await.unwrap().is_empty()).then_some(())
+    })
+    .await;
     let mut events = app.inner.audit_of(&team, &AuditFilter::default(), None, 2).await.unwrap();
     events.sort_by_key(|event| event.action.as_str());
     let told: Vec<_> = events.iter().map(|event| format!("{} by {}", event.action.as_str(), event.by.name)).collect();

@@ -1,5 +1,6 @@
 //! The pages, as a browser without JavaScript sees them.
 
+mod assets;
 mod auth_flows;
 mod catalog;
 mod forms;

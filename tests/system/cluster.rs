@@ -114,7 +114,7 @@ pub(crate) fn rolling_restart() -> Outcome {
     let good = set_up(&place);
     let addresses = [(); 3].map(|()| child_process::free_address());
     let mut nodes = addresses.map(|address| serve_at(address, &place));
-    let balancer = Balancer::before(&addresses);
+    let balancer = Balancer::in_front_of(&addresses);
     std::thread::sleep(Duration::from_secs(2));
     let load = Load::start(balancer.address(), 10, &good.ask(), Some(Duration::from_millis(100)));
     let full = rounds(5);

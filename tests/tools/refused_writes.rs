@@ -67,7 +67,7 @@ fn a_refused_write_is_answered_and_the_next_call_succeeds(
         Path::Direct => reports(serving.address),
         Path::NginxPooled => reports(nginx(Upstream::Pooled).address()),
         Path::NginxPerRequest => reports(nginx(Upstream::PerRequest).address()),
-        Path::HaProxy => reports(Balancer::before(&[serving.address]).address()),
+        Path::HaProxy => reports(Balancer::in_front_of(&[serving.address]).address()),
     };
     let wrong: Vec<_> = reports.into_iter().filter(|(_, report)| !report.is_empty()).collect();
     let lines: Vec<_> = wrong.iter().map(|(client, report)| format!("{client:?}:\n{report}")).collect();

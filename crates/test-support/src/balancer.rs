@@ -1,4 +1,4 @@
-//! A real HAProxy: Debian's, before some nodes, as an operator would set it up.
+//! A real HAProxy: Debian's, in front of some nodes, configured as the guide recommends.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -8,8 +8,8 @@ use rustix::process::Signal;
 
 use crate::child_process;
 
-/// What stands before the list of nodes. A node that is about to stop says so by `/readyz` and goes on answering for its
-/// grace, which must be longer than the balancer takes to notice: here 2 checks of half a second.
+/// The configuration above the list of nodes. A node that is about to stop fails `/readyz` and serves for its grace period,
+/// which must be longer than the balancer needs to notice: here two checks of 0.5 s.
 pub const CONFIG: &str = "\
 defaults
     mode http
@@ -31,7 +31,7 @@ backend keyhouse
     default-server check inter 500ms fall 2 rise 1
 ";
 
-/// Where it comes from, as the nodes see it.
+/// The address that the nodes see as its source.
 pub const SOURCE: &str = "127.0.0.2";
 
 /// Stopped when dropped, and in any case when the test process ends.
@@ -42,14 +42,14 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    pub fn before(nodes: &[SocketAddr]) -> Self {
+    pub fn in_front_of(nodes: &[SocketAddr]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("haproxy.cfg");
         let address = child_process::free_address();
         std::fs::write(&path, config(nodes, address)).expect("a configuration file");
         let mut command = Command::new("/usr/sbin/haproxy");
         command.arg("-db").arg("-f").arg(&path);
-        // SIGQUIT would only make it tell about its memory.
+        // On SIGQUIT HAProxy only prints its memory pools.
         let child = child_process::spawn(&command, None, Signal::KILL);
         child_process::wait_for(address);
         Self { address, child, _folder: folder }
@@ -63,10 +63,11 @@ impl Balancer {
 fn config(nodes: &[SocketAddr], address: SocketAddr) -> String {
     let mut text = CONFIG.to_owned();
     for (nth, node) in nodes.iter().enumerate() {
-        // From another address than the clients', so that a test can tell them apart.
-        writeln!(text, "    server node{nth} {node} source {SOURCE}").expect("a string takes all");
+        // Another source address than the clients', so that a test can distinguish them.
+        writeln!(text, "    server node{nth} {node} source {SOURCE}").expect("a String takes all writes");
     }
-    write!(text, "\nfrontend api\n    bind {address}\n    default_backend keyhouse\n").expect("a string takes all");
+    write!(text, "\nfrontend api\n    bind {address}\n    default_backend keyhouse\n")
+        .expect("a String takes all writes");
     text
 }
 

@@ -1,4 +1,4 @@
-//! Other people's servers, as children that end with this process, however this process ends.
+//! Servers as child processes that end when this process ends, even by SIGKILL.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -34,16 +34,16 @@ pub fn spawn(command: &Command, user: Option<(u32, u32)>, signal: Signal) -> Chi
     wrapped.arg(command.get_program()).args(command.get_args());
     wrapped.stdout(Stdio::null()).stderr(Stdio::null());
     let (reply, child) = mpsc::channel();
-    forker.send((wrapped, reply)).expect("the forking thread stays");
+    forker.send((wrapped, reply)).expect("the forking thread runs");
     child.recv().expect("the forking thread answers")
 }
 
-/// As setpriv takes it.
+/// The name that setpriv takes.
 fn name_of(signal: Signal) -> &'static str {
     match signal {
         Signal::KILL => "KILL",
         Signal::QUIT => "QUIT",
-        other => panic!("no name is known for {other:?}"),
+        other => panic!("setpriv's name of {other:?} is not listed"),
     }
 }
 
@@ -55,12 +55,12 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
-/// An address that nobody listens on yet.
+/// An address without a listener.
 pub fn free_address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], free_port()))
 }
 
-/// Waits, for at most 20 seconds, until somebody listens there.
+/// Waits, for at most 20 s, until a server listens there.
 pub fn wait_for(address: SocketAddr) {
     for _ in 0..1000 {
         if TcpStream::connect(address).is_ok() {
@@ -68,5 +68,5 @@ pub fn wait_for(address: SocketAddr) {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    panic!("nobody listens on {address}");
+    panic!("no server listens on {address}");
 }

@@ -1,4 +1,4 @@
-//! Calls and answers as a caller of the API sees them.
+//! Requests to the test application, and its responses.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::TestApp;
 
-/// A request in the making; awaiting it sends it.
+/// A request builder; awaiting it sends the request.
 pub struct Call<'a> {
     app: &'a TestApp,
     request: Builder,
@@ -39,12 +39,12 @@ impl<'a> Call<'a> {
         self.header("content-type", "application/json").body(body.to_owned())
     }
 
-    /// As a browser that is signed in.
+    /// With a session cookie.
     pub fn cookie(self, cookie: &str) -> Self {
         self.header("cookie", cookie)
     }
 
-    /// A form, from one of our own pages.
+    /// A form, as a browser sends it from a page of the same origin.
     pub fn form(self, fields: &[(&str, &str)]) -> Self {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.header("content-type", "application/x-www-form-urlencoded")
@@ -76,7 +76,7 @@ impl<'a> IntoFuture for Call<'a> {
     }
 }
 
-/// An answer, read to its end.
+/// A response with its whole body.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: StatusCode,
@@ -107,21 +107,21 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().expect("ASCII"))
     }
 
-    /// The session's cookie that the answer sets, as a browser sends it back.
+    /// The session cookie that the response sets, as a browser sends it back.
     pub fn cookie(&self) -> Option<String> {
         let cookies = self.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
         let session = cookies.filter_map(|cookie| cookie.split(';').next()).find(|cookie| cookie.contains("_session="));
         session.map(str::to_owned)
     }
 
-    /// Where the answer leads.
+    /// The `Location` header, or an empty text.
     pub fn location(&self) -> &str {
         self.header("location").unwrap_or_default()
     }
 
-    /// Without the one thing in which two equal errors differ.
+    /// As text, with the request id replaced: two equal errors differ only there.
     pub fn without_request_id(&self) -> String {
-        let id = self.header("x-request-id").expect("every answer has an id");
+        let id = self.header("x-request-id").expect("every response has a request id");
         format!("{self}").replace(id, "req_…")
     }
 }

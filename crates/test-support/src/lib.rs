@@ -1,4 +1,4 @@
-//! A house to test in: a database of its own, a clock and dice that the test holds, and three kinds of callers.
+//! The test application: a new database, a clock and random numbers that the test controls, and helpers to call it.
 
 pub mod balancer;
 pub mod child_process;
@@ -12,6 +12,7 @@ pub mod process;
 pub mod proxy;
 pub mod races;
 pub mod redis;
+pub mod wait;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub use insta;
 pub use http::Answer;
 pub use postgres::Server;
 
-/// Tuesday, 24 November 2026, 09:30 UTC: when every story begins.
+/// Tuesday, 24 November 2026, 09:30 UTC: when every test begins.
 pub const BEGINNING: Timestamp = Timestamp::from_ms(1_795_512_600_000);
 
 /// A database engine. Tests take it as a value and run on each.
@@ -52,7 +53,7 @@ pub enum Engine {
     Postgres,
 }
 
-/// An inline snapshot that both worlds must show alike. `cargo insta` writes it.
+/// An inline snapshot that must be equal on both engines. `cargo insta` writes it.
 #[macro_export]
 macro_rules! assert_text {
     ($value:expr, @$text:literal) => {{
@@ -61,7 +62,7 @@ macro_rules! assert_text {
     }};
 }
 
-/// One Keyhouse on a database of its own.
+/// One instance of the application on a new database.
 pub struct TestApp {
     pub inner: App,
     pub clock: Clock,
@@ -70,7 +71,7 @@ pub struct TestApp {
     pub stop: watch::Sender<bool>,
 }
 
-/// Where a house's database is; it goes with the house.
+/// The database of a test. Dropping it deletes the folder of SQLite; PostgreSQL ends with the run.
 pub enum TestDatabase {
     Folder(tempfile::TempDir),
     Postgres { url: String },
@@ -88,7 +89,7 @@ impl TestDatabase {
         }
     }
 
-    /// A new, empty database on the run's one PostgreSQL.
+    /// A new, empty database on the PostgreSQL that all tests share.
     pub async fn postgres() -> Self {
         Self::Postgres { url: Server::shared().new_database().await }
     }
@@ -96,11 +97,11 @@ impl TestDatabase {
     pub fn location(&self) -> Location {
         match self {
             Self::Folder(folder) => Location::Folder(folder.path().to_owned()),
-            Self::Postgres { url } => Location::postgres(url).expect("the harness's own URL"),
+            Self::Postgres { url } => Location::postgres(url).expect("a URL that `Server` made"),
         }
     }
 
-    /// The flags that lead the program to this database.
+    /// The flags that select this database on the command line.
     pub fn flags(&self) -> [String; 2] {
         match self {
             Self::Folder(folder) => ["--data".to_owned(), folder.path().display().to_string()],
@@ -108,7 +109,7 @@ impl TestDatabase {
         }
     }
 
-    /// A connection past Keyhouse, for tests that tamper.
+    /// Runs SQL on a connection of its own, past the application.
     pub async fn execute_sql(&self, sql: &str) -> sqlx::Result<u64> {
         use sqlx::Connection;
         let sql = sqlx::AssertSqlSafe(sql.to_owned());
@@ -135,7 +136,7 @@ impl TestApp {
         Self::limited(place, Limits::default()).await
     }
 
-    /// A house with rate limits; those of the stories have none unless that is what they tell of.
+    /// With rate limits; the other constructors have none.
     pub async fn limited(place: TestDatabase, limits: Limits) -> Self {
         let clock = Clock::manual(BEGINNING);
         let app = open_with(&place, clock.clone(), 1, limits).await;
@@ -165,13 +166,13 @@ impl TestApp {
         self.inner.create_key(&self.shell(team), new).await.expect("a key")
     }
 
-    /// A team with a live read & write key: enough for most stories. Returns the token.
+    /// A team with a live read & write key: enough for most tests. Returns the token.
     pub async fn live_token(&self) -> String {
         let team = self.team("Acme").await;
         self.key(&team, Mode::Live, Scope::ReadWrite).await.token.expose().to_owned()
     }
 
-    /// A browser in which this person has just signed in, by a link: its cookie.
+    /// Signs the person in by a one-time link; returns the session cookie.
     pub async fn browser(&self, email: &str) -> String {
         let email = Email::parse(email).expect("an address");
         let code = self.inner.sign_in_link("tester", &email).await.expect("a link").expect("a person");
@@ -202,7 +203,7 @@ impl TestApp {
     }
 }
 
-/// Another node on the same database, with dice of its own.
+/// Another node on the same database, with another seed for random numbers.
 pub async fn open(place: &TestDatabase, clock: Clock, seed: u64) -> App {
     open_with(place, clock, seed, Limits::default()).await
 }
@@ -212,12 +213,12 @@ pub async fn open_with(place: &TestDatabase, clock: Clock, seed: u64, limits: Li
     App::new(store, brand, clock, Rng::seeded(seed), limits)
 }
 
-/// Asks what changed until there is an answer: a machine that is busy with others may be too late for one question.
+/// Polls the change feed until a poll succeeds: on a busy machine one may time out.
 pub async fn follow(app: &App, change_feed: &mut ChangeFeed) {
     for _ in 0..10 {
         if app.apply_changes(change_feed).await.is_ok() {
             return;
         }
     }
-    panic!("the database does not say what changed");
+    panic!("10 polls of the change feed failed");
 }

@@ -1,4 +1,4 @@
-//! What a node tells its operator, in numbers: the text of `/metrics`, read.
+//! Parses the text of `/metrics`.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -6,22 +6,22 @@ use std::net::{SocketAddr, TcpStream};
 
 use keyhouse::app::App;
 
-/// Every sample by its name with labels, as it stands in the text.
+/// Every sample by its name with labels, as in the text.
 #[derive(Debug, Default)]
 pub struct Metrics(BTreeMap<String, f64>);
 
 impl Metrics {
     pub fn read(address: SocketAddr) -> Self {
-        let mut socket = TcpStream::connect(address).expect("the operator's door is open");
+        let mut socket = TcpStream::connect(address).expect("the metrics listener accepts");
         let request = "GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-        socket.write_all(request.as_bytes()).expect("it listens");
+        socket.write_all(request.as_bytes()).expect("the request can be sent");
         let mut text = String::new();
-        socket.read_to_string(&mut text).expect("it answers");
+        socket.read_to_string(&mut text).expect("a response");
         Self::parse(text.split_once("\r\n\r\n").map_or("", |(_, body)| body))
     }
 
     pub fn of(app: &App) -> Self {
-        Self::parse(&app.metrics_text().expect("they can be written"))
+        Self::parse(&app.metrics_text().expect("the metrics can be written"))
     }
 
     pub fn parse(text: &str) -> Self {
@@ -45,7 +45,7 @@ impl Metrics {
         Some(values.sum())
     }
 
-    /// A histogram's bound under which that share of what it has seen lies; `None` if it has seen nothing.
+    /// The upper bound of the bucket that contains this quantile; `None` without observations.
     pub fn quantile(&self, name: &str, share: f64) -> Option<f64> {
         let buckets = self.0.iter().filter_map(|(known, count)| {
             let bound = known.strip_prefix(name)?.strip_prefix("_bucket{")?.split("le=\"").nth(1)?.split('"').next()?;

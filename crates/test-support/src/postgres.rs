@@ -1,4 +1,4 @@
-//! A real PostgreSQL: Debian's, on a free port, in a temporary folder, for this run alone.
+//! A real PostgreSQL: Debian's, on a free port, in a temporary folder.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::chown;
@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::child_process;
 
-/// A cluster of its own. Stopped when dropped, and in any case when the test process ends.
+/// A server with its own data folder. Stopped when dropped, and in any case when the test process ends.
 pub struct Server {
     folder: tempfile::TempDir,
     port: u16,
@@ -32,11 +32,11 @@ impl Server {
     /// The server that tests share: the one that `test-services` started for the whole run, or else one of this process.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
-        SHARED.get_or_init(|| Self::of_the_run().unwrap_or_else(Self::start))
+        SHARED.get_or_init(|| Self::of_test_services().unwrap_or_else(Self::start))
     }
 
     #[expect(clippy::disallowed_methods, reason = "set by the test runner, not by an operator")]
-    fn of_the_run() -> Option<Self> {
+    fn of_test_services() -> Option<Self> {
         let port = std::env::var(SHARED_PORT).ok()?.parse().expect("a port");
         let mut server = Self::new(&[]);
         server.port = port;
@@ -51,7 +51,7 @@ impl Server {
         Self::start_with(&[])
     }
 
-    /// With settings of its own, such as `fsync=off`.
+    /// With settings such as `fsync=off`.
     pub fn start_with(settings: &'static [&'static str]) -> Self {
         let server = Self::new(settings);
         let flags = ["-A", "trust", "-U", "keyhouse", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"];
@@ -60,7 +60,7 @@ impl Server {
         server
     }
 
-    /// Another server that follows this one, and without which this one commits nothing from now on.
+    /// A synchronous standby: from now on the primary commits only what the standby has received.
     pub fn standby_of(primary: &Self) -> Self {
         let standby = Self::new(primary.settings);
         let primary_at = format!("host=127.0.0.1 port={} user=keyhouse", primary.port);
@@ -75,7 +75,7 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("the standby does not follow");
+        panic!("the standby does not stream from the primary");
     }
 
     /// Makes a standby the primary; returns when it takes writes.
@@ -88,7 +88,7 @@ impl Server {
         // initdb and postgres refuse to run as root.
         let user = rustix::process::geteuid().is_root().then(|| ids_of("postgres"));
         if let Some((uid, gid)) = user {
-            chown(folder.path(), Some(uid), Some(gid)).expect("the folder can be given away");
+            chown(folder.path(), Some(uid), Some(gid)).expect("the folder's owner can be changed");
         }
         let (port, child, databases) = (child_process::free_port(), Mutex::default(), AtomicU32::new(0));
         Self { folder, port, user, child, databases, settings }
@@ -98,12 +98,12 @@ impl Server {
     pub fn resume(&self) {
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string(), "-k"]).arg(self.folder.path());
-        // Durable on purpose: what is asserted at start-up should hold here too.
+        // Durable, because the application checks these settings when it starts.
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=400", "-c", "shared_buffers=64MB"]);
         for setting in self.settings {
             command.args(["-c", setting]);
         }
-        // SIGQUIT is PostgreSQL's immediate shutdown: no goodbye to anybody, recovery at the next start.
+        // SIGQUIT is PostgreSQL's immediate shutdown: connections break, and the next start recovers.
         *self.child() = Some(child_process::spawn(&command, self.user, Signal::QUIT));
         for _ in 0..1000 {
             let ready =
@@ -116,9 +116,9 @@ impl Server {
         panic!("PostgreSQL did not start");
     }
 
-    /// Ends it at once, as a crash would.
+    /// Ends it immediately, like a crash.
     pub fn kill(&self) {
-        // A frozen server would not hear.
+        // A suspended process does not handle the signal.
         if self.child().is_some() {
             self.thaw();
         }
@@ -128,7 +128,7 @@ impl Server {
         }
     }
 
-    /// Stops it in its tracks: connections stay, answers do not come.
+    /// Suspends it: connections stay open, responses do not come.
     pub fn freeze(&self) {
         self.signal_all("STOP");
     }
@@ -137,7 +137,7 @@ impl Server {
         self.signal_all("CONT");
     }
 
-    /// To the server and each of its workers, which are its children.
+    /// Sends a signal to the server and its worker processes.
     fn signal_all(&self, signal: &str) {
         let pid = self.child().as_ref().expect("the server runs").id();
         let script = format!("kill -{signal} {pid}; pkill -{signal} -P {pid}; true");
@@ -173,7 +173,7 @@ impl Server {
         self.run("pg_dump", &[url], &[])
     }
 
-    /// Puts a database back to what a dump says, with its users connected or not.
+    /// Restores a database from a dump; open connections to it are closed.
     pub fn restore(&self, url: &str, dump: &[u8]) {
         let name = url.rsplit('/').next().expect("a URL ends with the database's name");
         let file = self.folder.path().join("restore.sql");
@@ -183,7 +183,7 @@ impl Server {
         self.run("psql", &["-Xq", "-v", "ON_ERROR_STOP=1", "-d", url, "-f"], &[&file]);
     }
 
-    /// What a statement of its superuser answers, as `psql` prints it without ornament.
+    /// Runs a statement as the superuser; returns the rows as unaligned text.
     pub fn sql(&self, statement: &str) -> String {
         self.sql_in(&self.url("postgres"), statement)
     }
@@ -194,7 +194,7 @@ impl Server {
         String::from_utf8_lossy(&answer).trim_end().to_owned()
     }
 
-    /// Runs one of PostgreSQL's programs to its end, which must be a good one; what it printed.
+    /// Runs one of PostgreSQL's programs, which must succeed; returns its output.
     fn run(&self, name: &str, words: &[&str], paths: &[&Path]) -> Vec<u8> {
         let output = self.command(name).args(words).args(paths).output().expect("PostgreSQL's programs run");
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
@@ -221,7 +221,7 @@ impl Drop for Server {
     }
 }
 
-/// Debian keeps the server's programs off the PATH.
+/// The folder of the server's programs, which Debian keeps off the PATH; the newest version.
 fn bin() -> &'static Path {
     static BIN: OnceLock<PathBuf> = OnceLock::new();
     BIN.get_or_init(|| {

@@ -14,27 +14,27 @@ use serde_json::Value;
 use crate::metrics::Metrics;
 use crate::{TestDatabase, child_process};
 
-/// The binary beside the running test: cargo builds it before the tests of its package.
+/// The binary beside the running test; cargo builds it before the tests of its package.
 fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
     test.ancestors().nth(2).expect("target/<profile>").join("keyhouse")
 }
 
-/// `keyhouse` with the given words, on the given database, in an environment without settings.
+/// `keyhouse` with these arguments, on this database, in an environment without settings.
 pub fn keyhouse(place: &TestDatabase, words: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.env_clear().env("PATH", "/usr/bin:/bin").args(words).args(place.flags());
     command
 }
 
-/// Runs it to its end, which must be a good one; returns what it printed as JSON.
+/// Runs `keyhouse`, which must succeed; returns the JSON that it printed.
 pub fn run_json(place: &TestDatabase, words: &[&str]) -> Value {
     let output = keyhouse(place, words).arg("--json").output().expect("keyhouse runs");
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("JSON on stdout")
 }
 
-/// Runs it to its end, whatever that is.
+/// Runs `keyhouse` to its end.
 pub fn run(place: &TestDatabase, words: &[&str]) -> Output {
     keyhouse(place, words).output().expect("keyhouse runs")
 }
@@ -43,7 +43,7 @@ pub fn run(place: &TestDatabase, words: &[&str]) -> Output {
 pub struct ServerProcess {
     child: Child,
     pub address: SocketAddr,
-    /// What it printed when it was ready.
+    /// The JSON that it printed when it was ready.
     pub said: Value,
     logs: PathBuf,
     _folder: tempfile::TempDir,
@@ -59,7 +59,7 @@ impl ServerProcess {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), place, command, level, settings)
     }
 
-    /// On a port that is known beforehand, as those behind a load balancer are.
+    /// On a given port, as behind a load balancer.
     pub fn start_at(
         listen: SocketAddr,
         place: &TestDatabase,
@@ -94,14 +94,14 @@ impl ServerProcess {
         self.child.id()
     }
 
-    /// Its resident memory.
+    /// Its resident memory in KiB.
     pub fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
         let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("VmRSS");
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
     }
 
-    /// How many clients it holds a connection with.
+    /// The number of established connections to its port.
     pub fn connections(&self) -> usize {
         let port = format!(":{:04X}", self.address.port());
         let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc");
@@ -112,12 +112,12 @@ impl ServerProcess {
         table.lines().filter(established).count()
     }
 
-    /// What it tells its operator; nothing, if it has no door for that.
+    /// Its metrics; empty without a metrics listener.
     pub fn metrics(&self) -> Metrics {
         address_in(&self.said["opsUrl"]).map(Metrics::read).unwrap_or_default()
     }
 
-    /// Stops it in its tracks: connections stay, answers do not come.
+    /// Suspends it: connections stay open, responses do not come.
     pub fn freeze(&self) {
         child_process::signal(&self.child, Signal::STOP);
     }
@@ -136,15 +136,15 @@ impl ServerProcess {
         self.child.wait().expect("it ends")
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it exits.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("it ends")
     }
 
-    /// Sends bytes, reads to the end of the connection.
+    /// Sends bytes and reads until the server closes the connection.
     pub fn send(&self, bytes: &[u8]) -> String {
         let mut socket = self.connect();
-        // A server may answer and close before it has read everything.
+        // The server may respond and close before it has read everything.
         let _sent = socket.write_all(bytes);
         let mut answer = Vec::new();
         let _read = socket.read_to_end(&mut answer);

@@ -1,5 +1,4 @@
-//! A TCP proxy that can lose, hold back and delay what passes through it, for networks that fail in other ways than
-//! processes do.
+//! A TCP proxy that can cut, hold and delay connections, to test network faults.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use keyhouse::app::infra::clock::Clock;
 
-/// A port of its own that leads to another address. Closed when dropped.
+/// Listens on a port and forwards to another address. Closed when dropped.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -22,7 +21,7 @@ struct Shared {
 struct State {
     mode: Mode,
     target: SocketAddr,
-    /// Connections of an earlier era are over.
+    /// Incremented when all connections are closed; those of an earlier era end.
     era: u64,
     sockets: Vec<Weak<TcpStream>>,
     is_dropped: bool,
@@ -59,23 +58,23 @@ impl Proxy {
         format!("{scheme}://{user}{}/{path}", self.address)
     }
 
-    /// Everything passes, that which was held back too.
+    /// Forwards everything, including what was held.
     pub fn pass(&self) {
         self.turn(Mode::Pass);
     }
 
-    /// Every connection is closed, and new ones as soon as they are made.
+    /// Closes every connection, and new ones at once.
     pub fn cut(&self) {
         self.turn(Mode::Cut);
         self.shared.close_all();
     }
 
-    /// Connections stay and new ones are taken, but no byte arrives, nor the news that one was closed.
+    /// Keeps connections open and accepts new ones, but forwards neither bytes nor the end of a connection.
     pub fn black_hole(&self) {
         self.turn(Mode::BlackHole);
     }
 
-    /// Each byte arrives that much later, in both directions.
+    /// Delays every byte, in both directions.
     pub fn delay(&self, by: Duration) {
         self.turn(Mode::Delay(by));
     }
@@ -96,8 +95,8 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.lock().is_dropped = true;
         self.cut();
-        // The accepting thread looks again when somebody knocks.
-        let _knock = TcpStream::connect(self.address);
+        // A connection wakes the accepting thread, which then ends.
+        let _wake = TcpStream::connect(self.address);
     }
 }
 
@@ -129,7 +128,7 @@ impl Shared {
         }
     }
 
-    /// Reaches for the target only once bytes may pass, as in a black hole nobody would hear of it.
+    /// Connects to the target only when bytes may pass: in a black hole the connection would not be established.
     fn connect(self: Arc<Self>, client: TcpStream, era: u64) {
         let Some(client) = self.keep(client, era) else { return };
         if !self.wait_to_pass(era, Clock::System.monotonic()) {
@@ -144,9 +143,9 @@ impl Shared {
         self.pump(&client, &to_server, era);
     }
 
-    /// Remembers a socket, to close it when its era ends; `None` if that has happened.
+    /// Registers a socket, to close it when its era ends; `None` if it has ended.
     fn keep(&self, socket: TcpStream, era: u64) -> Option<Arc<TcpStream>> {
-        let _as_it_is = socket.set_nodelay(true);
+        let _best_effort = socket.set_nodelay(true);
         let socket = Arc::new(socket);
         let mut state = self.lock();
         state.sockets.retain(|socket| socket.strong_count() > 0);
@@ -154,7 +153,7 @@ impl Shared {
         (state.era == era && state.mode != Mode::Cut).then_some(socket)
     }
 
-    /// One direction, to its end. What arrived is noted with its time, so that a delay does not add up.
+    /// Forwards one direction until it ends. Each chunk carries its arrival time, so that delays do not add up.
     fn pump(self: &Arc<Self>, from: &Arc<TcpStream>, to: &TcpStream, era: u64) {
         let (arrived, arrivals) = mpsc::channel();
         let reading = Arc::clone(from);
@@ -176,7 +175,7 @@ impl Shared {
         }
     }
 
-    /// Returns when bytes that arrived at that time may go on; `false` if their connection is over.
+    /// Waits until bytes that arrived at that time may be forwarded; `false` if their connection has ended.
     fn wait_to_pass(&self, era: u64, arrived: Duration) -> bool {
         let mut state = self.lock();
         while state.era == era {

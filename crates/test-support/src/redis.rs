@@ -1,6 +1,7 @@
-//! A real Redis: Debian's, on a free port, for this run alone; it writes nothing to disk.
+//! A real Redis: Debian's, on a free port, for one test. It writes nothing to disk.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard};
 
@@ -8,10 +9,12 @@ use rustix::process::Signal;
 
 use crate::child_process;
 
-/// A server of its own. Stopped when dropped, and in any case when the test process ends.
+/// A server for one test. Stopped when dropped, and in any case when the test process ends.
 pub struct Redis {
     folder: tempfile::TempDir,
     address: SocketAddr,
+    /// The port for TLS connections, if it has one.
+    tls: Option<SocketAddr>,
     child: Mutex<Option<Child>>,
 }
 
@@ -20,10 +23,46 @@ impl Redis {
         let redis = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
             address: child_process::free_address(),
+            tls: None,
             child: Mutex::default(),
         };
         redis.resume();
         redis
+    }
+
+    /// Takes TLS connections on a port of its own, with a certificate for 127.0.0.1 that [`Redis::authority`] signed.
+    pub fn start_with_tls() -> Self {
+        let redis = Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            address: child_process::free_address(),
+            tls: Some(child_process::free_address()),
+            child: Mutex::default(),
+        };
+        redis.create_certificates();
+        redis.resume();
+        redis
+    }
+
+    /// The certificate of the authority, in PEM.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("authority.pem")
+    }
+
+    pub fn tls_url(&self) -> Option<String> {
+        self.tls.map(|address| format!("rediss://{address}/"))
+    }
+
+    fn create_certificates(&self) {
+        let script = "
+            openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=Test authority' \
+                -addext 'basicConstraints=critical,CA:TRUE' -keyout authority.key -out authority.pem
+            openssl req -newkey rsa:2048 -nodes -subj '/CN=Redis' -keyout redis.key -out redis.csr
+            printf 'subjectAltName=IP:127.0.0.1' > extensions
+            openssl x509 -req -in redis.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 \
+                -extfile extensions -out redis.pem";
+        let output =
+            Command::new("sh").args(["-ec", script]).current_dir(self.folder.path()).output().expect("sh starts");
+        assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -34,7 +73,7 @@ impl Redis {
         format!("redis://{}/", self.address)
     }
 
-    /// Stops it in its tracks: connections stay, answers do not come.
+    /// Suspends it: connections stay open, responses do not come.
     pub fn freeze(&self) {
         child_process::signal(self.child().as_ref().expect("it runs"), Signal::STOP);
     }
@@ -43,7 +82,7 @@ impl Redis {
         child_process::signal(self.child().as_ref().expect("it runs"), Signal::CONT);
     }
 
-    /// Ends it at once, and with it all that it knew.
+    /// Kills it, with all its data.
     pub fn kill(&self) {
         if let Some(mut child) = self.child().take() {
             child.kill().expect("it runs");
@@ -56,11 +95,17 @@ impl Redis {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &self.address.port().to_string(), "--save", ""]);
         command.args(["--appendonly", "no", "--dir"]).arg(self.folder.path());
+        if let Some(address) = self.tls {
+            let file = |name: &str| self.folder.path().join(name);
+            command.args(["--tls-port", &address.port().to_string(), "--tls-auth-clients", "no"]);
+            command.arg("--tls-cert-file").arg(file("redis.pem")).arg("--tls-key-file").arg(file("redis.key"));
+            command.arg("--tls-ca-cert-file").arg(self.authority());
+        }
         *self.child() = Some(child_process::spawn(&command, None, Signal::KILL));
         child_process::wait_for(self.address);
     }
 
-    /// It forgets everything.
+    /// Deletes all keys.
     pub fn flush(&self) {
         self.ask(&["FLUSHALL"]);
     }
@@ -69,12 +114,12 @@ impl Redis {
         self.ask(&["KEYS", "*"]).lines().map(str::to_owned).collect()
     }
 
-    /// Those that would stay for ever.
+    /// The keys that never expire.
     pub fn keys_without_expiry(&self) -> Vec<String> {
         self.keys().into_iter().filter(|key| self.ask(&["TTL", key]) == "-1").collect()
     }
 
-    /// What it answers to a command of `redis-cli`.
+    /// Runs a command with `redis-cli` and returns what it prints.
     pub fn ask(&self, words: &[&str]) -> String {
         let port = self.address.port().to_string();
         let output = Command::new("redis-cli").args(["-p", &port]).args(words).output().expect("redis-cli runs");

@@ -7,13 +7,13 @@ use std::process::{Command, ExitCode};
 use test_support::postgres::{SHARED_PORT, Server};
 
 fn main() -> ExitCode {
-    let mut words = std::env::args_os().skip(1);
-    let Some(program) = words.next() else {
+    let mut arguments = std::env::args_os().skip(1);
+    let Some(program) = arguments.next() else {
         eprintln!("usage: test-services COMMAND...");
         return ExitCode::from(2);
     };
     let server = Server::start();
-    let status = Command::new(program).args(words).env(SHARED_PORT, server.port().to_string()).status();
+    let status = Command::new(program).args(arguments).env(SHARED_PORT, server.port().to_string()).status();
     match status {
         Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
         Err(error) => {
