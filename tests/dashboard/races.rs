@@ -2,7 +2,7 @@
 
 use test_support::{Engine, TestApp, races};
 
-/// Rounds of each pair; `scripts/drills` runs 500.
+/// Rounds of each pair; `scripts/system-tests` runs 500.
 const ROUNDS: usize = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
