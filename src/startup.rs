@@ -60,9 +60,9 @@ fn warn(warnings: Vec<Warning>) {
     }
 }
 
-/// The public API's description, as `/api/v1/openapi.json` serves it.
-pub fn openapi() -> serde_json::Value {
-    web::openapi::document()
+/// The OpenAPI document, as a server with this configuration serves it.
+pub fn openapi(config: &Config) -> serde_json::Value {
+    web::openapi::document(config.public_url.as_ref())
 }
 
 /// The ports, taken before anything is promised about them.

@@ -102,7 +102,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(command) => command.run(global).await,
         Command::Migrate => serve::migrate(global).await,
         Command::Openapi => {
-            outln!("{:#}", startup::openapi());
+            outln!("{:#}", startup::openapi(&Config::load(&global.flags(None))?));
             Ok(())
         }
         Command::Team(command) => with_app(global, async |app, url| command.run(app, url, json).await).await,

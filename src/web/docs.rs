@@ -195,7 +195,7 @@ fn reference_markdown() -> String {
             operation.method,
             operation.path,
             operation.description,
-            operation.answer.0,
+            operation.success.0,
             if codes.is_empty() { "nothing".to_owned() } else { codes.join(", ") },
         );
     }

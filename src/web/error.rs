@@ -1,21 +1,26 @@
-//! The one table of errors, and the answer that says one. `code` is for the caller, `cause` for the log.
+//! The table of API errors, and the error type that handlers return.
+//!
+//! `code` and `message` are for the client; the source of an error goes to the log only.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::extract::BODY_MAX;
+use super::service::TARGET_MAX;
 use keyhouse_domain::auth::AuthError;
+use keyhouse_domain::idempotency::IdempotencyKey;
 use keyhouse_domain::ids::RequestId;
 use keyhouse_store::StoreError;
 
 macro_rules! codes {
-    ($($variant:ident = $code:literal, $error_type:literal, $status:literal, $message:literal;)*) => {
-        /// What can go wrong, as callers of the public API see it: code, type, status and sentence, a line each.
+    ($($variant:ident = $code:literal, $error_type:literal, $status:literal, $message:expr;)*) => {
+        /// What can go wrong, as clients of the public API see it: code, type, status and message, one line each.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum ErrorCode {
             $($variant),*
@@ -36,8 +41,9 @@ macro_rules! codes {
                 match self { $(Self::$variant => $status),* }
             }
 
-            pub const fn message(self) -> &'static str {
-                match self { $(Self::$variant => $message),* }
+            pub fn message(self) -> &'static str {
+                static MESSAGES: LazyLock<Vec<Cow<'static, str>>> = LazyLock::new(|| vec![$(Cow::from($message)),*]);
+                &MESSAGES[self as usize]
             }
         }
     };
@@ -49,7 +55,7 @@ codes! {
     ValidationFailed = "validation_failed", "invalid_request_error", 400, "Some fields are not valid; see details";
     InvalidCursor = "invalid_cursor", "invalid_request_error", 400, "The cursor in `after` is not from this list; start again without it";
     InvalidParameter = "invalid_parameter", "invalid_request_error", 400, "A query parameter is not valid";
-    InvalidIdempotencyKey = "invalid_idempotency_key", "invalid_request_error", 400, "Idempotency-Key must be given once, with 1 to 255 visible ASCII characters";
+    InvalidIdempotencyKey = "invalid_idempotency_key", "invalid_request_error", 400, format!("Idempotency-Key must be given once, with 1 to {} visible ASCII characters", IdempotencyKey::MAX);
     InvalidToken = "invalid_token", "authentication_error", 401, "Invalid or missing API token";
     ScopeInsufficient = "scope_insufficient", "permission_error", 403, "This key is read-only; use a Read & Write key for this call";
     ProductNotFound = "product_not_found", "not_found_error", 404, "No such product";
@@ -58,8 +64,8 @@ codes! {
     SkuAlreadyExists = "sku_already_exists", "conflict_error", 409, "Another product has this SKU; SKUs are unique within a team and mode, archived products included";
     IdempotencyKeyInUse = "idempotency_key_in_use", "idempotency_error", 409, "A call with this Idempotency-Key is still running; try again shortly";
     IdempotencyKeyReused = "idempotency_key_reused", "idempotency_error", 422, "This Idempotency-Key was used for a call with another body";
-    PayloadTooLarge = "payload_too_large", "invalid_request_error", 413, "The request body is larger than 64 KiB";
-    UriTooLong = "bad_request", "invalid_request_error", 414, "The request target is longer than 8 KiB";
+    PayloadTooLarge = "payload_too_large", "invalid_request_error", 413, format!("The request body is larger than {} KiB", BODY_MAX / 1024);
+    UriTooLong = "bad_request", "invalid_request_error", 414, format!("The request target is longer than {} KiB", TARGET_MAX / 1024);
     UnsupportedMediaType = "unsupported_media_type", "invalid_request_error", 415, "The request body must be uncompressed application/json in UTF-8";
     RateLimitExceeded = "rate_limit_exceeded", "rate_limit_error", 429, "Too many requests; wait for the seconds in Retry-After";
     InternalError = "internal_error", "api_error", 500, "Something went wrong on our side; it is logged under this request id";
@@ -68,20 +74,27 @@ codes! {
 
 /// What is wrong with one field of a body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FieldFault {
-    pub field: String,
-    pub message: String,
+pub struct ErrorDetail {
+    field: String,
+    message: String,
 }
 
-/// An answer that says an error. It rides its response as an extension until [`ApiError::to_body`] gives it a body.
+impl ErrorDetail {
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+/// An error response. It travels as an extension of a response without a body; the root service renders it as JSON or as
+/// a page once the request id is known ([`ApiError::to_body`]).
 #[derive(Debug)]
 pub struct ApiError {
     pub code: ErrorCode,
-    /// In place of the code's own sentence, where a caller is helped by a closer one.
+    /// Replaces the code's message where a more specific one helps the client.
     message: Option<Cow<'static, str>>,
-    details: Vec<FieldFault>,
+    details: Vec<ErrorDetail>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// For the log alone.
+    /// For the log only.
     pub cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -112,17 +125,17 @@ impl ApiError {
         self
     }
 
-    /// All that is wrong with a body, at once.
-    pub fn fields(details: Vec<FieldFault>) -> Self {
+    /// `validation_failed`, with every error of a body.
+    pub fn fields(details: Vec<ErrorDetail>) -> Self {
         Self { details, ..Self::new(ErrorCode::ValidationFailed) }
     }
 
-    /// What went wrong, in a sentence.
+    /// The message for the client.
     pub fn message(&self) -> &str {
         self.message.as_deref().unwrap_or(self.code.message())
     }
 
-    /// The body, once the request's id is at hand.
+    /// The JSON body.
     pub fn to_body(&self, request_id: RequestId) -> Vec<u8> {
         #[derive(Serialize)]
         struct Envelope<'a> {
@@ -135,7 +148,7 @@ impl ApiError {
             message: &'a str,
             request_id: String,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            details: &'a [FieldFault],
+            details: &'a [ErrorDetail],
         }
         let body = Body {
             r#type: self.code.error_type(),
@@ -157,12 +170,11 @@ impl fmt::Display for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::default();
-        *response.status_mut() =
-            StatusCode::from_u16(self.code.status()).expect("the table holds statuses of HTTP alone");
+        *response.status_mut() = StatusCode::from_u16(self.code.status()).expect("the table holds valid HTTP statuses");
         for (name, value) in &self.headers {
             response.headers_mut().append(name.clone(), value.clone());
         }
-        // Extensions must be Clone, and a cause is not.
+        // Extensions must be `Clone`, which the source of an error is not.
         response.extensions_mut().insert(Arc::new(self));
         response
     }

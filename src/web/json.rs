@@ -1,4 +1,4 @@
-//! JSON in and out: an object's members as they were sent, and `{"data": …}`.
+//! JSON request and response bodies.
 
 use std::fmt;
 
@@ -9,34 +9,34 @@ use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A JSON object's members in the order sent, repeats included, each value as its own text: nothing is lost to a float
-/// or to "the last one wins" before the fields are judged.
+/// The members of a JSON object in the order sent, repeated names included, each value as its source text. So no number
+/// is rounded to a float and no repeated name is dropped before the fields are validated.
 #[derive(Debug)]
-pub struct Object(pub Vec<(String, Box<RawValue>)>);
+pub struct RawObject(pub Vec<(String, Box<RawValue>)>);
 
-impl Object {
+impl RawObject {
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
 }
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de> Deserialize<'de> for RawObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
 
         impl<'de> Visitor<'de> for Members {
-            type Value = Object;
+            type Value = RawObject;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject, A::Error> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
-                Ok(Object(members))
+                Ok(RawObject(members))
             }
         }
 
@@ -44,26 +44,26 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-/// A success: `{"data": …}`.
+/// The body of every success: `{"data": …}`.
 #[derive(Debug, Serialize)]
-pub struct Data<T> {
+pub struct DataEnvelope<T> {
     pub data: T,
 }
 
-impl<T: Serialize> Data<T> {
+impl<T: Serialize> DataEnvelope<T> {
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("answers hold strings and numbers alone")
+        serde_json::to_vec(self).expect("response bodies hold strings, numbers, booleans and null only")
     }
 }
 
-impl<T: Serialize> IntoResponse for Data<T> {
+impl<T: Serialize> IntoResponse for DataEnvelope<T> {
     fn into_response(self) -> Response {
-        answer(StatusCode::OK, self.to_bytes())
+        json_response(StatusCode::OK, self.to_bytes())
     }
 }
 
-/// An answer of JSON text.
-pub(super) fn answer(status: StatusCode, body: impl Into<Body>) -> Response {
+/// A response whose body is JSON text.
+pub(super) fn json_response(status: StatusCode, body: impl Into<Body>) -> Response {
     let json = HeaderValue::from_static("application/json");
     (status, [(header::CONTENT_TYPE, json)], body.into()).into_response()
 }

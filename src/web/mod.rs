@@ -17,12 +17,11 @@ pub mod openapi;
 pub mod server;
 mod service;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{StatusCode, header};
-use axum::response::Response;
 use axum::routing::get;
 use ipnet::IpNet;
 pub use service::RootService;
@@ -50,9 +49,10 @@ pub struct AppState {
 
 /// Everything that has a path.
 pub fn service(state: AppState) -> RootService {
-    // The one thing in the API's tree that is open to everybody.
+    // The only route of the API that needs no key.
+    let document = Bytes::from(openapi::document(state.public_url.as_ref()).to_string());
     let open = Router::new()
-        .route("/api/v1/openapi.json", get(openapi_json))
+        .route("/api/v1/openapi.json", get(async move || json::json_response(StatusCode::OK, document.clone())))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn(service::note_route));
     // Full paths, no nesting: what is written there is what a caller writes.
@@ -80,11 +80,6 @@ pub fn service(state: AppState) -> RootService {
         .with_state(state.clone());
     let forward_auth = forward_auth::routes(&state).fallback(not_found).with_state(state.clone());
     RootService::new(state, api, forward_auth, site)
-}
-
-async fn openapi_json() -> Response {
-    static TEXT: LazyLock<Bytes> = LazyLock::new(|| openapi::document().to_string().into());
-    json::answer(StatusCode::OK, TEXT.clone())
 }
 
 async fn not_found() -> ApiError {

@@ -1,33 +1,45 @@
-//! The API's own description, OpenAPI 3.1, at `/api/v1/openapi.json`.
+//! The OpenAPI 3.1 document of the public API, served at `/api/v1/openapi.json`.
 //!
-//! Made from what the program runs on: routes and codes from `api/operations.rs` and `error.rs`, limits from the domain's
-//! own constants. So nothing can be published that is not enforced; that nothing is enforced unpublished, other people's
-//! tools try in `scripts/test`.
+//! It is generated from what the program runs on: operations from `api/operations.rs`, errors from `error.rs`, fields and
+//! limits from the domain. So it promises nothing that is not enforced; `scripts/test` runs other people's tools against
+//! a server to show that nothing is enforced that it does not describe.
 
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
+use keyhouse_domain::field::{FieldType, Presence};
+use keyhouse_domain::idempotency::{self, IdempotencyKey};
+use keyhouse_domain::pagination::Limit;
+use keyhouse_domain::product::{Currency, FIELDS, FieldSpec, Status, StatusFilter};
+use keyhouse_domain::public_url::PublicUrl;
+use keyhouse_domain::scope::Scope;
+use keyhouse_token::Mode;
 use serde_json::{Map, Value, json};
 
-use super::api::operations::{COMMON_ERRORS, Operation, operations};
+use super::api::fields::UNKNOWN_MAX;
+use super::api::operations::{COMMON_ERRORS, Operation, QueryParameter, Tag, operations};
 use super::error::ErrorCode;
-use super::extract::{BODY_MAX, BODY_TIME};
+use super::extract::{BODY_MAX, BODY_TIMEOUT};
 use super::server::{HEAD_MAX, HEADERS_MAX};
 use super::service::TARGET_MAX;
-use keyhouse_domain::idempotency::IdempotencyKey;
-use keyhouse_domain::pagination::Limit;
-use keyhouse_domain::price::{Price, TaxRate};
-use keyhouse_domain::product::{Currency, Description, Kind, ProductFields, ProductName, Sku, UnitOfMeasure};
 
 const ID: &str = "019ab697-e800-7123-9159-e26af37bc048";
 const REQUEST_ID: &str = "req_01kav9ft0028t5cy4tqkff04hm";
+const RATE_LIMIT_HEADERS: [&str; 3] = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
 
-/// The whole document.
-pub fn document() -> Value {
+/// The whole document. Its first server is the public URL, if there is one, so that generated clients need no other
+/// configuration.
+pub fn document(public_url: Option<&PublicUrl>) -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for operation in operations() {
         let item = paths.entry(operation.path).or_insert_with(|| json!({}));
         item[operation.method.to_lowercase()] = describe(&operation);
+    }
+    let mut contact = json!({ "name": "The operators of this Keyhouse" });
+    let mut servers = vec![json!({ "url": "/", "description": "The server that this document comes from" })];
+    if let Some(url) = public_url {
+        contact["url"] = url.as_str().into();
+        servers.insert(0, json!({ "url": url.as_str(), "description": "The public address" }));
     }
     json!({
         "openapi": "3.1.0",
@@ -35,16 +47,17 @@ pub fn document() -> Value {
             "title": "Keyhouse public API",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "MIT", "identifier": "MIT" },
+            "contact": contact,
             "description": description(),
         },
-        "servers": [{ "url": "/", "description": "This server" }],
+        "servers": servers,
         "security": [{ "token": [] }],
-        "tags": [{ "name": "Products" }, { "name": "Key" }],
+        "tags": Tag::ALL.map(|tag| json!({ "name": tag.name(), "description": tag.description() })),
         "paths": paths,
         "components": {
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer", "bearerFormat": "pk_live_… or pk_test_…",
-                           "description": "An API key's token, as `keyhouse key create` shows it once." },
+                           "description": "The token of an API key, which is shown once, when the key is created." },
             },
             "schemas": schemas(),
             "headers": headers(),
@@ -52,20 +65,23 @@ pub fn document() -> Value {
     })
 }
 
-/// What is true of every call, with the numbers that the program runs on.
+/// What is true of every operation, with the limits that the program enforces.
 fn description() -> String {
     format!(
-        "A team's product catalog behind its API keys. Every call carries `Authorization: Bearer <token>`. A live key sees \
+        "A team's product catalog behind its API keys. Every request carries `Authorization: Bearer <token>`. A live key sees \
          the live catalog, a test key the test catalog, and neither ever sees the other's. Success bodies are \
          `{{\"data\": …}}`, errors `{{\"error\": {{type, code, message, request_id}}}}`. The guide is at `/docs`.\n\n\
+         **Compatibility.** New fields, error codes and currencies may be added to responses at any time: clients must \
+         ignore fields that they do not expect and treat an unknown code by its status. Unknown fields in requests are \
+         errors.\n\n\
          **Limits.** A body has at most {} KiB and {} seconds to arrive (413, 400), a request target {} KiB (414), a request \
-         head {} KiB and {HEADERS_MAX} lines (431, without a body). Calls of one key are limited by a sliding window: 600 in \
-         60 seconds unless the server is set otherwise, as `X-RateLimit-Limit` tells; refused tokens of one network (/24, \
-         /64) to 600 a minute, unless set otherwise (429).\n\n\
-         **On every path.** An unknown path is 404 `route_not_found`; a method that a path does not take is 405 \
-         `method_not_allowed`, with `Allow`; without a good key both are 401. Every answer is `Cache-Control: no-store`.",
+         head {} KiB and {HEADERS_MAX} lines (431, without a body). Requests of one key are limited by a sliding window: 600 \
+         in 60 seconds unless the server is configured otherwise, as `X-RateLimit-Limit` says; refused tokens of one network \
+         (/24, /64) to 600 a minute, unless configured otherwise (429).\n\n\
+         **On every path.** An unknown path is 404 `route_not_found`; a method that a path does not support is 405 \
+         `method_not_allowed`, with `Allow`; without a valid key both are 401. Every response is `Cache-Control: no-store`.",
         BODY_MAX / 1024,
-        BODY_TIME.as_secs(),
+        BODY_TIMEOUT.as_secs(),
         TARGET_MAX / 1024,
         HEAD_MAX / 1024,
     )
@@ -75,19 +91,20 @@ fn describe(operation: &Operation) -> Value {
     let mut parameters = Vec::new();
     if operation.path.contains("{id}") {
         parameters.push(json!({ "name": "id", "in": "path", "required": true,
-            "description": "The product's id. Anything else, malformed or somebody else's, is `product_not_found`.",
-            "schema": { "type": "string", "minLength": 1 }, "example": ID }));
+            "description": "The product's id. One that is malformed, absent or another team's is `product_not_found`.",
+            "schema": { "type": "string", "format": "uuid" }, "example": ID }));
     }
-    parameters.extend(operation.query.iter().map(|name| query_parameter(name)));
-    if operation.repeatable {
+    parameters.extend(operation.query.iter().map(|parameter| query_parameter(*parameter)));
+    if operation.is_idempotent {
         parameters.push(json!({ "name": "Idempotency-Key", "in": "header", "required": false,
-            "description": "A value of your choice for this one call, such as an order's number. Sent again within 24 hours, with the same key, method, path \
-                and body, it is not done again: the first answer comes back, with `Idempotent-Replayed: true`.",
+            "description": format!("A value of your choice for this one request, such as an order's number. A request that is repeated within \
+                {} hours, with the same key, method, path and body, is not executed again: the first response comes back, with \
+                `Idempotent-Replayed: true`.", idempotency::RETENTION.as_secs() / 3600),
             "schema": { "type": "string", "minLength": 1, "maxLength": IdempotencyKey::MAX, "pattern": "^[!-~]+$" } }));
     }
     let mut described = json!({
         "operationId": operation.id,
-        "tags": [if operation.path.contains("products") { "Products" } else { "Key" }],
+        "tags": [operation.tag.name()],
         "summary": operation.summary,
         "description": operation.description,
         "responses": responses(operation),
@@ -103,35 +120,37 @@ fn describe(operation: &Operation) -> Value {
     described
 }
 
-fn query_parameter(name: &str) -> Value {
-    let (description, schema) = match name {
-        "status" => {
-            ("Which products.", json!({ "type": "string", "enum": ["active", "archived", "all"], "default": "active" }))
-        }
-        "limit" => (
-            "How many at most.",
-            json!({ "type": "integer", "minimum": 1, "maximum": Limit::MAX, "default": Limit::DEFAULT }),
+fn query_parameter(parameter: QueryParameter) -> Value {
+    let (description, schema) = match parameter {
+        QueryParameter::Status => (
+            "Which products.",
+            json!({ "type": "string", "enum": StatusFilter::ALL.map(StatusFilter::as_str), "default": StatusFilter::default().as_str() }),
         ),
-        _ => (
+        QueryParameter::Limit => (
+            "The greatest number of products in the page.",
+            json!({ "type": "integer", "format": "int32", "minimum": 1, "maximum": Limit::MAX, "default": Limit::DEFAULT }),
+        ),
+        QueryParameter::After => (
             "The `nextCursor` of the page before. One that is not from this team and mode is `invalid_cursor`.",
             json!({ "type": "string", "format": "uuid" }),
         ),
     };
-    json!({ "name": name, "in": "query", "required": false, "description": description, "schema": schema })
+    json!({ "name": parameter.name(), "in": "query", "required": false, "description": description, "schema": schema })
 }
 
 fn responses(operation: &Operation) -> Value {
-    let (status, schema) = operation.answer;
-    let mut headers = vec!["X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
+    let (status, schema) = operation.success;
+    let mut headers = vec!["X-Request-Id"];
+    headers.extend(RATE_LIMIT_HEADERS);
     if status == 201 {
         headers.push("Location");
     }
-    if operation.repeatable {
+    if operation.is_idempotent {
         headers.push("Idempotent-Replayed");
     }
     let mut all = json!({ status.to_string(): {
         "description": if status == 201 { "Created" } else { "Done" },
-        "headers": named(&headers),
+        "headers": header_references(&headers),
         "content": { "application/json": { "schema": reference(schema) } },
     } });
     let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
@@ -139,29 +158,19 @@ fn responses(operation: &Operation) -> Value {
         by_status.entry(code.status()).or_default().push(code);
     }
     for (status, codes) in by_status {
-        all[status.to_string()] = error_response(status, &codes);
+        all[status.to_string()] = error_response(operation.method, status, &codes);
     }
     all
 }
 
-fn error_response(status: u16, codes: &[ErrorCode]) -> Value {
+fn error_response(method: &str, status: u16, codes: &[ErrorCode]) -> Value {
     let mut headers = vec!["X-Request-Id"];
-    match status {
-        401 => headers.push("WWW-Authenticate"),
-        403 => headers.extend(["WWW-Authenticate", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]),
-        415 => headers.extend([
-            "Accept",
-            "Accept-Encoding",
-            "X-RateLimit-Limit",
-            "X-RateLimit-Remaining",
-            "X-RateLimit-Reset",
-        ]),
-        414 => {}
-        503 => headers.extend(["Retry-After", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]),
-        _ => headers.extend(["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]),
-    }
-    if status == 429 || codes.contains(&ErrorCode::IdempotencyKeyInUse) {
-        headers.push("Retry-After");
+    headers.extend(
+        codes.iter().flat_map(|code| error_headers(*code)).filter(|name| method == "PATCH" || **name != "Accept-Patch"),
+    );
+    // These come before the key's quota is counted.
+    if !codes.iter().all(|code| matches!(code, ErrorCode::InvalidToken | ErrorCode::UriTooLong)) {
+        headers.extend(RATE_LIMIT_HEADERS);
     }
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
     let lines: Vec<_> = codes.iter().map(|code| format!("- `{}`: {}", code.code(), code.message())).collect();
@@ -169,7 +178,7 @@ fn error_response(status: u16, codes: &[ErrorCode]) -> Value {
         codes.iter().map(|code| (code.code().to_owned(), json!({ "value": example(*code) }))).collect();
     json!({
         "description": format!("{reason}\n\n{}", lines.join("\n")),
-        "headers": named(&headers),
+        "headers": header_references(&headers),
         "content": { "application/json": {
             "schema": reference("Error"),
             "examples": examples,
@@ -177,7 +186,33 @@ fn error_response(status: u16, codes: &[ErrorCode]) -> Value {
     })
 }
 
-fn distinct<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+/// The headers that an error adds to those of every response.
+fn error_headers(code: ErrorCode) -> &'static [&'static str] {
+    match code {
+        ErrorCode::InvalidToken | ErrorCode::ScopeInsufficient => &["WWW-Authenticate"],
+        ErrorCode::UnsupportedMediaType => &["Accept", "Accept-Patch", "Accept-Encoding"],
+        ErrorCode::IdempotencyKeyInUse | ErrorCode::RateLimitExceeded | ErrorCode::ServiceUnavailable => {
+            &["Retry-After"]
+        }
+        // No operation has it: `description()` says that it carries `Allow`.
+        ErrorCode::MethodNotAllowed => &[],
+        ErrorCode::BadRequest
+        | ErrorCode::InvalidJson
+        | ErrorCode::ValidationFailed
+        | ErrorCode::InvalidCursor
+        | ErrorCode::InvalidParameter
+        | ErrorCode::InvalidIdempotencyKey
+        | ErrorCode::ProductNotFound
+        | ErrorCode::RouteNotFound
+        | ErrorCode::SkuAlreadyExists
+        | ErrorCode::IdempotencyKeyReused
+        | ErrorCode::PayloadTooLarge
+        | ErrorCode::UriTooLong
+        | ErrorCode::InternalError => &[],
+    }
+}
+
+fn distinct(words: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
     let mut found = Vec::new();
     for word in words {
         if !found.contains(&word) {
@@ -191,7 +226,7 @@ fn example(code: ErrorCode) -> Value {
     let mut error =
         json!({ "type": code.error_type(), "code": code.code(), "message": code.message(), "request_id": REQUEST_ID });
     if code == ErrorCode::ValidationFailed {
-        error["details"] = json!([{ "field": "unitPrice", "message": "must have at most 4 decimal places" }]);
+        error["details"] = json!([{ "field": "name", "message": "must not be empty" }]);
     }
     json!({ "error": error })
 }
@@ -200,7 +235,7 @@ fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
-fn named(headers: &[&str]) -> Value {
+fn header_references(headers: &[&str]) -> Value {
     headers
         .iter()
         .map(|name| ((*name).to_owned(), json!({ "$ref": format!("#/components/headers/{name}") })))
@@ -210,75 +245,90 @@ fn named(headers: &[&str]) -> Value {
 
 fn headers() -> Value {
     let header = |description: &str, schema: Value| json!({ "description": description, "schema": schema });
-    let whole = || json!({ "type": "integer", "minimum": 0 });
+    let integer = |minimum: u8| json!({ "type": "integer", "format": "int64", "minimum": minimum });
     json!({
-        "X-Request-Id": header("The request's id, as in every error and in our log.", json!({ "type": "string", "pattern": "^req_[0-9a-hjkmnp-tv-z]{26}$" })),
-        "X-RateLimit-Limit": header("Calls per window. Absent where there is no limit.", whole()),
-        "X-RateLimit-Remaining": header("Calls left after this one.", whole()),
-        "X-RateLimit-Reset": header("Unix seconds at which the current window ends.", whole()),
-        "Retry-After": header("Whole seconds to wait.", json!({ "type": "integer", "minimum": 1 })),
+        "X-Request-Id": header("The request's id, as in every error and in the server's log.", json!({ "type": "string", "pattern": "^req_[0-9a-hjkmnp-tv-z]{26}$" })),
+        "X-RateLimit-Limit": header("Requests per window. Absent if there is no limit.", integer(0)),
+        "X-RateLimit-Remaining": header("Requests left after this one.", integer(0)),
+        "X-RateLimit-Reset": header("Unix seconds at which the current window ends.", integer(0)),
+        "Retry-After": header("Whole seconds to wait.", integer(1)),
         "WWW-Authenticate": header("The challenge of RFC 6750.", json!({ "type": "string" })),
         "Location": header("The new product's path.", json!({ "type": "string" })),
-        "Idempotent-Replayed": header("`true` where an earlier answer is said again; absent otherwise.", json!({ "type": "string", "enum": ["true"] })),
-        "Allow": header("The methods that the path takes, on 405.", json!({ "type": "string" })),
-        "Accept": header("What a body must be.", json!({ "type": "string" })),
-        "Accept-Encoding": header("`identity`, where a body came compressed.", json!({ "type": "string" })),
+        "Idempotent-Replayed": header("`true` if the response is that of an earlier request; absent otherwise.", json!({ "type": "string", "enum": ["true"] })),
+        "Accept": header("The media type that a body must have.", json!({ "type": "string" })),
+        "Accept-Patch": header("The media type that a body must have (RFC 5789).", json!({ "type": "string" })),
+        "Accept-Encoding": header("`identity`, if the body was compressed.", json!({ "type": "string" })),
     })
 }
 
 fn schemas() -> Value {
+    let timestamp = || json!({ "type": "string", "format": "date-time", "examples": ["2025-11-24T16:00:00.000Z"] });
+    let mut product = vec![("id", json!({ "type": "string", "format": "uuid", "examples": [ID] }))];
+    product.extend(FIELDS.iter().map(|spec| (spec.name, response_field(spec))));
+    product.push(("status", json!({ "type": "string", "enum": Status::ALL.map(Status::as_str) })));
+    product.extend([("createdAt", timestamp()), ("updatedAt", timestamp())]);
+    let required = FIELDS.iter().filter(|spec| spec.presence == Presence::Required).map(|spec| spec.name).collect();
     json!({
-        "Product": object(&FIELDS_OF_ANSWERS, answered, &FIELDS_OF_ANSWERS),
-        "NewProduct": object(&GIVEN, |field| given(field, true), &["name", "unitPrice", "currency"]),
-        "ProductChange": object(&GIVEN, |field| given(field, false), &[]),
-        "ProductAnswer": wrapped(reference("Product")),
-        "ProductList": wrapped(json!({
-            "type": "object", "additionalProperties": false, "required": ["data", "hasMore", "nextCursor"],
-            "properties": {
-                "data": { "type": "array", "maxItems": Limit::MAX, "items": reference("Product") },
-                "hasMore": { "type": "boolean" },
-                "nextCursor": { "type": ["string", "null"], "format": "uuid", "description": "For `after`; null on the last page." },
-            },
-        })),
-        "KeyAnswer": wrapped(json!({
-            "type": "object", "additionalProperties": false, "required": ["id", "prefix", "mode", "scope", "createdAt"],
-            "properties": {
-                "id": { "type": "string", "pattern": "^key_[0-9a-hjkmnp-tv-z]{26}$" },
-                "prefix": { "type": "string", "description": "The token's first characters, as `keyhouse key list` shows them." },
-                "mode": { "type": "string", "enum": ["live", "test"] },
-                "scope": { "type": "string", "enum": ["read_write", "read_only"] },
-                "createdAt": { "type": "string", "format": "date-time" },
-            },
-        })),
+        "Product": response(product),
+        "NewProduct": request(true, required),
+        "ProductChange": request(false, Vec::new()),
+        "ProductAnswer": response(vec![("data", reference("Product"))]),
+        "ProductList": response(vec![("data", response(vec![
+            ("data", json!({ "type": "array", "maxItems": Limit::MAX, "items": reference("Product") })),
+            ("hasMore", json!({ "type": "boolean" })),
+            ("nextCursor", json!({ "type": ["string", "null"], "format": "uuid", "description": "For `after`; null on the last page." })),
+        ]))]),
+        "KeyAnswer": response(vec![("data", response(vec![
+            ("id", json!({ "type": "string", "pattern": "^key_[0-9a-hjkmnp-tv-z]{26}$" })),
+            ("prefix", json!({ "type": "string", "description": "The first characters of the token, as lists of keys show them." })),
+            ("mode", json!({ "type": "string", "enum": [Mode::Live.as_str(), Mode::Test.as_str()] })),
+            ("scope", json!({ "type": "string", "enum": [Scope::ReadWrite.as_str(), Scope::ReadOnly.as_str()] })),
+            ("createdAt", timestamp()),
+        ]))]),
         "Currency": {
-            "type": "string", "enum": Currency::all().iter().map(|c| c.code()).collect::<Vec<_>>(), "examples": ["EUR"],
-            "description": "ISO 4217. Lower case is taken too; answers hold capitals.",
+            "type": "string", "enum": currencies(), "examples": ["EUR"],
+            "description": "ISO 4217. Requests may use lower case too; responses have capitals.",
         },
-        "Error": {
-            "type": "object", "additionalProperties": false, "required": ["error"],
-            "properties": { "error": {
-                "type": "object", "additionalProperties": false, "required": ["type", "code", "message", "request_id"],
-                "properties": {
-                    "type": { "type": "string", "enum": distinct(ErrorCode::ALL.iter().map(|code| code.error_type())) },
-                    "code": { "type": "string", "enum": distinct(ErrorCode::ALL.iter().map(|code| code.code())) },
-                    "message": { "type": "string", "description": "For people; may change." },
-                    "request_id": { "type": "string" },
-                    "details": { "type": "array", "items": {
-                        "type": "object", "additionalProperties": false, "required": ["field", "message"],
-                        "properties": { "field": { "type": "string" }, "message": { "type": "string" } },
-                    } },
-                },
-            } },
-        },
+        "Error": response(vec![("error", error_schema())]),
     })
 }
 
-fn wrapped(data: Value) -> Value {
-    json!({ "type": "object", "additionalProperties": false, "required": ["data"], "properties": { "data": data } })
+fn currencies() -> Vec<&'static str> {
+    Currency::all().iter().map(|currency| currency.code()).collect()
 }
 
-fn object(fields: &[&str], schema: impl Fn(&str) -> Value, required: &[&str]) -> Value {
-    let properties: Map<String, Value> = fields.iter().map(|field| ((*field).to_owned(), schema(field))).collect();
+fn error_schema() -> Value {
+    let detail = response(vec![("field", json!({ "type": "string" })), ("message", json!({ "type": "string" }))]);
+    let mut schema = response(vec![
+        ("type", open_enum(distinct(ErrorCode::ALL.iter().map(|code| code.error_type())))),
+        ("code", open_enum(distinct(ErrorCode::ALL.iter().map(|code| code.code())))),
+        ("message", json!({ "type": "string", "description": "For people; may change." })),
+        ("request_id", json!({ "type": "string" })),
+    ]);
+    schema["properties"]["details"] =
+        json!({ "type": "array", "maxItems": FIELDS.len() + UNKNOWN_MAX, "items": detail });
+    schema
+}
+
+/// A string with known values that may become more. Not `enum`: a client generated from that fails on the first new value.
+fn open_enum(values: Vec<&str>) -> Value {
+    json!({ "type": "string", "examples": [values[0]], "x-extensible-enum": values,
+            "description": "One of the values of `x-extensible-enum`; new ones may be added." })
+}
+
+/// An object of a response: every property is there, and new ones may be added. `additionalProperties` is stated, although
+/// true is its default, because openapi-generator's models refuse unknown properties where it is absent.
+fn response(properties: Vec<(&str, Value)>) -> Value {
+    let required: Vec<_> = properties.iter().map(|(name, _)| *name).collect();
+    let required = json!(required);
+    let properties: Map<_, _> = properties.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    json!({ "type": "object", "additionalProperties": true, "required": required, "properties": properties })
+}
+
+/// The body of a creation or a change, in which an unknown property is an error.
+fn request(is_creation: bool, required: Vec<&str>) -> Value {
+    let properties: Map<_, _> =
+        FIELDS.iter().map(|spec| (spec.name.to_owned(), request_field(spec, is_creation))).collect();
     let mut object = json!({ "type": "object", "additionalProperties": false, "properties": properties });
     if !required.is_empty() {
         object["required"] = json!(required);
@@ -286,82 +336,41 @@ fn object(fields: &[&str], schema: impl Fn(&str) -> Value, required: &[&str]) ->
     object
 }
 
-const GIVEN: [&str; 8] = ["name", "unitPrice", "currency", "description", "sku", "taxRate", "type", "unitOfMeasure"];
-const FIELDS_OF_ANSWERS: [&str; 12] = [
-    "id",
-    "name",
-    "unitPrice",
-    "currency",
-    "description",
-    "sku",
-    "taxRate",
-    "type",
-    "unitOfMeasure",
-    "status",
-    "createdAt",
-    "updatedAt",
-];
-
-/// A field as a caller may give it; on creation some have a default.
-fn given(field: &str, creation: bool) -> Value {
-    let text =
-        |min: usize, max: usize| json!({ "type": "string", "minLength": min, "maxLength": max, "pattern": NO_NUL });
-    let nullable = |mut schema: Value| {
+/// A field as clients send it; defaults apply to creation only.
+fn request_field(spec: &FieldSpec, is_creation: bool) -> Value {
+    let mut schema = match spec.value_type {
+        FieldType::Text { min, max } => {
+            json!({ "type": "string", "minLength": min, "maxLength": max, "pattern": NO_NUL })
+        }
+        FieldType::Decimal { max, places } => {
+            let max: Value = max.parse::<f64>().map_or(Value::Null, Value::from);
+            json!({ "type": "number", "format": "double", "minimum": 0, "maximum": max, DECIMAL_PLACES: places })
+        }
+        // A schema of its own, so that a generated client has one type for it.
+        FieldType::Currency => return reference("Currency"),
+    };
+    if spec.is_nullable() {
         schema["type"] = json!([schema["type"], "null"]);
-        schema
-    };
-    let decimal = |max: &str| -> Value {
-        let max: Value = max.parse::<f64>().map_or(Value::Null, Value::from);
-        json!({ "type": "number", "minimum": 0, "maximum": max, DECIMAL_PLACES: 4 })
-    };
-    let or_default = |mut schema: Value, default: &str| {
-        if creation {
-            schema["default"] = default.into();
-        }
-        schema
-    };
-    let (mut schema, example, description) = match field {
-        "name" => (text(ProductName::MIN, ProductName::MAX), json!("Cup anemometer"), ""),
-        "unitPrice" => {
-            (decimal(Price::MAX), json!(249.5), "Exact: at most 4 decimal places, more are refused, not rounded.")
-        }
-        // Shared, so that a generated client has one type for it.
-        "currency" => return reference("Currency"),
-        "description" => (nullable(text(Description::MIN, Description::MAX)), json!("Three-cup rotor"), ""),
-        "sku" => (
-            nullable(text(Sku::MIN, Sku::MAX)),
-            json!("ANE-100"),
-            "Unique within team and mode, archived products included, in exact case.",
-        ),
-        "taxRate" => (nullable(decimal(TaxRate::MAX)), json!(19), "Percent; at most 4 decimal places."),
-        "type" => {
-            (or_default(text(Kind::MIN, Kind::MAX), ProductFields::DEFAULT_KIND), json!("GOODS"), "In your own words.")
-        }
-        _ => {
-            (or_default(text(UnitOfMeasure::MIN, UnitOfMeasure::MAX), ProductFields::DEFAULT_UNIT), json!("piece"), "")
-        }
-    };
-    schema["examples"] = json!([example]);
-    if !description.is_empty() {
-        schema["description"] = description.into();
     }
+    if let (Presence::Default(default), true) = (spec.presence, is_creation) {
+        schema["default"] = default.into();
+    }
+    schema["examples"] = Value::Array(serde_json::from_str(spec.example).into_iter().collect());
+    schema["description"] = spec.description().into();
     schema
+}
+
+/// A field as responses have it.
+fn response_field(spec: &FieldSpec) -> Value {
+    match spec.value_type {
+        FieldType::Currency => open_enum(currencies()),
+        FieldType::Text { .. } | FieldType::Decimal { .. } => request_field(spec, false),
+    }
 }
 
 /// How many decimal places a number may have. Not `multipleOf`: a validator that counts in floats would refuse 4.85.
 const DECIMAL_PLACES: &str = "x-max-decimal-places";
 
-/// Any characters but NUL, which not every database can store.
-const NO_NUL: &str = r"^[^\u0000]*$";
-
-/// A field as answers hold it.
-fn answered(field: &str) -> Value {
-    match field {
-        "id" => json!({ "type": "string", "format": "uuid", "examples": [ID] }),
-        "status" => json!({ "type": "string", "enum": ["active", "archived"] }),
-        "createdAt" | "updatedAt" => {
-            json!({ "type": "string", "format": "date-time", "examples": ["2025-11-24T16:00:00.000Z"] })
-        }
-        field => given(field, false),
-    }
-}
+/// Any characters but NUL, which PostgreSQL can't store. `\x00` rather than `\u0000`: the regular expressions of PCRE, RE2,
+/// Java, .NET, Python and ECMA 262 share it.
+const NO_NUL: &str = r"^[^\x00]*$";

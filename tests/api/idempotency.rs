@@ -93,6 +93,36 @@ async fn patch_and_restore_are_done_once_too(#[values(Engine::Sqlite, Engine::Po
     assert_eq!(restore().body("x".repeat(70_000)).await.status, 413);
 }
 
+/// The entry belongs to the product, not to the bytes of the path: the repetition must not undo what happened in between.
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_spellings_of_one_id_are_the_same_request(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let token = app.live_token().await;
+    let path = app.post("/api/v1/products", BODY).bearer(&token).await.header("location").unwrap().to_owned();
+    let id = path.rsplit('/').next().unwrap();
+    let percent_encoded: String = id.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let spellings = [id.to_owned(), id.to_uppercase(), percent_encoded];
+
+    let patch = |id: &str, body: &str| app.call("PATCH", &format!("/api/v1/products/{id}")).json(body).bearer(&token);
+    assert_eq!(patch(id, r#"{"unitPrice":2}"#).header("idempotency-key", "k").await.status, 200);
+    assert_eq!(patch(id, r#"{"unitPrice":3}"#).await.status, 200);
+    for spelling in &spellings {
+        let again = patch(spelling, r#"{"unitPrice":2}"#).header("idempotency-key", "k").await;
+        assert_eq!((again.status.as_u16(), again.header("idempotent-replayed")), (200, Some("true")), "{spelling}");
+    }
+    assert_eq!(app.get(&path).bearer(&token).await.json()["data"]["unitPrice"], 3);
+
+    let restore = |id: &str| app.call("POST", &format!("/api/v1/products/{id}/restore")).bearer(&token);
+    assert_eq!(restore(id).header("idempotency-key", "k").await.status, 200);
+    assert_eq!(app.call("DELETE", &path).bearer(&token).await.status, 200);
+    for spelling in &spellings {
+        let again = restore(spelling).header("idempotency-key", "k").await;
+        assert_eq!((again.status.as_u16(), again.header("idempotent-replayed")), (200, Some("true")), "{spelling}");
+    }
+    assert_eq!(app.get(&path).bearer(&token).await.json()["data"]["status"], "archived");
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_of_one_to_255_visible_ascii_characters(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {

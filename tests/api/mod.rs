@@ -6,4 +6,5 @@ mod forward_auth;
 mod http_conformance;
 mod idempotency;
 mod limits;
+mod openapi;
 mod products;

@@ -1,5 +1,7 @@
 //! The catalog behind the keys: exact values, honest faults, and walls between teams and modes.
 
+use keyhouse_domain::field::Presence;
+use keyhouse_domain::product::FIELDS;
 use keyhouse_domain::scope::Scope;
 use keyhouse_token::Mode;
 use rstest::rstest;
@@ -138,6 +140,21 @@ async fn what_is_no_json_object_is_refused(#[values(Engine::Sqlite, Engine::Post
     assert_eq!(create(&app, &token, &deep).await.code(), "validation_failed", "depth alone overflows nothing");
 }
 
+/// The guide's table has a row for each field, in the words that the OpenAPI document uses.
+#[test]
+fn the_guide_describes_every_field() {
+    let guide = include_str!("../../docs/guide/endpoints.md");
+    for spec in FIELDS {
+        let absent = match spec.presence {
+            Presence::Required => "required".to_owned(),
+            Presence::Nullable => "null".to_owned(),
+            Presence::Default(text) => format!("`{text}`"),
+        };
+        let row = format!("\n| `{}` | {absent} | {} |\n", spec.name, spec.description());
+        assert!(guide.contains(&row), "docs/guide/endpoints.md lacks {row}");
+    }
+}
+
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn media_types(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
@@ -146,14 +163,22 @@ async fn media_types(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine)
     let body = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
     let with =
         |media: &str| app.call("POST", "/api/v1/products").header("content-type", media).body(body).bearer(&token);
+    let path = format!("/api/v1/products/{}", create_named(&app, &token, "Vane").await);
     for media in [
         "application/json",
         "Application/JSON",
         "application/json; charset=utf-8",
         "application/json;charset=\"UTF-8\"",
+        "application/json ; charset=utf-8",
+        "application/json\t;\tcharset=utf-8",
+        "application/json; ; charset=utf-8;",
     ] {
         assert_eq!(with(media).await.status, 201, "{media}");
+        let patch = app.call("PATCH", &path).header("content-type", media).body("{}").bearer(&token).await;
+        assert_eq!(patch.status, 200, "{media}");
     }
+    let patch = app.call("PATCH", &path).header("content-type", "text/plain").body("{}").bearer(&token).await;
+    assert_eq!((patch.status.as_u16(), patch.header("accept-patch")), (415, Some("application/json")));
     assert_text!(with("text/plain").await.without_request_id(), @r#"
     415 Unsupported Media Type
     accept: application/json

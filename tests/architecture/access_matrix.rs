@@ -96,7 +96,7 @@ const PAGES: [(&str, [u16; 7]); 44] = [
 /// `src/web/mod.rs` and `src/web/dashboard/mod.rs` write it: `.route("path", get(…))`.
 fn routes() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for (path, item) in keyhouse::web::openapi::document()["paths"].as_object().expect("paths") {
+    for (path, item) in keyhouse::web::openapi::document(None)["paths"].as_object().expect("paths") {
         found.extend(
             item.as_object().expect("methods").keys().map(|method| format!("{} {path}", method.to_uppercase())),
         );

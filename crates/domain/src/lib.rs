@@ -5,6 +5,7 @@
 pub mod api_key;
 pub mod audit;
 pub mod auth;
+pub mod field;
 pub mod idempotency;
 pub mod ids;
 pub mod link;

@@ -1,20 +1,216 @@
-//! A product of a team's catalog, and what each of its fields may hold.
+//! A product of a team's catalog, and the list of its fields.
 
 use iso_currency::Currency as Iso;
 
+use super::field::{Control, Field, FieldError, FieldInput, FieldType, FieldValue, Presence};
 use super::ids::ProductId;
 use super::price::{Price, TaxRate};
 use super::text::Text;
 use super::timestamp::Timestamp;
 
 pub type ProductName = Text<1, 255>;
-/// The only text that may be empty.
 pub type Description = Text<0, 2000>;
-/// Unique within team and mode, archived products included, in exact case.
+/// Unique within team and mode, archived products included, compared byte by byte.
 pub type Sku = Text<1, 100>;
-/// What kind of product, in the caller's own words.
+/// The product's type, in the client's own words. `type` is a keyword of Rust.
 pub type Kind = Text<1, 50>;
 pub type UnitOfMeasure = Text<1, 50>;
+
+/// A field of a product that clients write.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldSpec {
+    /// Name in JSON and in the dashboard's form.
+    pub name: &'static str,
+    pub label: &'static str,
+    pub presence: Presence,
+    /// JSON text of a typical value.
+    pub example: &'static str,
+    /// What the type and its limits do not say; empty if they say everything.
+    pub note: &'static str,
+    /// Help text of the form; may be empty.
+    pub hint: &'static str,
+    pub control: Control,
+    pub value_type: FieldType,
+    read: fn(&mut ProductPatch, FieldInput<'_>) -> Result<(), FieldError>,
+    value: fn(&ProductFields) -> FieldValue<'_>,
+}
+
+/// A required field that is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is required")]
+pub struct MissingField(&'static str);
+
+/// What most rows of the table leave out.
+const DEFAULTS: FieldSpec = FieldSpec {
+    name: "",
+    label: "",
+    presence: Presence::Required,
+    example: "null",
+    note: "",
+    hint: "",
+    control: Control::Line,
+    value_type: FieldType::Currency,
+    read: |_, _| Ok(()),
+    value: |_| FieldValue::Null,
+};
+
+/// Generates [`ProductFields`], [`ProductPatch`] and [`FIELDS`] from one list, so that a new field is one new row.
+macro_rules! product_fields {
+    ($($field:ident: $Type:ty = $name:literal { $($key:ident: $value:expr),* $(,)? })*) => {
+        /// What clients write of a product: everything but its id, its status and its times.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct ProductFields {
+            $(pub $field: $Type,)*
+        }
+
+        /// New values of some fields; `None` leaves a field as it is.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct ProductPatch {
+            $(pub $field: Option<$Type>,)*
+        }
+
+        impl ProductPatch {
+            pub fn apply(self, old: ProductFields) -> ProductFields {
+                ProductFields { $($field: self.$field.unwrap_or(old.$field),)* }
+            }
+
+            /// This patch, and `other` where this one leaves a field as it is.
+            fn or(self, other: Self) -> Self {
+                Self { $($field: self.$field.or(other.$field),)* }
+            }
+
+            fn complete(self) -> Result<ProductFields, MissingField> {
+                Ok(ProductFields { $($field: self.$field.ok_or(MissingField($name))?,)* })
+            }
+        }
+
+        /// The fields that clients write, in the order of the documentation. The JSON reader, the OpenAPI document, the
+        /// dashboard's form and the guide are made from this list or tested against it.
+        pub const FIELDS: &[FieldSpec] = &[$(
+            FieldSpec {
+                name: $name,
+                value_type: <$Type as Field>::TYPE,
+                read: |patch, input| {
+                    patch.$field = Some(Field::read(input)?);
+                    Ok(())
+                },
+                value: |fields| Field::value(&fields.$field),
+                $($key: $value,)*
+                ..DEFAULTS
+            },
+        )*];
+    };
+}
+
+product_fields! {
+    name: ProductName = "name" {
+        label: "Name",
+        example: r#""Cup anemometer""#,
+    }
+    unit_price: Price = "unitPrice" {
+        label: "Unit price",
+        example: "249.5",
+        note: "exact: more decimal places are refused, not rounded",
+        hint: "Up to 4 decimal places",
+        control: Control::Half,
+    }
+    currency: Currency = "currency" {
+        label: "Currency",
+        example: r#""EUR""#,
+        note: "lower case is accepted, responses have capitals",
+        hint: "Three letters: EUR, USD",
+        control: Control::Half,
+    }
+    description: Option<Description> = "description" {
+        label: "Description",
+        presence: Presence::Nullable,
+        example: r#""Three-cup rotor""#,
+        control: Control::Lines,
+    }
+    sku: Option<Sku> = "sku" {
+        label: "SKU",
+        presence: Presence::Nullable,
+        example: r#""ANE-100""#,
+        note: "unique within team and mode, archived products included, in exact case",
+        control: Control::HalfCode,
+    }
+    tax_rate: Option<TaxRate> = "taxRate" {
+        label: "Tax rate, %",
+        presence: Presence::Nullable,
+        example: "19",
+        note: "percent",
+        control: Control::Half,
+    }
+    kind: Kind = "type" {
+        label: "Type",
+        presence: Presence::Default("SERVICES"),
+        example: r#""GOODS""#,
+        note: "in your own words",
+        control: Control::Half,
+    }
+    unit_of_measure: UnitOfMeasure = "unitOfMeasure" {
+        label: "Unit of measure",
+        presence: Presence::Default("unit"),
+        example: r#""piece""#,
+        control: Control::Half,
+    }
+}
+
+impl FieldSpec {
+    /// Reads a value into a patch.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError`] if the field can't hold the value; the patch is then unchanged.
+    pub fn read(&self, patch: &mut ProductPatch, input: FieldInput<'_>) -> Result<(), FieldError> {
+        (self.read)(patch, input)
+    }
+
+    /// Reads what an absent field stands for when a product is created.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::Missing`] if the field is required.
+    pub fn read_default(&self, patch: &mut ProductPatch) -> Result<(), FieldError> {
+        match self.presence {
+            Presence::Required => Err(FieldError::Missing),
+            Presence::Nullable => self.read(patch, FieldInput::Null),
+            Presence::Default(text) => self.read(patch, self.value_type.input(text)),
+        }
+    }
+
+    /// The field's value, to show.
+    pub fn value<'a>(&self, fields: &'a ProductFields) -> FieldValue<'a> {
+        (self.value)(fields)
+    }
+
+    pub fn is_nullable(&self) -> bool {
+        self.presence == Presence::Nullable
+    }
+
+    /// Type, limits and note in words.
+    pub fn description(&self) -> String {
+        let null = if self.is_nullable() { ", or null" } else { "" };
+        let separator = if self.note.is_empty() { "" } else { "; " };
+        format!("{}{null}{separator}{}", self.value_type.limits(), self.note)
+    }
+}
+
+impl ProductFields {
+    /// The fields of a new product, absent ones filled with their defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`MissingField`] if a required field is absent.
+    pub fn new(given: ProductPatch) -> Result<Self, MissingField> {
+        let mut defaults = ProductPatch::default();
+        for spec in FIELDS {
+            // A required field has no default: if it is absent, `complete` reports it.
+            let _required = spec.read_default(&mut defaults);
+        }
+        given.or(defaults).complete()
+    }
+}
 
 /// An alphabetic code of ISO 4217 in capitals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +221,11 @@ pub struct Currency(Iso);
 pub struct CurrencyError;
 
 impl Currency {
-    /// Takes either case.
+    /// Reads a code in either case.
+    ///
+    /// # Errors
+    ///
+    /// [`CurrencyError`] if the text is no alphabetic code of ISO 4217.
     pub fn parse(text: &str) -> Result<Self, CurrencyError> {
         Iso::from_code(&text.to_ascii_uppercase()).map(Self).ok_or(CurrencyError)
     }
@@ -34,12 +234,24 @@ impl Currency {
         self.0.code()
     }
 
-    /// Every currency there is, by code.
+    /// Every currency, ordered by code.
     pub fn all() -> Vec<Self> {
         let letters = || 'A'..='Z';
         let codes =
             letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| String::from_iter([a, b, c]))));
         codes.filter_map(|code| Self::parse(&code).ok()).collect()
+    }
+}
+
+impl Field for Currency {
+    const TYPE: FieldType = FieldType::Currency;
+
+    fn read(input: FieldInput<'_>) -> Result<Self, FieldError> {
+        Ok(Self::parse(&input.into_text()?)?)
+    }
+
+    fn value(&self) -> FieldValue<'_> {
+        FieldValue::Text(self.code())
     }
 }
 
@@ -50,6 +262,8 @@ pub enum Status {
 }
 
 impl Status {
+    pub const ALL: [Self; 2] = [Self::Active, Self::Archived];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -58,56 +272,7 @@ impl Status {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Active, Self::Archived].into_iter().find(|status| status.as_str() == text)
-    }
-}
-
-/// What a caller says of a product: everything but its id, its status and its times.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProductFields {
-    pub name: ProductName,
-    pub unit_price: Price,
-    pub currency: Currency,
-    pub description: Option<Description>,
-    pub sku: Option<Sku>,
-    pub tax_rate: Option<TaxRate>,
-    pub kind: Kind,
-    pub unit_of_measure: UnitOfMeasure,
-}
-
-impl ProductFields {
-    /// `type` where a caller names none.
-    pub const DEFAULT_KIND: &'static str = "SERVICES";
-    /// `unitOfMeasure` where a caller names none.
-    pub const DEFAULT_UNIT: &'static str = "unit";
-}
-
-/// The fields that somebody wants changed; a field that is not given stays.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ProductPatch {
-    pub name: Option<ProductName>,
-    pub unit_price: Option<Price>,
-    pub currency: Option<Currency>,
-    /// `Some(None)` is null, given.
-    pub description: Option<Option<Description>>,
-    pub sku: Option<Option<Sku>>,
-    pub tax_rate: Option<Option<TaxRate>>,
-    pub kind: Option<Kind>,
-    pub unit_of_measure: Option<UnitOfMeasure>,
-}
-
-impl ProductPatch {
-    pub fn apply(self, old: ProductFields) -> ProductFields {
-        ProductFields {
-            name: self.name.unwrap_or(old.name),
-            unit_price: self.unit_price.unwrap_or(old.unit_price),
-            currency: self.currency.unwrap_or(old.currency),
-            description: self.description.unwrap_or(old.description),
-            sku: self.sku.unwrap_or(old.sku),
-            tax_rate: self.tax_rate.unwrap_or(old.tax_rate),
-            kind: self.kind.unwrap_or(old.kind),
-            unit_of_measure: self.unit_of_measure.unwrap_or(old.unit_of_measure),
-        }
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -130,7 +295,9 @@ pub enum StatusFilter {
 }
 
 impl StatusFilter {
-    /// The one status it lets through; `None` for all.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Archived, Self::All];
+
+    /// The status of the listed products; `None` for products of every status.
     pub fn status(self) -> Option<Status> {
         match self {
             Self::Active => Some(Status::Active),
@@ -139,13 +306,16 @@ impl StatusFilter {
         }
     }
 
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "active" => Some(Self::Active),
-            "archived" => Some(Self::Archived),
-            "all" => Some(Self::All),
-            _ => None,
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => Status::Active.as_str(),
+            Self::Archived => Status::Archived.as_str(),
+            Self::All => "all",
         }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|filter| filter.as_str() == text)
     }
 }
 
@@ -160,5 +330,33 @@ mod tests {
         for text in ["", "EU", "EURO", "XYZ", " EUR", "978", "\u{212a}RW"] {
             assert_eq!(Currency::parse(text), Err(CurrencyError), "{text}");
         }
+    }
+
+    #[test]
+    fn every_row_of_the_field_table_agrees_with_its_type() {
+        for spec in FIELDS {
+            let mut patch = ProductPatch::default();
+            let null = spec.read(&mut patch, FieldInput::Null);
+            assert_eq!(null.is_ok(), spec.is_nullable(), "{}", spec.name);
+            let default = spec.read_default(&mut patch);
+            assert_eq!(default.is_ok(), spec.presence != Presence::Required, "{}", spec.name);
+            let example = spec.example.trim_matches('"');
+            assert_eq!(spec.read(&mut patch, spec.value_type.input(example)), Ok(()), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn a_new_product_needs_its_required_fields_alone() {
+        let given = ProductPatch {
+            name: ProductName::parse("Vane".into()).ok(),
+            unit_price: Price::parse("1.5").ok(),
+            currency: Currency::parse("EUR").ok(),
+            ..ProductPatch::default()
+        };
+        let fields = ProductFields::new(given.clone()).unwrap();
+        let shown: Vec<_> = FIELDS.iter().map(|spec| spec.value(&fields).as_text().to_owned()).collect();
+        assert_eq!(shown, ["Vane", "1.5", "EUR", "", "", "", "SERVICES", "unit"]);
+        let without_currency = ProductPatch { currency: None, ..given };
+        assert_eq!(ProductFields::new(without_currency), Err(MissingField("currency")));
     }
 }

@@ -1,6 +1,8 @@
-//! Short texts with a length: counted in Unicode scalars, stored as sent, never with NUL.
+//! Text with a bounded length.
 
-/// A text of `MIN` to `MAX` Unicode scalars without NUL (which PostgreSQL could not store).
+use super::field::{Field, FieldError, FieldInput, FieldType, FieldValue};
+
+/// Text of `MIN` to `MAX` Unicode scalars, kept as sent. NUL is refused because PostgreSQL can't store it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 
@@ -18,6 +20,9 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
     pub const MIN: usize = MIN;
     pub const MAX: usize = MAX;
 
+    /// # Errors
+    ///
+    /// [`TextError`] if the text is too short, too long or contains NUL.
     pub fn parse(text: String) -> Result<Self, TextError> {
         if text.contains('\0') {
             return Err(TextError::Nul);
@@ -31,6 +36,18 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> Field for Text<MIN, MAX> {
+    const TYPE: FieldType = FieldType::Text { min: MIN, max: MAX };
+
+    fn read(input: FieldInput<'_>) -> Result<Self, FieldError> {
+        Ok(Self::parse(input.into_text()?)?)
+    }
+
+    fn value(&self) -> FieldValue<'_> {
+        FieldValue::Text(self.as_str())
     }
 }
 

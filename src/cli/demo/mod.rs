@@ -18,16 +18,13 @@ use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, ListedKey, NewKey};
 use keyhouse_domain::pagination::Limit;
 use keyhouse_domain::permission::KeyAdmin;
 use keyhouse_domain::person::Email;
-use keyhouse_domain::price::{Price, TaxRate};
-use keyhouse_domain::product::{
-    Currency, Description, Kind, ProductFields, ProductName, Sku, StatusFilter, UnitOfMeasure,
-};
+use keyhouse_domain::product::{ProductFields, StatusFilter};
 use keyhouse_domain::role::Role;
 use keyhouse_domain::scope::Access;
 use keyhouse_domain::scope::Scope;
 use keyhouse_domain::team::{Team, TeamName, TeamRef};
 use keyhouse_token::Mode;
-use products::Sample;
+use products::Catalog;
 
 const TEAM: &str = "Skylark Instruments";
 const SLUG: &str = "skylark-instruments";
@@ -64,7 +61,8 @@ impl Demo {
         let keys = new_keys(&app, &team).await?;
         let people = ways_in(&app, &team, &config.url(address)).await?;
         let [live, _, test] = &keys;
-        let counts = [fill(&app, live, products::LIVE).await?, fill(&app, test, products::TEST).await?];
+        let catalog = Catalog::load().context("the demo's products")?;
+        let counts = [fill(&app, live, catalog.live).await?, fill(&app, test, catalog.test).await?];
         let stop_signal = ShutdownSignal::listen()?;
         if global.json {
             let row = |key: &Created| {
@@ -140,13 +138,12 @@ async fn new_keys(app: &App, team: &Team) -> anyhow::Result<[Created; 3]> {
 }
 
 /// Makes the samples whose SKU is missing in the catalog of a key's mode; says how many products it shows.
-async fn fill(app: &App, key: &Created, samples: &[Sample]) -> anyhow::Result<String> {
+async fn fill(app: &App, key: &Created, samples: Vec<ProductFields>) -> anyhow::Result<String> {
     let grant = key.key.grant(Access::Write)?;
     let all = Limit::parse("100").unwrap_or_default();
     let there = app.list_products(grant.tenant(), StatusFilter::All, None, all).await?;
     if there.items.len() < samples.len() {
-        for sample in samples {
-            let fields = read(sample).with_context(|| format!("the sample {}", sample.0))?;
+        for fields in samples {
             match app.create_product(&grant, fields, None).await {
                 Ok(_) | Err(WriteProductError::SkuTaken) => {}
                 Err(error) => return Err(error.into()),
@@ -155,19 +152,6 @@ async fn fill(app: &App, key: &Created, samples: &[Sample]) -> anyhow::Result<St
     }
     let active = app.list_products(grant.tenant(), StatusFilter::Active, None, all).await?;
     Ok(format!("{}{}", active.items.len(), if active.has_more { "+" } else { "" }))
-}
-
-fn read(&(name, price, currency, sku, tax, kind, unit, description): &Sample) -> anyhow::Result<ProductFields> {
-    Ok(ProductFields {
-        name: ProductName::parse(name.to_owned())?,
-        unit_price: Price::parse(price)?,
-        currency: Currency::parse(currency)?,
-        description: Some(Description::parse(description.to_owned())?),
-        sku: Some(Sku::parse(sku.to_owned())?),
-        tax_rate: Some(TaxRate::parse(tax)?),
-        kind: Kind::parse(kind.to_owned())?,
-        unit_of_measure: UnitOfMeasure::parse(unit.to_owned())?,
-    })
 }
 
 fn welcome(

@@ -1,301 +1,51 @@
-//! The demo's catalog: what a maker of weather instruments might sell, and a small one to test with.
+//! The demo's products, from `products.toml`.
 
-/// A product as the demo writes it: name, unit price, currency, SKU, tax rate, type, unit, description.
-pub(super) type Sample =
-    (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
+use std::collections::BTreeMap;
 
-/// The live catalog, oldest first.
-pub(super) const LIVE: &[Sample] = &[
-    (
-        "Cup anemometer A100",
-        "249.00",
-        "EUR",
-        "ANE-100",
-        "19",
-        "GOODS",
-        "piece",
-        "Three-cup rotor, pulse output, 0.4 to 75 m/s",
-    ),
-    (
-        "Cup anemometer A100 heated",
-        "389.00",
-        "EUR",
-        "ANE-100-H",
-        "19",
-        "GOODS",
-        "piece",
-        "As A100, with a heated head for icing sites",
-    ),
-    (
-        "Ultrasonic anemometer U2D",
-        "1190.00",
-        "EUR",
-        "ANE-U2D",
-        "19",
-        "GOODS",
-        "piece",
-        "Two axes, no moving parts, RS-485",
-    ),
-    (
-        "Ultrasonic anemometer U3D",
-        "2890.00",
-        "EUR",
-        "ANE-U3D",
-        "19",
-        "GOODS",
-        "piece",
-        "Three axes at 32 Hz for flux measurements",
-    ),
-    ("Wind vane V20", "219.00", "EUR", "VAN-20", "19", "GOODS", "piece", "Potentiometer, 360 degrees, heated bearing"),
-    ("Rain gauge R200", "164.50", "EUR", "RAI-200", "19", "GOODS", "piece", "Tipping bucket, 200 cm², 0.1 mm"),
-    ("Rain gauge R200 heated", "412.00", "EUR", "RAI-200-H", "19", "GOODS", "piece", "As R200, with a 70 W heater"),
-    (
-        "Disdrometer D1",
-        "3450.00",
-        "EUR",
-        "DIS-1",
-        "19",
-        "GOODS",
-        "piece",
-        "Laser precipitation monitor, 22 drop classes",
-    ),
-    (
-        "Snow depth sensor S10",
-        "689.00",
-        "EUR",
-        "SNO-10",
-        "19",
-        "GOODS",
-        "piece",
-        "Ultrasonic, 0 to 10 m, 1 mm resolution",
-    ),
-    (
-        "Temperature and humidity probe T5",
-        "138.90",
-        "EUR",
-        "TEM-5",
-        "19",
-        "GOODS",
-        "piece",
-        "Pt1000 and capacitive, calibrated, 3 m cable",
-    ),
-    ("Radiation shield RS6", "54.25", "EUR", "SHI-6", "19", "GOODS", "piece", "Six plates, naturally ventilated"),
-    (
-        "Radiation shield RS12 fan",
-        "239.00",
-        "EUR",
-        "SHI-12F",
-        "19",
-        "GOODS",
-        "piece",
-        "Twelve plates, fan-ventilated, 12 V",
-    ),
-    ("Barometer B3", "298.00", "EUR", "BAR-3", "19", "GOODS", "piece", "500 to 1100 hPa, ±0.1 hPa"),
-    ("Pyranometer P2", "545.00", "EUR", "PYR-2", "19", "GOODS", "piece", "ISO 9060 class B, amplified"),
-    ("Pyranometer P1 class A", "1685.00", "EUR", "PYR-1A", "19", "GOODS", "piece", "ISO 9060 spectrally flat class A"),
-    ("Leaf wetness sensor L1", "97.40", "EUR", "LEA-1", "19", "GOODS", "piece", "Both sides, analogue output"),
-    ("Soil moisture probe M30", "119.00", "EUR", "SOI-30", "19", "GOODS", "piece", "Capacitive, 30 cm, SDI-12"),
-    (
-        "Soil temperature string ST6",
-        "204.00",
-        "EUR",
-        "SOI-T6",
-        "19",
-        "GOODS",
-        "piece",
-        "Six depths, 5 to 100 cm, SDI-12",
-    ),
-    ("Data logger DL4", "759.00", "EUR", "LOG-4", "19", "GOODS", "piece", "Four analogue, two pulse, SDI-12, 8 GB"),
-    (
-        "Data logger DL16",
-        "1459.00",
-        "EUR",
-        "LOG-16",
-        "19",
-        "GOODS",
-        "piece",
-        "Sixteen analogue, eight pulse, RS-485, 32 GB",
-    ),
-    (
-        "LTE modem for DL series",
-        "189.00",
-        "EUR",
-        "LOG-LTE",
-        "19",
-        "GOODS",
-        "piece",
-        "LTE-M and NB-IoT, antenna included",
-    ),
-    ("Solar panel 30 W with bracket", "112.00", "EUR", "POW-S30", "19", "GOODS", "piece", "For masts of 40 to 60 mm"),
-    ("Battery box 24 Ah", "174.00", "EUR", "POW-B24", "19", "GOODS", "piece", "Gel battery, charge controller, IP66"),
-    ("Tripod mast 3 m", "329.00", "EUR", "MAS-3", "19", "GOODS", "piece", "Aluminium, guy wires and pegs included"),
-    (
-        "Tilting mast 10 m",
-        "1890.00",
-        "EUR",
-        "MAS-10",
-        "19",
-        "GOODS",
-        "piece",
-        "Galvanised steel, winch, foundation plan",
-    ),
-    ("Sensor cable, shielded", "2.15", "EUR", "CAB-6", "19", "GOODS", "metre", "Six cores, UV-resistant, by the metre"),
-    ("Junction box JB8", "48.60", "EUR", "CAB-JB8", "19", "GOODS", "piece", "Eight glands, surge protection, IP67"),
-    (
-        "Calibration, anemometer",
-        "310.00",
-        "EUR",
-        "CAL-ANE",
-        "19",
-        "SERVICES",
-        "piece",
-        "Wind tunnel, nine points, certificate",
-    ),
-    (
-        "Calibration, pyranometer",
-        "285.00",
-        "EUR",
-        "CAL-PYR",
-        "19",
-        "SERVICES",
-        "piece",
-        "Indoor, traceable to the world radiometric reference",
-    ),
-    (
-        "Site survey, one day",
-        "980.00",
-        "EUR",
-        "SRV-SITE",
-        "19",
-        "SERVICES",
-        "day",
-        "Two engineers, report within a week",
-    ),
-    (
-        "Installation, standard station",
-        "1450.00",
-        "EUR",
-        "SRV-INST",
-        "19",
-        "SERVICES",
-        "unit",
-        "Mast up to 10 m, up to eight sensors",
-    ),
-    (
-        "Remote diagnosis",
-        "95.00",
-        "EUR",
-        "SRV-DIAG",
-        "19",
-        "SERVICES",
-        "hour",
-        "By appointment, billed by the quarter hour",
-    ),
-    (
-        "Station hosting",
-        "29.00",
-        "EUR",
-        "SUB-HOST",
-        "19",
-        "SUBSCRIPTION",
-        "month",
-        "Data, charts and alarms for one station",
-    ),
-    (
-        "Station hosting, ten stations",
-        "240.00",
-        "EUR",
-        "SUB-HOST-10",
-        "19",
-        "SUBSCRIPTION",
-        "month",
-        "As above, for up to ten",
-    ),
-    ("Spare cup rotor A100", "39.00", "USD", "SPA-ROT-US", "0", "GOODS", "piece", "With fixing screw"),
-    ("Spare bearing set A100", "18.75", "USD", "SPA-BEA-US", "0", "GOODS", "set", "Two stainless bearings and seals"),
-    ("Data logger DL4, US plug", "849.00", "USD", "LOG-4-US", "0", "GOODS", "piece", "With 120 V supply"),
-    (
-        "LTE modem, North America bands",
-        "219.00",
-        "USD",
-        "LOG-LTE-US",
-        "0",
-        "GOODS",
-        "piece",
-        "LTE-M, bands 2, 4, 12 and 13",
-    ),
-    (
-        "Training, two days on site",
-        "3200.00",
-        "USD",
-        "TRA-2-US",
-        "0",
-        "SERVICES",
-        "unit",
-        "Up to eight people, travel extra",
-    ),
-    ("Rain gauge R200, UK", "142.00", "GBP", "RAI-200-UK", "20", "GOODS", "piece", "Tipping bucket, 0.2 mm"),
-    (
-        "Maintenance visit, mainland",
-        "620.00",
-        "GBP",
-        "SRV-MNT-UK",
-        "20",
-        "SERVICES",
-        "day",
-        "One engineer, parts extra",
-    ),
-    (
-        "Snow depth sensor S10, alpine",
-        "745.00",
-        "CHF",
-        "SNO-10-CH",
-        "8.1",
-        "GOODS",
-        "piece",
-        "With lightning protection and 15 m cable",
-    ),
-    ("Avalanche site survey", "2400.00", "CHF", "SRV-AVA-CH", "8.1", "SERVICES", "day", "With a mountain guide"),
-    (
-        "Ultrasonic anemometer U2D, marine",
-        "17900",
-        "DKK",
-        "ANE-U2D-M",
-        "25",
-        "GOODS",
-        "piece",
-        "Titanium body for offshore sites",
-    ),
-    ("Buoy mounting kit", "8450", "DKK", "MAS-BUOY", "25", "GOODS", "set", "Stainless, for U2D and B3"),
-    ("Field notebook, waterproof", "2400", "JPY", "ACC-NOTE-JP", "10", "GOODS", "piece", "Stone paper, 64 pages"),
-    (
-        "Calibration, barometer",
-        "38500",
-        "JPY",
-        "CAL-BAR-JP",
-        "10",
-        "SERVICES",
-        "piece",
-        "Five points, certificate in Japanese and English",
-    ),
-    (
-        "Data delivery, raw 1 Hz",
-        "0.0025",
-        "EUR",
-        "SUB-RAW",
-        "19",
-        "SUBSCRIPTION",
-        "record",
-        "Billed monthly by records delivered",
-    ),
-];
+use anyhow::Context;
+use keyhouse_domain::product::{FIELDS, ProductFields, ProductPatch};
+use serde::Deserialize;
 
-/// The test catalog.
-pub(super) const TEST: &[Sample] = &[
-    ("Test product", "10.00", "EUR", "TEST-1", "19", "GOODS", "piece", "For trying things out"),
-    ("Test product, no decimals", "1200", "JPY", "TEST-JPY", "10", "GOODS", "piece", "A currency without cents"),
-    ("Test product, four decimals", "0.0001", "EUR", "TEST-SMALL", "0", "GOODS", "record", "The least price there is"),
-    ("Test service", "95.50", "USD", "TEST-SRV", "0", "SERVICES", "hour", "Billed by the hour"),
-    ("Test subscription", "29.00", "GBP", "TEST-SUB", "20", "SUBSCRIPTION", "month", "Renews by itself"),
-    ("Tëst prödüct 测试 🧪", "1.50", "CHF", "TEST-UNICODE", "8.1", "GOODS", "piece", "Names may hold any script"),
-];
+/// The products of each mode, oldest first.
+pub(super) struct Catalog {
+    pub(super) live: Vec<ProductFields>,
+    pub(super) test: Vec<ProductFields>,
+}
+
+impl Catalog {
+    pub(super) fn load() -> anyhow::Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            live: Vec<Sample>,
+            test: Vec<Sample>,
+        }
+        let file: File = toml::from_str(include_str!("products.toml"))?;
+        let read = |samples: Vec<Sample>| samples.iter().map(product).collect::<anyhow::Result<_>>();
+        Ok(Self { live: read(file.live)?, test: read(file.test)? })
+    }
+}
+
+/// Texts by the names of the API's fields.
+type Sample = BTreeMap<String, String>;
+
+fn product(sample: &Sample) -> anyhow::Result<ProductFields> {
+    let mut patch = ProductPatch::default();
+    for (name, text) in sample {
+        let spec = FIELDS.iter().find(|spec| spec.name == name).with_context(|| format!("no field {name}"))?;
+        let read = spec.read(&mut patch, spec.value_type.input(text));
+        read.with_context(|| format!("{name} = {text:?}"))?;
+    }
+    Ok(ProductFields::new(patch)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_demo_product_is_valid() {
+        let catalog = Catalog::load().unwrap();
+        assert_eq!((catalog.live.len(), catalog.test.len()), (48, 6));
+    }
+}

@@ -1,9 +1,10 @@
-//! `GET /api/v1/key`: what is this token? Its name is private and not in the answer.
+//! `GET /api/v1/key`: describes the key of the request. The key's name is private and not part of the response.
 
+use keyhouse_domain::api_key::ApiKey;
 use serde::Serialize;
 
 use super::super::extract::{Caller, Reads};
-use super::super::json::Data;
+use super::super::json::DataEnvelope;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -15,15 +16,18 @@ pub struct KeyBody {
     created_at: String,
 }
 
-pub async fn get(caller: Caller<Reads>) -> Data<KeyBody> {
-    let key = &caller.key;
-    Data {
-        data: KeyBody {
+impl From<&ApiKey> for KeyBody {
+    fn from(key: &ApiKey) -> Self {
+        Self {
             id: key.id.to_string(),
             prefix: key.prefix.as_str().to_owned(),
             mode: key.mode.as_str(),
             scope: key.scope.as_str(),
             created_at: key.created_at.to_string(),
-        },
+        }
     }
+}
+
+pub async fn show(caller: Caller<Reads>) -> DataEnvelope<KeyBody> {
+    DataEnvelope { data: KeyBody::from(&*caller.key) }
 }

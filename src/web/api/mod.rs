@@ -1,6 +1,6 @@
-//! The public REST API under `/api/v1`. Each handler's first argument says who may call it.
+//! The public REST API under `/api/v1`. A handler's first argument declares the access that it needs.
 
-pub(super) mod fields;
+pub(in crate::web) mod fields;
 pub mod key;
 pub mod operations;
 pub mod products;

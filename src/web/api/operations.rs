@@ -1,35 +1,94 @@
-//! Every call of the public API, once: the router and the description are both made from this list.
+//! The list of operations of the public API. The router, the OpenAPI document and the reference are made from it.
 
 use axum::routing::{MethodRouter, delete, get, patch, post};
+use keyhouse_domain::pagination::Limit;
+use keyhouse_domain::product::StatusFilter;
 
 use super::super::AppState;
 use super::super::error::ErrorCode::{self, *};
 use super::{key, products};
 
-/// A call: its route, its handler, and what its caller should know.
+/// One method of one path: its handler and what its clients need to know.
 #[derive(Debug)]
 pub struct Operation {
     pub method: &'static str,
-    /// The whole path.
+    /// The whole path, as axum's router and OpenAPI write it.
     pub path: &'static str,
     pub handler: MethodRouter<AppState>,
-    /// Its name for generated clients.
+    /// `operationId`, from which generated clients make a function's name.
     pub id: &'static str,
+    pub tag: Tag,
     pub summary: &'static str,
     pub description: &'static str,
-    /// The query parameters it knows, by their names in the description.
-    pub query: &'static [&'static str],
-    /// The schema of the body it takes.
+    pub query: &'static [QueryParameter],
+    /// The schema of the request's body.
     pub body: Option<&'static str>,
     /// Whether it takes an `Idempotency-Key`.
-    pub repeatable: bool,
+    pub is_idempotent: bool,
     /// Status and schema of its success.
-    pub answer: (u16, &'static str),
-    /// What it refuses, beyond what every call can hear.
+    pub success: (u16, &'static str),
+    /// Its errors, beyond [`COMMON_ERRORS`].
     pub errors: &'static [ErrorCode],
 }
 
-/// What every call can hear.
+/// A group of operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tag {
+    Products,
+    Key,
+}
+
+impl Tag {
+    pub const ALL: [Self; 2] = [Self::Products, Self::Key];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Products => "Products",
+            Self::Key => "Key",
+        }
+    }
+
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Products => "The product catalog of the key's team, in the key's mode.",
+            Self::Key => "The API key that a request is made with.",
+        }
+    }
+}
+
+/// A parameter of a query string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryParameter {
+    Status,
+    Limit,
+    After,
+}
+
+impl QueryParameter {
+    pub const ALL: [Self; 3] = [Self::Status, Self::Limit, Self::After];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Limit => "limit",
+            Self::After => "after",
+        }
+    }
+
+    /// What its value must be, to complete "must be …".
+    pub(super) fn expected(self) -> String {
+        match self {
+            Self::Status => {
+                let [most @ .., last] = StatusFilter::ALL.map(StatusFilter::as_str);
+                format!("{} or {last}", most.join(", "))
+            }
+            Self::Limit => format!("a number from 1 to {}", Limit::MAX),
+            Self::After => "the `nextCursor` of a page".to_owned(),
+        }
+    }
+}
+
+/// The errors of every operation.
 pub const COMMON_ERRORS: &[ErrorCode] =
     &[BadRequest, InvalidToken, UriTooLong, RateLimitExceeded, InternalError, ServiceUnavailable];
 
@@ -72,15 +131,16 @@ pub fn operations() -> Vec<Operation> {
         Operation {
             method: "GET",
             path: "/api/v1/products",
-            handler: get(products::list),
+            handler: get(products::index),
             id: "listProducts",
+            tag: Tag::Products,
             summary: "List products",
             description: "The products of the key's team in the key's mode, newest first. Pages neither repeat nor skip \
-                          a product while others are made. Unknown parameters are ignored; a known one given twice is an error.",
-            query: &["status", "limit", "after"],
+                          a product while others are created. Unknown parameters are ignored; a repeated one is an error.",
+            query: &QueryParameter::ALL,
             body: None,
-            repeatable: false,
-            answer: (200, "ProductList"),
+            is_idempotent: false,
+            success: (200, "ProductList"),
             errors: &[InvalidParameter, InvalidCursor],
         },
         Operation {
@@ -88,25 +148,28 @@ pub fn operations() -> Vec<Operation> {
             path: "/api/v1/products",
             handler: post(products::create),
             id: "createProduct",
+            tag: Tag::Products,
             summary: "Create a product",
-            description: "Needs a Read & Write key. Every fault of the body is told at once, in `details`.",
+            description: "Needs a Read & Write key. `details` lists every error of the body at once.",
             query: &[],
             body: Some("NewProduct"),
-            repeatable: true,
-            answer: (201, "ProductAnswer"),
+            is_idempotent: true,
+            success: (201, "ProductAnswer"),
             errors: CREATE_ERRORS,
         },
         Operation {
             method: "GET",
             path: "/api/v1/products/{id}",
-            handler: get(products::get),
+            handler: get(products::show),
             id: "getProduct",
+            tag: Tag::Products,
             summary: "Get a product",
-            description: "Archived products too. A product of another team or mode is as absent as one that never was.",
+            description: "Archived products can be read too. A product of another team or mode is `product_not_found`, as if it did \
+                          not exist.",
             query: &[],
             body: None,
-            repeatable: false,
-            answer: (200, "ProductAnswer"),
+            is_idempotent: false,
+            success: (200, "ProductAnswer"),
             errors: &[ProductNotFound],
         },
         Operation {
@@ -114,28 +177,30 @@ pub fn operations() -> Vec<Operation> {
             path: "/api/v1/products/{id}",
             handler: patch(products::update),
             id: "updateProduct",
+            tag: Tag::Products,
             summary: "Change a product",
-            description: "Only the given fields change; `description`, `sku` and `taxRate` may be null. What leaves \
-                          everything as it is, `{}` for one, leaves `updatedAt` too. Archived products can be changed. \
-                          Needs a Read & Write key.",
+            description: "Only the given fields change; nullable ones may be set to null. A request that changes no value, \
+                          such as `{}`, leaves `updatedAt` as it is. Archived products can be changed. Needs a Read & \
+                          Write key.",
             query: &[],
             body: Some("ProductChange"),
-            repeatable: true,
-            answer: (200, "ProductAnswer"),
+            is_idempotent: true,
+            success: (200, "ProductAnswer"),
             errors: UPDATE_ERRORS,
         },
         Operation {
             method: "DELETE",
             path: "/api/v1/products/{id}",
-            handler: delete(products::archive),
+            handler: delete(products::destroy),
             id: "archiveProduct",
+            tag: Tag::Products,
             summary: "Archive a product",
-            description: "It leaves the list of active products and keeps its SKU. Again: the same answer. Needs a Read \
-                          & Write key.",
+            description: "The product leaves the list of active products and keeps its SKU. Archiving it again gives the \
+                          same response. Needs a Read & Write key.",
             query: &[],
             body: None,
-            repeatable: false,
-            answer: (200, "ProductAnswer"),
+            is_idempotent: false,
+            success: (200, "ProductAnswer"),
             errors: &[ScopeInsufficient, ProductNotFound],
         },
         Operation {
@@ -143,25 +208,29 @@ pub fn operations() -> Vec<Operation> {
             path: "/api/v1/products/{id}/restore",
             handler: post(products::restore),
             id: "restoreProduct",
+            tag: Tag::Products,
             summary: "Restore a product",
-            description: "Brings an archived product back. Again: the same answer. Takes no body. Needs a Read & Write key.",
+            description: "Makes an archived product active. Restoring it again gives the same response. Takes no body. Needs a \
+                          Read & Write key.",
             query: &[],
             body: None,
-            repeatable: true,
-            answer: (200, "ProductAnswer"),
+            is_idempotent: true,
+            success: (200, "ProductAnswer"),
             errors: RESTORE_ERRORS,
         },
         Operation {
             method: "GET",
             path: "/api/v1/key",
-            handler: get(key::get),
+            handler: get(key::show),
             id: "getKey",
-            summary: "Which key is this?",
-            description: "What the key of the call is and may do. Its name is private and not in the answer.",
+            tag: Tag::Key,
+            summary: "Get the key",
+            description: "Describes the key that the request is made with. Its name is private and not part of the \
+                          response.",
             query: &[],
             body: None,
-            repeatable: false,
-            answer: (200, "KeyAnswer"),
+            is_idempotent: false,
+            success: (200, "KeyAnswer"),
             errors: &[],
         },
     ]

@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, MapDeserializer};
@@ -10,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::rejection::Rejection;
 use crate::web::error::{ApiError, ErrorCode};
-use crate::web::extract::read;
+use crate::web::extract::{is_media_type, read};
 
 /// The field that holds the id of the person for whom the form was rendered.
 pub(super) const FORM_OWNER: &str = "for";
@@ -25,11 +24,7 @@ impl<S: Sync> FromRequest<S> for RawForm {
     type Rejection = Rejection;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Rejection> {
-        let media_type =
-            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let is_form = media_type
-            .parse::<mime::Mime>()
-            .is_ok_and(|media_type| media_type.essence_str() == mime::APPLICATION_WWW_FORM_URLENCODED);
+        let is_form = is_media_type(request.headers(), "application/x-www-form-urlencoded");
         let bytes = Zeroizing::new(read(request.into_body()).await?);
         if !is_form && !bytes.is_empty() {
             return Err(ApiError::new(ErrorCode::UnsupportedMediaType)

@@ -26,6 +26,7 @@ struct ProductPage {
     layout: Layout,
     base: String,
     mode: Mode,
+    heading: String,
     /// `None` for a new product.
     id: Option<String>,
     archived: bool,
@@ -43,6 +44,7 @@ impl ProductPage {
         Self {
             layout: Layout::of(access, "New product", "products"),
             base: access.path("/products"),
+            heading: format!("New {} product", mode.as_str()),
             mode,
             id: None,
             archived: false,
@@ -58,6 +60,7 @@ impl ProductPage {
     fn existing<P>(access: &Authorized<P>, mode: Mode, product: &Product, now: Timestamp) -> Self {
         Self {
             layout: Layout::of(access, product.fields.name.as_str(), "products"),
+            heading: product.fields.name.as_str().to_owned(),
             id: Some(product.id.to_string()),
             archived: product.status == Status::Archived,
             version: product.updated_at.ms(),

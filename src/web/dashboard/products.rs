@@ -78,11 +78,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<View
     let now = state.app.clock().now();
     let mode = mode_of(&query);
     let filter = StatusFilter::parse(query.get_or_empty("status")).unwrap_or_default();
-    let status = match filter {
-        StatusFilter::Active => "active",
-        StatusFilter::Archived => "archived",
-        StatusFilter::All => "all",
-    };
+    let status = filter.as_str();
     let (search, after) = (query.get_or_empty("q").trim(), Cursor::parse(query.get_or_empty("after")));
     let tenant = access.permit.tenant(mode);
     let limit = Limit::parse("25").unwrap_or_default();

@@ -1,0 +1,73 @@
+//! The API key of a request, with the access that its route declares.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{Extensions, header};
+use keyhouse_domain::api_key::ApiKey;
+use keyhouse_domain::auth::{Grant, Tenant};
+use keyhouse_domain::scope::Access;
+
+use crate::web::error::{ApiError, ErrorCode};
+
+/// What a route does with its team's data, as a type: `Caller<Reads>` or `Caller<Writes>`.
+pub trait RequiredAccess: Send + 'static {
+    const ACCESS: Access;
+}
+
+#[derive(Debug)]
+pub struct Reads;
+
+#[derive(Debug)]
+pub struct Writes;
+
+impl RequiredAccess for Reads {
+    const ACCESS: Access = Access::Read;
+}
+
+impl RequiredAccess for Writes {
+    const ACCESS: Access = Access::Write;
+}
+
+/// An authenticated key whose scope allows the access `A`. A handler gets a tenant from nothing else, so none can omit
+/// the check of the scope.
+#[derive(Debug)]
+pub struct Caller<A> {
+    pub key: Arc<ApiKey>,
+    pub grant: Grant,
+    access: PhantomData<A>,
+}
+
+impl<A> Caller<A> {
+    pub fn tenant(&self) -> &Tenant {
+        self.grant.tenant()
+    }
+}
+
+impl<A: RequiredAccess, S: Sync> FromRequestParts<S> for Caller<A> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let (key, grant) = caller_for(&parts.extensions, A::ACCESS)?;
+        Ok(Self { key, grant, access: PhantomData })
+    }
+}
+
+/// The key that the authentication layer put on the request, and its grant for `access`.
+///
+/// # Errors
+///
+/// `scope_insufficient` if the scope of the key does not permit `access`.
+pub(in crate::web) fn caller_for(extensions: &Extensions, access: Access) -> Result<(Arc<ApiKey>, Grant), ApiError> {
+    // The authentication layer covers every route that extracts a caller, so a missing key is a bug.
+    let missing = || ApiError::new(ErrorCode::InternalError).with_source("a route outside the authentication layer");
+    let key = extensions.get::<Arc<ApiKey>>().cloned().ok_or_else(missing)?;
+    let grant = key.grant(access).map_err(|error| {
+        ApiError::new(ErrorCode::ScopeInsufficient)
+            .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="api", error="insufficient_scope""#)
+            .with_source(error)
+    })?;
+    Ok((key, grant))
+}
