@@ -23,7 +23,8 @@ pub(super) struct ProductForm {
 
 impl ProductForm {
     pub(super) fn of(fields: &ProductFields) -> Self {
-        let values = FIELDS.iter().map(|spec| (spec.name.to_owned(), spec.value(fields).as_text().to_owned())).collect();
+        let values =
+            FIELDS.iter().map(|spec| (spec.name.to_owned(), spec.value(fields).as_text().to_owned())).collect();
         Self { values, ..Self::default() }
     }
 
