@@ -3,7 +3,7 @@
 //! Layers, each of which imports only those below it:
 //!
 //! - [`cli`]: the command line.
-//! - [`startup`]: builds the application from [`config`] and runs it until it is stopped.
+//! - [`startup`]: builds the application from [`config`] and runs it, with its background `jobs`, until `shutdown`.
 //! - [`web`]: HTTP: the public API, the dashboard, the docs.
 //! - [`app`]: use cases, one method per thing that a person or program can ask for.
 //! - `keyhouse-store`: all SQL, for SQLite and PostgreSQL.
@@ -14,6 +14,8 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+mod jobs;
+mod shutdown;
 pub mod startup;
 mod telemetry;
 pub mod web;

@@ -1,4 +1,4 @@
-//! Logs go to stderr: lines for people on a terminal, JSON for machines elsewhere.
+//! Logging, to stderr: readable lines on a terminal, JSON elsewhere.
 
 use std::io::{self, IsTerminal};
 
@@ -7,19 +7,23 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-/// To be called once, before anything is logged.
-pub(crate) fn init(levels: &Targets) {
+/// Sets up logging and the panic hook. Call it once, before anything is logged.
+///
+/// A line that is logged while a request is handled carries the request's span: `request{request_id=…}` on a terminal, a
+/// `span` object in JSON.
+pub(crate) fn init(filter: &Targets) {
     let lines = if io::stderr().is_terminal() {
         let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
         fmt::layer().with_writer(io::stderr).with_ansi(colour).with_target(false).boxed()
     } else {
-        fmt::layer().with_writer(io::stderr).json().flatten_event(true).boxed()
+        let json = fmt::layer().with_writer(io::stderr).json().flatten_event(true);
+        json.with_current_span(true).with_span_list(false).boxed()
     };
-    tracing_subscriber::registry().with(lines.with_filter(levels.clone())).init();
-    // A panic is told where everything is told, as one event.
+    tracing_subscriber::registry().with(lines.with_filter(filter.clone())).init();
+    // A panic is one log event, like everything else, rather than text on stderr.
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string);
-        let what = panic.payload_as_str().unwrap_or("a panic");
-        tracing::error!(place, what, "panic");
+        let location = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("(no message)");
+        tracing::error!(location, message = "panic", panic = message);
     }));
 }

@@ -1,92 +1,78 @@
-//! The keys in use, one small entry each: the key's rate window, and its last use.
+//! When and from where each key was last used: noted in memory, written in the background.
 //!
-//! Last used is noted in memory on each admitted call and written in batches in the background: at most one write per key,
-//! node and minute; at most 60 seconds behind; nothing lost on a graceful stop. The window is here and not in any cache
-//! of keys, so no refill or rename ever gives a fresh budget.
+//! Promises: at most one write per key, node and minute; at most 60 seconds behind; nothing lost on a graceful stop; no
+//! write on a call's own path.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::App;
+use super::infra::sharded_map::ShardedMap;
 use keyhouse_domain::api_key::LastUse;
 use keyhouse_domain::ids::KeyId;
-use keyhouse_domain::rate_limit::{RateLimit, Window};
 use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_store::StoreError;
 
 /// Least time between two writes for one key.
 const SPACING: Duration = Duration::from_secs(60);
-
-/// How often [`App::flush_usage`] is called. A divisor of [`SPACING`], so that a use right after a write waits no longer.
-pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How often [`App::flush_last_used`] is called: a use whose minute is over waits no longer than this.
+pub const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a flush writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
-    /// The keys whose minute has passed.
+    /// The keys whose last write is a minute old.
     Due,
-    /// All that is not written yet.
+    /// Everything that is not written yet.
     Everything,
 }
 
-/// An entry goes once its key has rested: its use is written, and its window is spent.
+/// The keys in use. An entry is removed a minute after its last use was written.
 #[derive(Debug, Default)]
-pub struct Usage {
-    keys: Mutex<HashMap<KeyId, Entry>>,
+pub(crate) struct LastUsed {
+    keys: ShardedMap<KeyId, Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
     at: Timestamp,
     from: IpAddr,
-    /// When the last write began, in monotonic; `None` before the first.
+    /// When the last write began, on the monotonic clock; `None` before the first.
     written: Option<Duration>,
     dirty: bool,
-    window: Window,
 }
 
-impl Usage {
-    /// Notes a use, and does with the key's window what its limit asks for.
-    pub(crate) fn note<T>(&self, key: KeyId, at: Timestamp, from: IpAddr, judge: impl FnOnce(&mut Window) -> T) -> T {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry =
-            keys.entry(key).or_insert(Entry { at, from, written: None, dirty: true, window: Window::default() });
+impl LastUsed {
+    /// Notes a use.
+    pub(crate) fn note(&self, key: KeyId, at: Timestamp, from: IpAddr) {
+        let mut keys = self.keys.shard(&key);
+        let entry = keys.entry(key).or_insert(Entry { at, from, written: None, dirty: true });
         (entry.at, entry.from, entry.dirty) = (at, from, true);
-        judge(&mut entry.window)
     }
 
-    /// Takes what is to be written now, and lets rested entries go.
-    fn take(
-        &self,
-        which: Flush,
-        monotonic: Duration,
-        now: Timestamp,
-        limit: Option<&RateLimit>,
-    ) -> Vec<(KeyId, LastUse)> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Takes the uses that are to be written now, and removes entries that have nothing left to write.
+    fn take(&self, which: Flush, monotonic: Duration) -> Vec<(KeyId, LastUse)> {
         let due = |entry: &Entry| entry.written.is_none_or(|at| monotonic.saturating_sub(at) >= SPACING);
-        let spent = |entry: &Entry| limit.is_none_or(|limit| entry.window.is_spent(limit, now));
-        keys.retain(|_, entry| entry.dirty || !due(entry) || !spent(entry));
         let mut taken = Vec::new();
-        for (&key, entry) in keys.iter_mut() {
-            if entry.dirty && (which == Flush::Everything || due(entry)) {
-                entry.dirty = false;
-                entry.written = Some(monotonic);
-                taken.push((key, LastUse { at: entry.at, from: entry.from.to_string() }));
+        for mut keys in self.keys.shards() {
+            keys.retain(|_, entry| entry.dirty || !due(entry));
+            for (&key, entry) in keys.iter_mut() {
+                if entry.dirty && (which == Flush::Everything || due(entry)) {
+                    entry.dirty = false;
+                    entry.written = Some(monotonic);
+                    taken.push((key, LastUse { at: entry.at, from: entry.from.to_string() }));
+                }
             }
         }
-        // In one order on every node: two that write the same keys at once would else wait for each other.
+        // Sorted, so that two nodes that write the same keys at once lock rows in the same order.
         taken.sort_by_key(|(key, _)| *key);
         taken
     }
 
-    /// A write failed: its keys are due again, unless used since.
+    /// Marks the keys of a failed write as due again.
     fn put_back(&self, taken: Vec<(KeyId, LastUse)>) {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, _) in taken {
-            if let Some(entry) = keys.get_mut(&key) {
+            if let Some(entry) = self.keys.shard(&key).get_mut(&key) {
                 entry.dirty = true;
                 entry.written = None;
             }
@@ -95,12 +81,16 @@ impl Usage {
 }
 
 impl App {
-    /// Writes noted uses to the database. What can't be written stays noted.
-    pub async fn flush_usage(&self, which: Flush) -> Result<(), StoreError> {
-        let taken = self.usage.take(which, self.clock.monotonic(), self.clock.now(), self.limits.per_key.as_ref());
+    /// Writes noted uses to the database.
+    ///
+    /// # Errors
+    ///
+    /// The database could not take them; they stay noted.
+    pub async fn flush_last_used(&self, which: Flush) -> Result<(), StoreError> {
+        let taken = self.last_used.take(which, self.clock.monotonic());
         let written = self.store.note_uses(&taken).await;
         if written.is_err() {
-            self.usage.put_back(taken);
+            self.last_used.put_back(taken);
         }
         written
     }
@@ -112,14 +102,13 @@ mod tests {
     use keyhouse_domain::ids::IdSeed;
 
     #[test]
-    fn one_write_a_minute_and_the_last_use_is_kept() {
-        let usage = Usage::default();
+    fn a_key_is_written_once_a_minute_with_its_last_use() {
+        let last_used = LastUsed::default();
         let key = KeyId::new(IdSeed { ms: 1, random: 1 });
         let from = IpAddr::from([192, 0, 2, 1]);
-        let at = |s: u64| Timestamp::from_ms(s as i64 * 1000);
-        let note = |s: u64| usage.note(key, at(s), from, |_| ());
+        let note = |s: u64| last_used.note(key, Timestamp::from_ms(s as i64 * 1000), from);
         let take = |s: u64| {
-            let taken = usage.take(Flush::Due, Duration::from_secs(s), at(s), None);
+            let taken = last_used.take(Flush::Due, Duration::from_secs(s));
             taken.into_iter().map(|(_, used)| used.at.ms() / 1000).collect::<Vec<_>>()
         };
 
@@ -130,32 +119,13 @@ mod tests {
         assert_eq!(take(159), [0; 0], "the minute is not over");
         assert_eq!(take(160), [130]);
         assert_eq!(take(300), [0; 0], "nothing new");
-        assert!(usage.keys.lock().unwrap().is_empty(), "a rested key takes no memory");
+        assert_eq!(last_used.keys.len(), 0, "a key that is not used takes no memory");
 
         note(400);
-        let failed = usage.take(Flush::Due, Duration::from_secs(400), at(400), None);
-        usage.put_back(failed);
-        assert_eq!(take(401), [400], "a failed write is tried again at once");
+        let failed = last_used.take(Flush::Due, Duration::from_secs(400));
+        last_used.put_back(failed);
+        assert_eq!(take(401), [400], "a failed write is tried again at the next flush");
         note(402);
-        assert_eq!(
-            usage.take(Flush::Everything, Duration::from_secs(403), at(403), None).len(),
-            1,
-            "a stop writes all"
-        );
-    }
-    #[test]
-    fn a_window_that_still_counts_is_kept() {
-        let usage = Usage::default();
-        let key = KeyId::new(IdSeed { ms: 1, random: 1 });
-        let (from, limit) = (IpAddr::from([192, 0, 2, 1]), RateLimit::new(1, Duration::from_secs(3600)));
-        let at = |s: u64| Timestamp::from_ms(s as i64 * 1000);
-        let refused = |s: u64| usage.note(key, at(s), from, |window| window.judge(&limit.unwrap(), at(s)).retry_after);
-        assert_eq!(refused(0), None);
-        usage.take(Flush::Due, Duration::ZERO, at(0), limit.as_ref());
-        usage.take(Flush::Due, Duration::from_secs(3599), at(3599), limit.as_ref());
-        assert!(refused(3599).is_some(), "no fresh budget");
-        usage.take(Flush::Due, Duration::from_secs(7100), at(7100), limit.as_ref());
-        usage.take(Flush::Due, Duration::from_secs(7200), at(7200), limit.as_ref());
-        assert!(usage.keys.lock().unwrap().is_empty());
+        assert_eq!(last_used.take(Flush::Everything, Duration::from_secs(403)).len(), 1, "a stop writes everything");
     }
 }

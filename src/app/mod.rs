@@ -1,6 +1,6 @@
-//! DEEDS. One function for one thing that a person or program can ask for.
+//! Application services: one method of [`App`] per use case.
 //!
-//! Whatever a deed needs beyond its arguments is in [`App`]: the database, the time, chance.
+//! What a use case needs beyond its arguments is in `App`: the store, the clock, random bytes, and what is in memory.
 
 pub mod authenticate;
 mod idempotency;
@@ -18,19 +18,19 @@ pub mod teams;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
+use ipnet::IpNet;
+use tokio::sync::{OnceCell, Semaphore};
 
-use authenticate::KeyCache;
 use idempotency::InFlightRequests;
 use infra::clock::Clock;
 use infra::id_generator::Ids;
 use infra::metrics::Metrics;
 use infra::password_hasher::Hasher;
 use infra::rng::Rng;
-use last_used::Usage;
+use key_cache::{KeyCache, LEASE};
+use last_used::LastUsed;
 use rate_limit::login::LoginThrottle;
-use rate_limit::redis::{RedisAddress, RedisLimiter};
-use rate_limit::{AttemptTable, Limiter, Limits};
+use rate_limit::{AttemptTable, KeyWindows, Limiter, Limits};
 
 use keyhouse_domain::audit::{AuditActor, AuditContext};
 use keyhouse_domain::permission::{Actor, Permission, Permit, SHELL};
@@ -38,16 +38,16 @@ use keyhouse_domain::secret::Secret;
 use keyhouse_store::{Store, StoreError};
 use keyhouse_token::Brand;
 
-/// Why a node should get no calls for now.
+/// Why a node should get no requests for now.
 #[derive(Debug, thiserror::Error)]
 pub enum NotReady {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("for 3 seconds nobody could say which keys have changed")]
+    #[error("no change poll has succeeded for {} s", LEASE.as_secs())]
     NoLease,
 }
 
-/// Everything that a deed may use. Cheap to clone.
+/// What the use cases work with. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct App {
     store: Store,
@@ -55,15 +55,19 @@ pub struct App {
     clock: Clock,
     rng: Rng,
     ids: Arc<Ids>,
-    known_keys: Arc<KeyCache>,
+    key_cache: KeyCache,
     metrics: Arc<Metrics>,
-    usage: Arc<Usage>,
-    guesses: Arc<AttemptTable>,
-    sign_ins: Arc<LoginThrottle>,
-    hasher: Arc<Hasher>,
-    running: Arc<InFlightRequests>,
+    last_used: Arc<LastUsed>,
     limits: Limits,
     limiter: Limiter,
+    windows: Arc<KeyWindows>,
+    /// Refused credentials by network.
+    bad_tokens: Arc<AttemptTable<IpNet>>,
+    /// One permit: see [`App::authenticate`].
+    cold_lookups: Arc<Semaphore>,
+    login_throttle: Arc<LoginThrottle>,
+    hasher: Arc<Hasher>,
+    running: Arc<InFlightRequests>,
     instance_tag: Arc<OnceCell<String>>,
 }
 
@@ -72,30 +76,24 @@ impl App {
         let ids = Arc::new(Ids::new(clock.clone(), rng.clone()));
         let metrics = Arc::new(Metrics::new(&store));
         Self {
+            key_cache: KeyCache::new(store.clone(), clock.clone()),
             store,
             brand: Arc::new(brand),
             clock,
             rng,
             ids,
-            known_keys: Arc::default(),
             metrics,
-            usage: Arc::default(),
-            guesses: Arc::default(),
-            sign_ins: Arc::default(),
-            hasher: Arc::default(),
-            running: Arc::default(),
+            last_used: Arc::default(),
             limits,
             limiter: Limiter::default(),
+            windows: Arc::default(),
+            bad_tokens: Arc::default(),
+            cold_lookups: Arc::new(Semaphore::new(1)),
+            login_throttle: Arc::default(),
+            hasher: Arc::default(),
+            running: Arc::default(),
             instance_tag: Arc::default(),
         }
-    }
-
-    /// Shares one rate limit with all nodes that use this Redis. The caller runs
-    /// [`heartbeat`](crate::app::rate_limit::redis::RedisLimiter::heartbeat) in the background.
-    pub fn with_redis(mut self, address: RedisAddress) -> (Self, Arc<RedisLimiter>) {
-        let cluster = Arc::new(RedisLimiter::new(address, self.ids.request().to_string()));
-        self.limiter = Limiter::RedisLimiter(Arc::clone(&cluster));
-        (self, cluster)
     }
 
     pub fn brand(&self) -> &Brand {
@@ -115,28 +113,40 @@ impl App {
         &self.ids
     }
 
-    /// Whether this node can do its work now.
+    /// Whether this node can answer API calls now.
+    ///
+    /// # Errors
+    ///
+    /// The database does not answer, or no change poll has succeeded within the lease.
     pub async fn ready(&self) -> Result<(), NotReady> {
         self.store.ping().await?;
-        if self.lease_left().is_some_and(|left| left.is_zero()) { Err(NotReady::NoLease) } else { Ok(()) }
+        if self.lease_remaining().is_some_and(|left| left.is_zero()) { Err(NotReady::NoLease) } else { Ok(()) }
     }
 
-    /// Leaves a database file that is no longer found where it was, before [`App::close`]. The file in its place is then
-    /// good to start on.
+    /// Folds the write-ahead log into a database file that was moved or replaced, so that it is not replayed into the file
+    /// that lies there now. Call it before [`App::close`].
+    ///
+    /// # Errors
+    ///
+    /// The log could not be folded in.
     pub async fn checkpoint_and_detach(&self) -> Result<(), StoreError> {
         self.store.checkpoint_and_detach().await
     }
 
-    /// Writes what is still in memory and closes the database.
+    /// Writes the last uses that are still in memory and closes the database.
+    ///
+    /// # Errors
+    ///
+    /// The last uses could not be written; the database is closed all the same.
     pub async fn close(&self) -> Result<(), StoreError> {
-        let flushed = self.flush_usage(last_used::Flush::Everything).await;
+        let flushed = self.flush_last_used(last_used::Flush::Everything).await;
         self.store.close().await;
         flushed
     }
 
-    /// Whether this node is to clear now what has had its time: one of all nodes is, once an hour.
-    pub async fn claim_cleanup(&self) -> Result<bool, StoreError> {
-        self.store.try_claim_job("clear", self.clock.now(), CLEAR_EVERY).await
+    /// Claims a job that one of all nodes runs once in `every`; `false` if another node has claimed it.
+    pub(crate) async fn try_claim_job(&self, name: &str, every: Duration) -> Result<bool, StoreError> {
+        self.store.try_claim_job(name, self.clock.now(), every).await
     }
 
     fn context(&self, by: AuditActor, source: &str) -> AuditContext {
@@ -156,20 +166,17 @@ impl App {
     }
 }
 
-/// How often what has had its time is cleared.
-const CLEAR_EVERY: Duration = Duration::from_secs(60 * 60);
-
-/// Rows cleared in one statement, so that no lock is held for long.
+/// Rows deleted in one statement, so that no lock is held for long.
 const BATCH: u32 = 500;
 
-/// Clears batch after batch until one is not full; says how many rows that were.
-async fn in_batches<F: Future<Output = Result<u64, StoreError>>>(clear: impl Fn(u32) -> F) -> Result<u64, StoreError> {
-    let mut cleared = 0;
+/// Deletes batch after batch until one is not full; returns the number of rows.
+async fn in_batches<F: Future<Output = Result<u64, StoreError>>>(delete: impl Fn(u32) -> F) -> Result<u64, StoreError> {
+    let mut deleted = 0;
     loop {
-        let batch = clear(BATCH).await?;
-        cleared += batch;
+        let batch = delete(BATCH).await?;
+        deleted += batch;
         if batch < u64::from(BATCH) {
-            return Ok(cleared);
+            return Ok(deleted);
         }
     }
 }

@@ -100,7 +100,7 @@ impl App {
         addr: IpAddr,
     ) -> Result<(Credentials, PasswordHash), SignInError> {
         let now = self.clock.now();
-        let mut guess = self.sign_ins.count(account, addr, now).map_err(SignInError::RateLimited)?;
+        let mut guess = self.login_throttle.count(account, addr, now).map_err(SignInError::RateLimited)?;
         // For nobody too, so that it takes the same time.
         let person = found.as_ref().map_or_else(|| PersonId::new(self.ids.seed()), |found| found.person.id);
         let known = self.store.client_ips_of(person, now.minus(ABSOLUTE_TIMEOUT)).await?;

@@ -31,23 +31,23 @@ impl Serve {
         })?;
         telemetry::init(&config.log);
         let app = startup::migrate_and_open(&config).await?;
-        let doors = startup::listen(&config).await?;
-        let (address, stop_signal) = (doors.address, ShutdownSignal::listen()?);
+        let listeners = startup::listen(&config).await?;
+        let (address, stop_signal) = (listeners.address, ShutdownSignal::listen()?);
         let set_up = app.set_up_link().await?;
         let link = set_up.as_ref().map(|code| super::link(&config.url(address), code));
         if global.json {
-            let ops = doors.ops_address.map(local_url);
+            let ops = listeners.metrics_address.map(local_url);
             print_json(&json!({ "url": local_url(address), "opsUrl": ops, "setUpLink": link }))?;
         } else {
             outln!("Keyhouse listens on {}", style::ACCENT.paint(local_url(address)));
-            if let Some(ops) = doors.ops_address {
+            if let Some(ops) = listeners.metrics_address {
                 outln!("Metrics: {}/metrics", local_url(ops));
             }
             if let Some(link) = &link {
                 outln!("\nNobody has an account yet. Set it up, within 7 days:\n{link}");
             }
         }
-        startup::serve(&config, app, doors, stop_signal).await
+        startup::serve(&config, app, listeners, stop_signal).await
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Config {
     /// `None` where nobody said: then links name the address that is listened on.
     pub public_url: Option<PublicUrl>,
     /// Where metrics are served; `None`: nowhere.
-    pub ops_listen: Option<SocketAddr>,
+    pub metrics_listen: Option<SocketAddr>,
     pub shutdown_grace: Duration,
     pub limits: Limits,
     pub forward_auth: ForwardAuth,
@@ -122,7 +122,7 @@ impl Settings {
     fn build(self) -> Result<Config, ConfigError> {
         Ok(Config {
             listen: self.text("listen", address)?,
-            ops_listen: self
+            metrics_listen: self
                 .text("ops_listen", |text| if text.is_empty() { Ok(None) } else { address(text).map(Some) })?,
             database: self.database()?,
             redis: self.text("redis_url", |text| {

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::extract::BODY_MAX;
-use super::service::TARGET_MAX;
+use super::middleware::http_check::TARGET_MAX;
 use keyhouse_domain::auth::AuthError;
 use keyhouse_domain::idempotency::IdempotencyKey;
 use keyhouse_domain::ids::RequestId;

@@ -79,7 +79,7 @@ fn respond(state: &AppState, request: &Request, access: Access) -> Result<Respon
     insert("x-keyhouse-mode", key.mode.as_str());
     insert("x-keyhouse-scope", key.scope.as_str());
     // Not Cache-Control: an HTTP cache between the proxy and this node must never store an answer about a credential.
-    let max_age = state.app.lease_left().map_or(0, |left| left.as_secs().min(MAX_AGE_MAX));
+    let max_age = state.app.lease_remaining().map_or(0, |left| left.as_secs().min(MAX_AGE_MAX));
     insert("x-keyhouse-max-age", &max_age.to_string());
     Ok(response)
 }

@@ -46,5 +46,5 @@ pub fn query(text: &str) {
 /// The client's address behind `peer`, with 10.0.0.0/8 as the trusted proxies.
 pub fn client(peer: IpAddr, lines: &[&[u8]]) -> IpAddr {
     let proxies = ["10.0.0.0/8".parse().expect("a network")];
-    headers("x-forwarded-for", lines).map_or(peer, |headers| client_ip::address(peer, &headers, &proxies).0)
+    headers("x-forwarded-for", lines).map_or(peer, |headers| client_ip::address(peer, &headers, &proxies))
 }

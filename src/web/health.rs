@@ -1,4 +1,4 @@
-//! For whoever watches the process: is it alive, should it get traffic? Says no more than that.
+//! `/healthz`: the process runs. `/readyz`: it should get traffic. Neither says more than that.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,17 +10,17 @@ pub(super) async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// 503 once asked to stop, while the database does not answer, and without a good lease on what is known of keys.
+/// 503 while the process stops, while the database does not answer, and without a valid lease on the key cache.
 pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, &'static str) {
-    if *state.stopping.borrow() {
+    if state.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
     let Err(error) = state.app.ready().await else { return (StatusCode::OK, "ready\n") };
-    // Asked twice a second by each balancer; whoever follows the changes has warned once.
+    // At debug only: balancers ask several times a second, and the change feed's task has logged a warning.
     tracing::debug!(%error, "not ready");
     let why = match error {
         NotReady::Store(_) => "the database does not answer\n",
-        NotReady::NoLease => "the changes of keys can't be followed\n",
+        NotReady::NoLease => "no valid key-cache lease\n",
     };
     (StatusCode::SERVICE_UNAVAILABLE, why)
 }

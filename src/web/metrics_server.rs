@@ -1,4 +1,4 @@
-//! The operator's port: metrics, for machines inside the house alone. Nothing else answers here.
+//! The metrics listener: serves `/metrics` and nothing else. Bind it to a private address.
 
 use std::net::SocketAddr;
 
@@ -12,16 +12,16 @@ use crate::app::App;
 const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 #[derive(Debug, Clone)]
-pub struct Ops(pub App);
+pub struct MetricsService(pub App);
 
-impl HttpService for Ops {
+impl HttpService for MetricsService {
     fn max_connections(&self) -> usize {
         16
     }
 
     async fn handle(&self, _peer: SocketAddr, request: Request<Body>) -> Response {
         if request.uri().path() != "/metrics" {
-            return (StatusCode::NOT_FOUND, "there is only /metrics here\n").into_response();
+            return (StatusCode::NOT_FOUND, "only /metrics is served here\n").into_response();
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response();
@@ -29,7 +29,7 @@ impl HttpService for Ops {
         match self.0.metrics_text() {
             Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
             Err(error) => {
-                tracing::error!(%error, "the metrics can't be written");
+                tracing::error!(%error, "metrics can't be formatted");
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         }

@@ -1,7 +1,23 @@
-//! DOORS over HTTP. All routes on this screen; those of the public API in `api/operations.rs`.
+//! HTTP: all routes (those of the public API are listed in `api/operations.rs`) and all layers.
+//!
+//! A request passes these layers in this order, and its response passes them in reverse:
+//!
+//! 1. [`server`]: the accept loop and hyper. Limits on connections, head size and time.
+//! 2. [`context`]: request id and client address, made first so that everything below can report under them.
+//! 3. `access_log`, metrics: outermost, so that they see every response as it is sent, errors and panics included.
+//! 4. Response headers ([`service`]): outside of everything that can fail, so that no response lacks them.
+//! 5. `render_error`: the body of an error, JSON or a page; the only place that knows both the error and the Accept header.
+//! 6. Panics become a 500 ([`service`]): inside all that reports, outside all that may panic. There is no second place.
+//! 7. `http_check`: target length and Host, before a router reads either.
+//! 8. The API router, for `/api/v1/**`: `authenticate` over all its paths, so that nothing but `openapi.json` is reachable
+//!    without a key; then the handler's extractors check scope, media type and body, in the contract's order.
+//! 9. The forward-auth router, for `/auth/**`: `authenticate` with the configured header, then the scope.
+//! 10. The site router, for everything else: `record_route` (the template is known only inside the router), then for the
+//!     dashboard `csrf` before anything reads a form.
 
 pub mod api;
 mod assets;
+mod context;
 pub mod dashboard;
 mod docs;
 pub mod error;
@@ -25,43 +41,44 @@ use axum::http::{StatusCode, header};
 use axum::routing::get;
 use ipnet::IpNet;
 pub use service::RootService;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use api::operations::operations;
 use error::{ApiError, ErrorCode};
 use forward_auth::ForwardAuth;
 use keyhouse_domain::public_url::PublicUrl;
+use middleware::record_route::record_route;
 
 /// What handlers share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AppState {
     pub app: App,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Peers whose `X-Forwarded-For` names the client.
     pub trusted_proxies: Arc<[IpNet]>,
-    /// Where browsers reach us, if the operator said.
+    /// Where browsers reach this server, if it is configured.
     pub public_url: Option<PublicUrl>,
     /// Settings of `/auth/verify` and `/auth/envoy`.
     pub forward_auth: ForwardAuth,
-    /// Turns true when the process has been asked to stop.
-    pub stopping: watch::Receiver<bool>,
+    /// Cancelled when the process begins to stop.
+    pub stopping: CancellationToken,
 }
 
-/// Everything that has a path.
+/// Builds the root service with all routes.
 pub fn service(state: AppState) -> RootService {
     // The only route of the API that needs no key.
     let document = Bytes::from(openapi::document(state.public_url.as_ref()).to_string());
     let open = Router::new()
         .route("/api/v1/openapi.json", get(async move || json::json_response(StatusCode::OK, document.clone())))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn(service::note_route));
-    // Full paths, no nesting: what is written there is what a caller writes.
+        .layer(axum::middleware::from_fn(record_route));
+    // Full paths rather than nesting: the list of operations shows them as callers write them.
     let api = operations()
         .into_iter()
         .fold(Router::new(), |router, operation| router.route(operation.path, operation.handler))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        // Over all of the above, the fallbacks too: without a good key there is one answer, whatever the path.
+        // Over the fallbacks too: without a valid key the answer is 401 whatever the path.
         .layer(middleware::authenticate::AuthLayer(state.clone(), header::AUTHORIZATION))
         .merge(open)
         .with_state(state.clone());
@@ -76,7 +93,7 @@ pub fn service(state: AppState) -> RootService {
         .merge(dashboard::routes(&state))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn(service::note_route))
+        .layer(axum::middleware::from_fn(record_route))
         .with_state(state.clone());
     let forward_auth = forward_auth::routes(&state).fallback(not_found).with_state(state.clone());
     RootService::new(state, api, forward_auth, site)

@@ -20,8 +20,8 @@ use super::api::fields::UNKNOWN_MAX;
 use super::api::operations::{COMMON_ERRORS, Operation, QueryParameter, Tag, operations};
 use super::error::ErrorCode;
 use super::extract::{BODY_MAX, BODY_TIMEOUT};
+use super::middleware::http_check::TARGET_MAX;
 use super::server::{HEAD_MAX, HEADERS_MAX};
-use super::service::TARGET_MAX;
 
 const ID: &str = "019ab697-e800-7123-9159-e26af37bc048";
 const REQUEST_ID: &str = "req_01kav9ft0028t5cy4tqkff04hm";

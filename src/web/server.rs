@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
 
 /// What answers the requests of a port.
 pub trait HttpService: Clone + Send + 'static {
@@ -46,7 +47,7 @@ const CONNECTIONS_MAX: usize = 4096;
 const DESCRIPTORS_SPARED: u64 = 128;
 
 /// Accepts until `stop` turns true, then lets what runs finish, for at most `finish`, and cuts off the rest.
-pub async fn serve(listener: TcpListener, door: impl HttpService, mut stop: watch::Receiver<bool>, finish: Duration) {
+pub async fn serve(listener: TcpListener, door: impl HttpService, stop: CancellationToken, finish: Duration) {
     let room = Arc::new(Semaphore::new(door.max_connections()));
     let mut failing = false;
     let mut running = JoinSet::new();
@@ -62,7 +63,7 @@ pub async fn serve(listener: TcpListener, door: impl HttpService, mut stop: watc
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stop.cancelled() => break,
             accepted = accept(&listener, &room) => accepted,
         };
         match accepted {
@@ -117,7 +118,7 @@ fn patient(stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
 ///
 /// Once `stop` turns true: the call that runs is finished, one that a new client is about to send is waited for a moment,
 /// and a connection that rests between two calls is closed.
-pub async fn connection<IO>(io: IO, peer: SocketAddr, door: impl HttpService, mut stop: watch::Receiver<bool>)
+pub async fn connection<IO>(io: IO, peer: SocketAddr, door: impl HttpService, stop: CancellationToken)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -135,7 +136,7 @@ where
     // A client that hangs up or dawdles is no event of ours: how a connection ends is not looked at.
     tokio::select! {
         _ended = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => {}
+        () = stop.cancelled() => {}
     }
     tokio::select! {
         _ended = connection.as_mut() => return,

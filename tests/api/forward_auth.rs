@@ -10,7 +10,6 @@ use keyhouse_domain::rate_limit::RateLimit;
 use keyhouse_domain::scope::Scope;
 use keyhouse_token::Mode;
 use rstest::rstest;
-use tokio::sync::watch;
 
 use test_support::{Engine, TestApp, TestDatabase, assert_text};
 
@@ -25,7 +24,7 @@ fn with_settings(mut app: TestApp, settings: ForwardAuth) -> TestApp {
         trusted_proxies: [].into(),
         public_url: None,
         forward_auth: settings,
-        stopping: watch::channel(false).1,
+        stopping: Default::default(),
     });
     app
 }

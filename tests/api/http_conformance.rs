@@ -187,7 +187,7 @@ async fn faulty_hosts_and_long_targets() {
 async fn readiness_turns_when_asked_to_stop() {
     let app = TestApp::on(Engine::Sqlite).await;
     assert_eq!(app.get("/readyz").await.text(), "ready\n");
-    app.stop.send_replace(true);
+    app.stop.cancel();
     let answer = app.get("/readyz").await;
     assert_eq!((answer.status.as_u16(), answer.text()), (503, "stopping\n"));
 }
@@ -203,7 +203,7 @@ async fn a_head_that_does_not_end_within_ten_seconds_ends_the_connection() {
         let (mut client, server) = tokio::io::duplex(4096);
         let peer = SocketAddr::from(([203, 0, 113, 7], 1));
         let connection =
-            tokio::spawn(keyhouse::web::server::connection(server, peer, app.service.clone(), app.stop.subscribe()));
+            tokio::spawn(keyhouse::web::server::connection(server, peer, app.service.clone(), app.stop.clone()));
         let began = tokio::time::Instant::now();
         client.write_all(bytes).await.unwrap();
         let mut answer = Vec::new();

@@ -192,7 +192,7 @@ async fn an_answer_outlives_the_process(#[values(Engine::Sqlite, Engine::Postgre
     let token = app.live_token().await;
     let first = post(&app, &token, "k", BODY).await;
     let other = open(&app.place, app.clock.clone(), 9).await;
-    let (_stop, stopping) = tokio::sync::watch::channel(false);
+    let stopping = Default::default();
     let web = keyhouse::web::AppState {
         app: other.clone(),
         trusted_proxies: [].into(),

@@ -135,7 +135,7 @@ async fn two_nodes_write_last_uses_of_the_same_keys_at_once() {
                 app.count_call(&key.key, [192, 0, 2, 1].into()).await;
             }
         }
-        let (one, two) = tokio::join!(app.inner.flush_usage(Flush::Due), other.flush_usage(Flush::Due));
+        let (one, two) = tokio::join!(app.inner.flush_last_used(Flush::Due), other.flush_last_used(Flush::Due));
         one.unwrap();
         two.unwrap();
     }

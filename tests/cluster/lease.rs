@@ -30,7 +30,7 @@ async fn status(app: &TestApp, token: &str) -> u16 {
 
 /// How often the database was asked whose token it is.
 fn asked(app: &App) -> u64 {
-    let asked = Metrics::of(app).value("keyhouse_key_lookups_total{answer=\"database\"}");
+    let asked = Metrics::of(app).value("keyhouse_key_lookups_total{source=\"database\"}");
     asked.expect("it is counted") as u64
 }
 
@@ -50,7 +50,7 @@ async fn a_record_counts_for_three_seconds_after_the_last_good_question(
     assert_eq!(app.get("/readyz").await.status, 200);
     app.advance(Duration::from_millis(1));
     assert_eq!(status(&app, &token).await, 401, "from the database");
-    assert_eq!(app.get("/readyz").await.text(), "the changes of keys can't be followed\n");
+    assert_eq!(app.get("/readyz").await.text(), "no valid key-cache lease\n");
     follow(&app.inner, &mut change_feed).await;
     assert_eq!(app.get("/readyz").await.status, 200);
 }
@@ -144,7 +144,7 @@ async fn revoked_elsewhere_a_key_is_refused_once_the_node_has_asked(
         (200, before),
         "only what changed is dropped"
     );
-    let seen = Metrics::of(&app.inner).value("keyhouse_change_seen_seconds_count");
+    let seen = Metrics::of(&app.inner).value("keyhouse_revocation_propagation_seconds_count");
     assert_eq!(seen, Some(3.0), "two made, one revoked");
 }
 
@@ -404,7 +404,7 @@ async fn a_node_that_never_had_a_lease_is_not_ready_and_asks_each_time() {
     let mut deaf = open(&elsewhere, app.clock.clone(), 2).await.change_feed();
     proxy.cut();
     assert!(app.inner.apply_changes(&mut deaf).await.is_err());
-    assert_eq!(app.get("/readyz").await.text(), "the changes of keys can't be followed\n");
+    assert_eq!(app.get("/readyz").await.text(), "no valid key-cache lease\n");
     for calls in 1..=2 {
         assert_eq!((status(&app, &token).await, asked(&app.inner)), (200, calls));
     }

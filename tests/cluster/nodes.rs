@@ -149,16 +149,16 @@ async fn a_redis_that_is_slow_is_left_alone_and_told_of() {
     let app = open_with(&app.place, Clock::System, 2, limits).await;
     let address = RedisAddress::parse(&proxy.lead(&redis.url())).unwrap().with_patience(BRIEFLY);
     let (app, cluster) = app.with_redis(address);
-    assert!(matches!(cluster.heartbeat().await, Heartbeat::Back));
+    assert!(matches!(cluster.heartbeat().await, Heartbeat::Recovered));
     proxy.delay(BRIEFLY);
     for _ in 0..5 {
         app.count_call(&key, FROM).await.unwrap();
     }
     // A new connection can be made, and is too slow to be of use.
-    assert!(matches!(cluster.heartbeat().await, Heartbeat::Lost(_)));
-    assert!(matches!(cluster.heartbeat().await, Heartbeat::Away(_)));
+    assert!(matches!(cluster.heartbeat().await, Heartbeat::Failed(_)));
+    assert!(matches!(cluster.heartbeat().await, Heartbeat::StillFailing(_)));
     proxy.pass();
-    assert!(matches!(cluster.heartbeat().await, Heartbeat::Back));
+    assert!(matches!(cluster.heartbeat().await, Heartbeat::Recovered));
     assert_eq!(redis.ask(&["ZCARD", "keyhouse:nodes"]), "1");
     cluster.leave().await;
     assert_eq!(redis.ask(&["ZCARD", "keyhouse:nodes"]), "0");
@@ -221,9 +221,9 @@ async fn without_redis_each_node_lets_its_share_pass() {
     let admitted = nodes.admitted(90).await;
     assert!((30..=33).contains(&admitted), "{admitted}");
     assert_eq!((nodes.fallbacks(0, "slow"), nodes.fallbacks(0, "away")), (5, 25));
-    assert!(nodes.heartbeat().await.iter().all(|heartbeat| matches!(heartbeat, Heartbeat::Lost(_))));
+    assert!(nodes.heartbeat().await.iter().all(|heartbeat| matches!(heartbeat, Heartbeat::Failed(_))));
     redis.thaw();
-    assert!(nodes.heartbeat().await.iter().all(|heartbeat| matches!(heartbeat, Heartbeat::Back)));
+    assert!(nodes.heartbeat().await.iter().all(|heartbeat| matches!(heartbeat, Heartbeat::Recovered)));
     assert_eq!(nodes.fallbacks(1, "away"), 25);
 
     // Flushed, Redis starts from nothing, its scripts included: at most the limit once more.
@@ -237,7 +237,7 @@ async fn without_redis_each_node_lets_its_share_pass() {
     let quota = nodes.call(2).await;
     assert_eq!(quota.limit, 60, "the limit that is told stays the one of the settings");
     redis.resume();
-    assert!(nodes.heartbeat().await.iter().all(|heartbeat| matches!(heartbeat, Heartbeat::Back)));
+    assert!(nodes.heartbeat().await.iter().all(|heartbeat| matches!(heartbeat, Heartbeat::Recovered)));
     assert_eq!(nodes.call(2).await.remaining, 59);
 }
 
@@ -287,13 +287,13 @@ fn the_operators_port_says_how_a_node_fares_and_the_main_port_does_not() {
     let metrics = Metrics::parse(&answer);
     let value = |name: &str| metrics.value(name).unwrap_or_else(|| panic!("no {name}: {answer}"));
     assert!((0.0..3.0).contains(&value("keyhouse_change_lag_seconds")));
-    assert!((0.0..=3.0).contains(&value("keyhouse_lease_seconds_left")));
-    assert!(value("keyhouse_calls_admitted_total") >= 1.0);
-    assert_eq!(value("keyhouse_calls_refused_total{reason=\"malformed\"}"), 2.0);
-    assert_eq!(value("keyhouse_calls_refused_total{reason=\"revoked\"}"), 1.0);
-    assert!(value("keyhouse_change_seen_seconds_count") >= 1.0);
-    let connections =
-        ["idle", "busy"].map(|state| value(&format!("keyhouse_pool_connections{{pool=\"admit\",state=\"{state}\"}}")));
+    assert!((0.0..=3.0).contains(&value("keyhouse_key_cache_lease_remaining_seconds")));
+    assert!(value("keyhouse_api_requests_total{outcome=\"admitted\"}") >= 1.0);
+    assert_eq!(value("keyhouse_api_requests_total{outcome=\"malformed\"}"), 2.0);
+    assert_eq!(value("keyhouse_api_requests_total{outcome=\"revoked\"}"), 1.0);
+    assert!(value("keyhouse_revocation_propagation_seconds_count") >= 1.0);
+    let connections = ["idle", "busy"]
+        .map(|state| value(&format!("keyhouse_db_pool_connections{{pool=\"admit\",state=\"{state}\"}}")));
     assert!(connections.iter().sum::<f64>() >= 1.0);
     assert!(!answer.contains(token) && !answer.contains("Acme") && !answer.contains("key_01"), "nobody is named");
     for (request, status) in [("GET / HTTP/1.1", 404), ("POST /metrics HTTP/1.1", 405)] {

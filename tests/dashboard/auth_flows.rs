@@ -8,7 +8,7 @@ use keyhouse_domain::audit::AuditFilter;
 use keyhouse_domain::person::Email;
 use keyhouse_domain::team::TeamRef;
 
-use super::{PASSWORD, between, faults, link_in};
+use super::{PASSWORD, faults, link_in};
 use test_support::wait::eventually;
 use test_support::{Engine, TestApp, assert_text};
 

@@ -7,7 +7,6 @@ use axum::http::Request;
 use keyhouse::web::server::HttpService;
 use keyhouse::web::{self, AppState};
 use keyhouse_domain::public_url::PublicUrl;
-use tokio::sync::watch;
 
 use test_support::{Answer, Engine, TestApp, assert_text};
 
@@ -47,7 +46,7 @@ async fn pages_are_told_to_be_careful() {
 async fn over_https_the_cookie_is_for_https_and_for_this_host_alone() {
     let app = TestApp::on(Engine::Sqlite).await;
     app.set_up().await;
-    let (_stop, stopping) = watch::channel(false);
+    let stopping = Default::default();
     let public_url = Some(PublicUrl::parse("https://keys.example.com").unwrap());
     let service = web::service(AppState {
         app: app.inner.clone(),

@@ -124,7 +124,7 @@ async fn rename_and_revoke_from_the_page(#[values(Engine::Sqlite, Engine::Postgr
 
     // In use: its name must be typed, whatever script the page has.
     assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 200);
-    app.inner.flush_usage(keyhouse::app::last_used::Flush::Everything).await.unwrap();
+    app.inner.flush_last_used(keyhouse::app::last_used::Flush::Everything).await.unwrap();
     let asked = app.page(&ada, &format!("{PAGE}/{id}/revoke")).await;
     assert_text!(words(between(asked.text(), "<section", "</section>")), @r#"class="sheet" data-sheet aria-labelledby="sheet-title" Revoke New? Token pk_live_yLH... Mode Live Last used just now from 203.0.113.7 Calls with this key will get 401 within a second. This can’t be undone. This key is in use. Type New to revoke it Keep key Revoke key"#);
     for typed in ["", "Old", "new"] {

@@ -16,7 +16,7 @@ use keyhouse_domain::scope::Access;
 use keyhouse_domain::scope::Scope;
 use keyhouse_domain::team::{TeamName, TeamRef};
 use keyhouse_domain::timestamp::Timestamp;
-use keyhouse_store::{Inserted, NewMember, NewRow, NewTeam, ProductWritten, Renamed, Replay, Revoked, Store};
+use keyhouse_store::{Changed, Inserted, NewMember, NewRow, NewTeam, ProductWritten, Renamed, Replay, Revoked, Store};
 use keyhouse_token::Mode;
 use keyhouse_token::{Brand, RawToken};
 
@@ -107,8 +107,12 @@ async fn every_method(place: TestDatabase) {
     assert_eq!(taken, [true, false, true, true], "once an hour; and a clock that was far ahead stops nobody");
     let mut change_feed = store.change_feed();
     let first = change_feed.poll().await.unwrap();
-    assert_eq!((&first.epoch, first.seq, first.changed), (&found.epoch, 2, None), "a new connection knows nothing");
-    assert_eq!(change_feed.poll().await.unwrap().changed, Some(Vec::new()));
+    assert_eq!(
+        (&first.epoch, first.seq, first.changed),
+        (&found.epoch, 2, Changed::All),
+        "a new connection knows nothing"
+    );
+    assert_eq!(change_feed.poll().await.unwrap().changed, Changed::Only(Vec::new()));
     let used = LastUse { at: now, from: "192.0.2.7".into() };
     store.note_uses(&[(key.id, used.clone())]).await.unwrap();
     store.note_uses(&[(key.id, LastUse { at: Timestamp::from_ms(1), from: "old".into() })]).await.unwrap();
@@ -127,7 +131,7 @@ async fn every_method(place: TestDatabase) {
     // Returns at once, as something has changed.
     store.changed().await;
     let change = change_feed.poll().await.unwrap();
-    assert_eq!((change.seq, change.changed), (3, Some(vec![token.hash()])));
+    assert_eq!((change.seq, change.changed), (3, Changed::Only(vec![token.hash()])));
     assert_eq!(store.revoke_key(&admin, key.id, &context(17, now)).await.unwrap(), Revoked::Already);
     assert_eq!(store.rename_key(&admin, key.id, &key_name, &context(18, now)).await.unwrap(), Renamed::Revoked);
     assert_eq!(store.revoke_all_keys(&admin, &context(19, now)).await.unwrap(), Some(vec![]));

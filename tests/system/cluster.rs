@@ -21,7 +21,7 @@ pub(crate) fn one_cold_key() -> Outcome {
     let place = database(&server);
     let key = set_up(&place);
     let node = serve(&place);
-    let asked = || node.metrics().value("keyhouse_key_lookups_total{answer=\"database\"}");
+    let asked = || node.metrics().value("keyhouse_key_lookups_total{source=\"database\"}");
     let before = asked().unwrap_or_default();
     let answers = count(all_at_once(connected(&node, 1000), &vec![key; 1000]));
     let lookups = asked().map(|after| after - before);

@@ -95,7 +95,7 @@ fn propagation(
 
 /// The histogram bound under which that share of changes was applied, on the slowest node.
 fn reported(nodes: &[ServerProcess], share: f64) -> Option<f64> {
-    let bounds = nodes.iter().map(|node| node.metrics().quantile("keyhouse_change_seen_seconds", share));
+    let bounds = nodes.iter().map(|node| node.metrics().quantile("keyhouse_revocation_propagation_seconds", share));
     bounds.collect::<Option<Vec<f64>>>()?.into_iter().max_by(f64::total_cmp)
 }
 

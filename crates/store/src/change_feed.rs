@@ -11,7 +11,7 @@ use keyhouse_token::TokenHash;
 
 /// How long a question may take, its connection included. Short against the lease, so that a dead connection is given up
 /// and a new one tried before the lease is over, and soon after the database is back.
-const POLL_TIMEOUT: Duration = Duration::from_millis(900);
+pub const POLL_TIMEOUT: Duration = Duration::from_millis(900);
 /// Most changed keys that are named one by one.
 const NAMED_MAX: usize = 10_000;
 
@@ -20,9 +20,26 @@ const NAMED_MAX: usize = 10_000;
 pub struct ChangeSet {
     pub epoch: String,
     pub seq: i64,
-    /// The keys whose records changed. `None`: nothing from before may be believed, because the connection is new, the
-    /// database was put back, or there are too many to name.
-    pub changed: Option<Vec<TokenHash>>,
+    pub changed: Changed,
+}
+
+/// Whose records changed since the last successful poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// Any key may have changed: the connection is new, the database was restored, or more than 10,000 keys changed.
+    All,
+    /// The keys with these token hashes, and no others.
+    Only(Vec<TokenHash>),
+}
+
+impl Changed {
+    /// The number of changed keys; `None` for [`Changed::All`].
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            Self::All => None,
+            Self::Only(hashes) => Some(hashes.len()),
+        }
+    }
 }
 
 /// Asks again and again; see [`ChangeFeed::poll`].
@@ -88,9 +105,9 @@ impl Connected {
         let changed = if next_tick && rows.len() <= NAMED_MAX {
             let hashes = rows.into_iter().filter_map(|row| row.token_hash);
             let read = hashes.map(|hash| TokenHash::from_stored(&hash).ok_or_else(|| corrupt("keys", "token_hash")));
-            Some(read.collect::<Result<_>>()?)
+            Changed::Only(read.collect::<Result<_>>()?)
         } else {
-            None
+            Changed::All
         };
         self.seen = Some((epoch.clone(), seq));
         Ok(ChangeSet { epoch, seq, changed })

@@ -20,7 +20,7 @@ mod products;
 mod schema;
 mod teams;
 
-pub use change_feed::{ChangeFeed, ChangeSet};
+pub use change_feed::{ChangeFeed, ChangeSet, Changed, POLL_TIMEOUT};
 pub use connect::{OpenError, Warning};
 pub use idempotency::Replay;
 pub use keys::{Found, Inserted, NewRow, Renamed, Revoked};
@@ -69,7 +69,7 @@ impl Pool {
 }
 
 /// How long a statement may take in all, as our own clock has it: a server that is frozen keeps no time-out of its own.
-const STATEMENT_TIME: Duration = Duration::from_millis(2500);
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(2500);
 
 /// Runs the same tokens on whichever engine is open, and gives up on an engine that does not answer.
 macro_rules! on {
@@ -82,7 +82,7 @@ macro_rules! on {
 }
 
 async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(STATEMENT_TIME, statement).await.unwrap_or_else(|_| Err(timed_out()))
+    tokio::time::timeout(STATEMENT_TIMEOUT, statement).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 /// A row by its columns' names, readable from both engines.
@@ -146,10 +146,10 @@ pub struct PoolSize {
 /// How many transactions of this process have advanced the change counter, as far as it can know: one whose outcome is
 /// unknown counts too.
 #[derive(Debug, Clone, Default)]
-struct LocalChanges(Arc<Changed>);
+struct LocalChanges(Arc<LocalChange>);
 
 #[derive(Debug, Default)]
-struct Changed {
+struct LocalChange {
     count: AtomicU64,
     /// Wakes whoever follows the changes.
     told: Notify,

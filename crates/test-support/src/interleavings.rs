@@ -1,5 +1,5 @@
-//! The key cache under every order of things that a scheduler can make up: look-ups that land late, revocations here and
-//! elsewhere, new keys, a database put back, time. For the tests and, longer, the drills.
+//! A shard of the key cache under many thread schedules, chosen by shuttle: look-ups that complete late, revocations on this
+//! node and on another, new keys, a restored database, a server that is behind, passing time.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use keyhouse_domain::audit::AuditActor;
 use keyhouse_domain::ids::{IdSeed, KeyId, TeamId};
 use keyhouse_domain::scope::Scope;
 use keyhouse_domain::timestamp::Timestamp;
-use keyhouse_store::{ChangeSet, Found};
+use keyhouse_store::{ChangeSet, Changed, Found};
 use keyhouse_token::Mode;
 use keyhouse_token::{Brand, RawToken, TokenHash};
 use shuttle::rand::Rng as _;
@@ -19,78 +19,78 @@ use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::sync::{Arc, Condvar, Mutex};
 use shuttle::thread;
 
-/// What a look-up found, once it has.
-type Waiting = Arc<(Mutex<Option<Option<std::sync::Arc<ApiKey>>>>, Condvar)>;
+/// The result of a look-up, once it has completed.
+type Query = Arc<(Mutex<Option<Option<std::sync::Arc<ApiKey>>>>, Condvar)>;
 
-/// A database with one key in it, which may be revoked, or come into being.
+/// A database with at most one key.
 #[derive(Clone)]
 struct Database {
     epoch: u32,
     seq: i64,
     key: Option<ApiKey>,
     key_seq: i64,
-    /// When the key changed, in milliseconds.
+    /// When the key changed, in milliseconds of the simulated clock.
     changed_at: Option<u64>,
 }
 
 struct Simulation {
     hash: TokenHash,
     key: ApiKey,
-    records: Mutex<Shard<Waiting>>,
+    shard: Mutex<Shard<Query>>,
     database: Mutex<Database>,
-    /// What look-ups are answered from in its place.
+    /// The state from which look-ups are answered instead, by a server that is behind.
     behind: Mutex<Option<Database>>,
     monotonic: AtomicU64,
     local_version: AtomicU64,
-    /// Whether the person who changed the key through this node has had their answer.
+    /// 1 once the change that was made on this node has been acknowledged to its caller.
     answered: AtomicU64,
 }
 
-/// What happens to the key while it is called.
+/// What happens to the key while it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Story {
+enum Scenario {
     RevokedHere,
     RevokedElsewhere,
-    MadeHere,
-    MadeElsewhere,
-    /// The database is put back to a state in which the key is revoked, and says so by its epoch.
-    PutBack,
-    /// The same, and only the counter tells.
-    SetBack,
-    /// Look-ups are answered by a server that has not heard of the revocation yet.
+    CreatedHere,
+    CreatedElsewhere,
+    /// The database is restored to a state in which the key is revoked, with a new epoch.
+    Restored,
+    /// The same, with the old epoch: only the lower sequence shows it.
+    SequenceLowered,
+    /// The key is revoked, and look-ups are answered by a server that has not applied it yet.
     RevokedBehind,
-    /// Look-ups are answered by a server that has not heard that the database was put back.
-    PutBackBehind,
+    /// The database is restored, and look-ups are answered by a server that still has the old state.
+    RestoredBehind,
 }
 
-const STORIES: [Story; 8] = [
-    Story::RevokedHere,
-    Story::RevokedElsewhere,
-    Story::MadeHere,
-    Story::MadeElsewhere,
-    Story::PutBack,
-    Story::SetBack,
-    Story::RevokedBehind,
-    Story::PutBackBehind,
+const SCENARIOS: [Scenario; 8] = [
+    Scenario::RevokedHere,
+    Scenario::RevokedElsewhere,
+    Scenario::CreatedHere,
+    Scenario::CreatedElsewhere,
+    Scenario::Restored,
+    Scenario::SequenceLowered,
+    Scenario::RevokedBehind,
+    Scenario::RestoredBehind,
 ];
 
-impl Story {
+impl Scenario {
     fn ends_active(self) -> bool {
-        matches!(self, Self::MadeHere | Self::MadeElsewhere)
+        matches!(self, Self::CreatedHere | Self::CreatedElsewhere)
     }
 
-    /// Whether look-ups see the database as it was, so that nothing but memory is judged, and that at the end.
+    /// Whether look-ups see the database as it was. Then only what is cached in the end is checked.
     fn is_behind(self) -> bool {
-        matches!(self, Self::RevokedBehind | Self::PutBackBehind)
+        matches!(self, Self::RevokedBehind | Self::RestoredBehind)
     }
 
     fn is_here(self) -> bool {
-        matches!(self, Self::RevokedHere | Self::MadeHere)
+        matches!(self, Self::RevokedHere | Self::CreatedHere)
     }
 }
 
 impl Simulation {
-    fn new(story: Story) -> Self {
+    fn new(scenario: Scenario) -> Self {
         let (rng, brand) = (Rng::seeded(1), Brand::parse("pk").expect("a brand"));
         let token = RawToken::from_entropy(&brand, Mode::Live, |bytes| rng.fill_bytes(bytes));
         let seed = IdSeed { ms: 1, random: 1 };
@@ -106,15 +106,15 @@ impl Simulation {
         let database = Database {
             epoch: 0,
             seq: 5,
-            key: (!story.ends_active()).then(|| key.clone()),
+            key: (!scenario.ends_active()).then(|| key.clone()),
             key_seq: 5,
             changed_at: None,
         };
         Self {
             hash: token.hash(),
             key,
-            records: Mutex::new(Shard::new(Capacity { records: 10, bytes: 10_000, unknown: 10 })),
-            behind: Mutex::new(story.is_behind().then(|| database.clone())),
+            shard: Mutex::new(Shard::new(Capacity { records: 10, bytes: 10_000, absent: 10 })),
+            behind: Mutex::new(scenario.is_behind().then(|| database.clone())),
             database: Mutex::new(database),
             monotonic: AtomicU64::new(0),
             local_version: AtomicU64::new(0),
@@ -136,111 +136,117 @@ impl Simulation {
         Found { key: database.key, seq: database.seq, epoch: database.epoch.to_string() }
     }
 
-    /// As `App::record` does it.
+    /// As `KeyCache::find` does it.
     fn call(&self) -> Option<std::sync::Arc<ApiKey>> {
-        let mut begun = None;
-        let look = {
-            let mut records = self.records.lock().expect("no thread panics first");
+        let (query, ticket) = {
+            let mut shard = self.shard.lock().expect("no thread panics first");
             let (now, local_version) = (self.reading(), self.local_version.load(Ordering::SeqCst));
-            records.get_or_begin(&self.hash, now, local_version, |ticket| {
-                begun = Some(ticket);
-                Waiting::default()
-            })
-        };
-        match look {
-            Lookup::Known(key) => key,
-            Lookup::NoLease => self.found().key.map(std::sync::Arc::new),
-            Lookup::Asked(waiting) => {
-                if let Some(ticket) = begun {
-                    let found = self.found();
-                    let mut records = self.records.lock().expect("no thread panics first");
-                    let now = self.reading();
-                    let key = records.complete(&self.hash, ticket, found, now);
-                    drop(records);
-                    *waiting.0.lock().expect("no thread panics first") = Some(key);
-                    waiting.1.notify_all();
+            match shard.get_or_begin(&self.hash, now, local_version) {
+                Lookup::Cached(key) => return key,
+                Lookup::NoLease => {
+                    drop(shard);
+                    return self.found().key.map(std::sync::Arc::new);
                 }
-                let mut answer = waiting.0.lock().expect("no thread panics first");
-                while answer.is_none() {
-                    answer = waiting.1.wait(answer).expect("no thread panics first");
+                Lookup::InFlight(query) => (query, None),
+                Lookup::Begin(ticket) => {
+                    let query = Query::default();
+                    shard.register(&self.hash, ticket, query.clone());
+                    (query, Some(ticket))
                 }
-                answer.clone().expect("waited for")
             }
+        };
+        if let Some(ticket) = ticket {
+            let found = self.found();
+            let mut shard = self.shard.lock().expect("no thread panics first");
+            let now = self.reading();
+            let key = shard.complete(&self.hash, ticket, found, now);
+            drop(shard);
+            *query.0.lock().expect("no thread panics first") = Some(key);
+            query.1.notify_all();
         }
+        let mut result = query.0.lock().expect("no thread panics first");
+        while result.is_none() {
+            result = query.1.wait(result).expect("no thread panics first");
+        }
+        result.clone().expect("waited for")
     }
 
-    /// A call, and what it must be told whatever else goes on.
-    fn judged_call(&self, story: Story) {
-        let over_here = story.is_here() && self.answered.load(Ordering::SeqCst) == 1;
+    /// A call, and the result that it must have under every schedule.
+    fn checked_call(&self, scenario: Scenario) {
+        let over_here = scenario.is_here() && self.answered.load(Ordering::SeqCst) == 1;
         let changed_at = self.database.lock().expect("no thread panics first").changed_at;
         let over_everywhere = changed_at.is_some_and(|at| self.reading().monotonic > Duration::from_millis(at) + LEASE);
         let active = self.call().is_some_and(|key| key.is_active());
-        if (over_here || over_everywhere) && !story.is_behind() {
-            assert_eq!(active, story.ends_active(), "{story:?}: what is over is known");
+        if (over_here || over_everywhere) && !scenario.is_behind() {
+            assert_eq!(active, scenario.ends_active(), "{scenario:?}: the change is over");
         }
     }
 
-    fn change(&self, story: Story) {
+    fn change(&self, scenario: Scenario) {
         let mut database = self.database.lock().expect("no thread panics first");
         let by = AuditActor { person: None, name: "tester".to_owned() };
         let key = ApiKey {
-            state: match story.ends_active() {
+            state: match scenario.ends_active() {
                 true => KeyState::Active,
                 false => KeyState::Revoked { at: Timestamp::from_ms(1), by },
             },
             ..self.key.clone()
         };
-        match story {
-            Story::PutBack => (database.epoch, database.seq) = (1, 7),
-            Story::PutBackBehind => (database.epoch, database.seq) = (1, 3),
-            Story::SetBack => database.seq = 3,
+        match scenario {
+            Scenario::Restored => (database.epoch, database.seq) = (1, 7),
+            Scenario::RestoredBehind => (database.epoch, database.seq) = (1, 3),
+            Scenario::SequenceLowered => database.seq = 3,
             _ => database.seq += 1,
         }
         (database.key, database.key_seq) = (Some(key), database.seq);
         database.changed_at = Some(self.monotonic.load(Ordering::SeqCst));
         drop(database);
-        if story.is_here() {
+        if scenario.is_here() {
             self.local_version.fetch_add(1, Ordering::SeqCst);
             self.answered.store(1, Ordering::SeqCst);
         }
     }
 
-    /// As `ChangeFeed::ask` and `App::follow` do it; `seen` is the follower's own.
+    /// As `ChangeFeed::poll` and `App::apply_changes` do it; `seen` is the change feed's state.
     fn apply_changes(&self, seen: &mut Option<(u32, i64)>) {
         let (asked, local_version) = (self.reading(), self.local_version.load(Ordering::SeqCst));
         let change = {
             let database = self.database.lock().expect("no thread panics first");
-            let next_tick = seen.filter(|(epoch, seq)| *epoch == database.epoch && *seq <= database.seq);
+            let since = seen.filter(|(epoch, seq)| *epoch == database.epoch && *seq <= database.seq);
             *seen = Some((database.epoch, database.seq));
             ChangeSet {
                 epoch: database.epoch.to_string(),
                 seq: database.seq,
-                changed: next_tick.map(|(_, seq)| if database.key_seq > seq { vec![self.hash] } else { Vec::new() }),
+                changed: match since {
+                    None => Changed::All,
+                    Some((_, seq)) if database.key_seq > seq => Changed::Only(vec![self.hash]),
+                    Some(_) => Changed::Only(Vec::new()),
+                },
             }
         };
-        self.records.lock().expect("no thread panics first").apply(&change, asked, local_version);
+        self.shard.lock().expect("no thread panics first").apply(&change, asked, local_version);
     }
 }
 
-/// One history, as the scheduler has it.
-fn history() {
-    let story = STORIES[shuttle::rand::thread_rng().gen_range(0..STORIES.len())];
-    let world = Arc::new(Simulation::new(story));
+/// One hiscenario, as the scheduler has it.
+fn hiscenario() {
+    let scenario = SCENARIOS[shuttle::rand::thread_rng().gen_range(0..SCENARIOS.len())];
+    let simulation = Arc::new(Simulation::new(scenario));
     let mut seen = None;
-    world.apply_changes(&mut seen);
+    simulation.apply_changes(&mut seen);
     let mut threads = Vec::new();
     for _ in 0..3 {
-        let world = Arc::clone(&world);
-        threads.push(thread::spawn(move || (0..3).for_each(|_| world.judged_call(story))));
+        let simulation = Arc::clone(&simulation);
+        threads.push(thread::spawn(move || (0..3).for_each(|_| simulation.checked_call(scenario))));
     }
-    let changes = Arc::clone(&world);
-    threads.push(thread::spawn(move || changes.change(story)));
-    let follows = Arc::clone(&world);
+    let changes = Arc::clone(&simulation);
+    threads.push(thread::spawn(move || changes.change(scenario)));
+    let follows = Arc::clone(&simulation);
     let change_feed = thread::spawn(move || {
         (0..3).for_each(|_| follows.apply_changes(&mut seen));
         seen
     });
-    let time = Arc::clone(&world);
+    let time = Arc::clone(&simulation);
     threads.push(thread::spawn(move || {
         for _ in 0..4 {
             time.monotonic.fetch_add(1400, Ordering::SeqCst);
@@ -250,15 +256,19 @@ fn history() {
     for thread in threads {
         thread.join().expect("the model holds");
     }
-    // Whatever was in flight has landed: nothing comes back.
+    // Every look-up has completed: none may bring the old record back.
     let mut seen = change_feed.join().expect("the model holds");
-    *world.behind.lock().expect("no thread panics first") = None;
-    world.apply_changes(&mut seen);
-    assert_eq!(world.call().is_some_and(|key| key.is_active()), story.ends_active(), "{story:?}: in the end");
+    *simulation.behind.lock().expect("no thread panics first") = None;
+    simulation.apply_changes(&mut seen);
+    assert_eq!(
+        simulation.call().is_some_and(|key| key.is_active()),
+        scenario.ends_active(),
+        "{scenario:?}: in the end"
+    );
 }
 
 /// So many histories in random order, and as many in which few threads overtake others at the worst of moments.
 pub fn explore(histories: usize) {
-    shuttle::check_random(history, histories);
-    shuttle::check_pct(history, histories, 3);
+    shuttle::check_random(hiscenario, histories);
+    shuttle::check_pct(hiscenario, histories, 3);
 }

@@ -35,7 +35,7 @@ use keyhouse_domain::team::{Team, TeamName};
 use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_store::{ChangeFeed, Location, Store};
 use keyhouse_token::Mode;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 #[doc(hidden)]
 pub use insta;
@@ -68,7 +68,7 @@ pub struct TestApp {
     pub clock: Clock,
     pub service: RootService,
     pub place: TestDatabase,
-    pub stop: watch::Sender<bool>,
+    pub stop: CancellationToken,
 }
 
 /// The database of a test. Dropping it deletes the folder of SQLite; PostgreSQL ends with the run.
@@ -140,11 +140,15 @@ impl TestApp {
     pub async fn limited(place: TestDatabase, limits: Limits) -> Self {
         let clock = Clock::manual(BEGINNING);
         let app = open_with(&place, clock.clone(), 1, limits).await;
-        let (stop, stopping) = watch::channel(false);
+        let stop = CancellationToken::new();
         let trusted_proxies = ["192.0.2.1/32".parse().expect("a network")].into();
-        let forward_auth = ForwardAuth::default();
-        let service =
-            web::service(AppState { app: app.clone(), trusted_proxies, public_url: None, forward_auth, stopping });
+        let service = web::service(AppState {
+            app: app.clone(),
+            trusted_proxies,
+            public_url: None,
+            forward_auth: ForwardAuth::default(),
+            stopping: stop.clone(),
+        });
         Self { inner: app, clock, service, place, stop }
     }
 

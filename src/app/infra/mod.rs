@@ -1,7 +1,8 @@
-//! What the use cases stand on: clock, random bytes, ids, password hashing, metrics.
+//! Infrastructure of the use cases: clock, random bytes, ids, password hashing, metrics.
 
 pub mod clock;
 pub mod id_generator;
-pub mod metrics;
+pub(crate) mod metrics;
 pub mod password_hasher;
 pub mod rng;
+pub(crate) mod sharded_map;

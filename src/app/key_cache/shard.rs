@@ -1,8 +1,7 @@
-//! What one lock of the key cache guards: records of keys, the lease under which they count, and the look-ups under way.
+//! One shard of the key cache: the records behind one lock, and the look-ups in flight for them.
 //!
-//! Pure: no clock, no database and no waiting, so that a model can try every order of things
-//! (`tests/it/harness/interleavings.rs`). A record is believed only if it is known to say what the database said at most
-//! [`LEASE`] ago, and nothing that this process itself has changed since.
+//! Pure data: no clock, no database, no waiting. A model checker runs every interleaving of its methods
+//! (`crates/test-support/src/interleavings.rs`). The invariants are in the documentation of the parent module.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,144 +10,144 @@ use std::time::Duration;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
+use super::lease::Lease;
 use crate::app::infra::clock::ClockReading;
 use keyhouse_domain::api_key::{ApiKey, KeyState};
-use keyhouse_store::{ChangeSet, Found};
+use keyhouse_store::{ChangeSet, Changed, Found};
 use keyhouse_token::TokenHash;
 
-/// How long what is known counts, from the moment the database was asked.
-pub const LEASE: Duration = Duration::from_secs(3);
-/// How far the wall's clock may move against the ticks under one lease: more, and the machine may have stood still.
-const DRIFT_MAX: Duration = Duration::from_secs(1);
-/// How long a token that nobody has is remembered as such. New keys are among the changes, so this only bounds memory.
-const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+/// How long the absence of a key is cached (negative cache). Creating a key is a change that invalidates the entry, so
+/// this is not needed for correctness; it lets a look-up repeat if a key was written to the database by other means.
+const ABSENCE_TTL: Duration = Duration::from_secs(1);
 
-/// How much a cache may hold.
+/// Upper limits of a cache or of one shard.
 #[derive(Debug, Clone, Copy)]
 pub struct Capacity {
+    /// Key records.
     pub records: usize,
+    /// Bytes of key records.
     pub bytes: usize,
-    pub unknown: usize,
+    /// Hashes for which no key exists.
+    pub absent: usize,
 }
 
-/// `W` is what those wait for who want a record that somebody is looking up already.
-pub struct Shard<W> {
+/// Records, absences and look-ups in flight of one shard. `H` is the handle by which further callers wait for a look-up
+/// that is in flight.
+pub struct Shard<H> {
     lease: Option<Lease>,
-    /// How far the changes are known: everything up to `seq` of this `epoch` has been dropped.
+    /// Epoch and change sequence of the last applied poll.
     epoch: String,
     seq: i64,
-    /// How many of this process's own changes are among them.
-    local_version: u64,
-    records: Cache<TokenHash, Record, ByBytes>,
-    unknown: Cache<TokenHash, Unknown>,
-    pending: HashMap<TokenHash, PendingLookup<W>>,
-    last_lookup_id: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Lease {
-    asked: ClockReading,
-}
-
-impl Lease {
-    fn left(&self, now: ClockReading) -> Duration {
-        if now.drift_from(&self.asked) > DRIFT_MAX {
-            return Duration::ZERO;
-        }
-        (self.asked.monotonic + LEASE).saturating_sub(now.monotonic)
-    }
+    /// The value of the local change counter when the last applied poll was sent: the poll's answer includes all of them.
+    polled_version: u64,
+    records: Cache<TokenHash, Record, RecordWeight>,
+    absent: Cache<TokenHash, Absence>,
+    in_flight: HashMap<TokenHash, InFlight<H>>,
+    next_id: u64,
 }
 
 #[derive(Debug, Clone)]
 struct Record {
     key: Arc<ApiKey>,
-    /// How many own changes were over when the database was asked for it.
-    local_version: u64,
+    /// The value of the local change counter when the look-up began.
+    read_version: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Unknown {
-    local_version: u64,
+struct Absence {
+    read_version: u64,
     until: Duration,
 }
 
-struct PendingLookup<W> {
-    number: u64,
-    local_version: u64,
-    waiting: W,
+struct InFlight<H> {
+    id: u64,
+    read_version: u64,
+    handle: H,
 }
 
-/// Which look-up an answer belongs to.
+/// Identifies a look-up, so that its result is discarded if the look-up was invalidated or replaced.
 #[derive(Debug, Clone, Copy)]
 pub struct Ticket {
-    number: u64,
-    local_version: u64,
+    id: u64,
+    read_version: u64,
 }
 
-/// What is known of a token.
+/// The result of [`Shard::get_or_begin`].
 #[derive(Debug)]
-pub enum Lookup<W> {
-    /// What the database last said; `None`: no key has it.
-    Known(Option<Arc<ApiKey>>),
-    /// The database is being asked, by this look or one before.
-    Asked(W),
-    /// There is no good lease: ask for yourself, remember nothing.
+pub enum Lookup<H> {
+    /// A cached result under a valid lease; `None`: no key has this hash.
+    Cached(Option<Arc<ApiKey>>),
+    /// Another caller's look-up is in flight: wait for it.
+    InFlight(H),
+    /// Nothing usable is cached: look the hash up under this ticket.
+    Begin(Ticket),
+    /// No valid lease: query the database and cache nothing.
     NoLease,
 }
 
-impl<W: Clone> Shard<W> {
-    pub fn new(room: Capacity) -> Self {
-        let least = (room.bytes / room.records.max(1)) as u64;
+impl<H: Clone> Shard<H> {
+    /// An empty shard without a lease.
+    pub fn new(capacity: Capacity) -> Self {
+        let least = (capacity.bytes / capacity.records.max(1)) as u64;
         Self {
             lease: None,
             epoch: String::new(),
             seq: 0,
-            local_version: 0,
-            records: Cache::with_weighter(room.records, room.bytes as u64, ByBytes { least }),
-            unknown: Cache::new(room.unknown),
-            pending: HashMap::new(),
-            last_lookup_id: 0,
+            polled_version: 0,
+            records: Cache::with_weighter(capacity.records, capacity.bytes as u64, RecordWeight { least }),
+            absent: Cache::new(capacity.absent),
+            in_flight: HashMap::new(),
+            next_id: 0,
         }
     }
 
-    /// How long what is in here still counts.
-    pub fn lease_left(&self, now: ClockReading) -> Duration {
-        self.lease.map_or(Duration::ZERO, |lease| lease.left(now))
+    /// Time until the lease ends; zero without a valid lease.
+    pub fn lease_remaining(&self, now: ClockReading) -> Duration {
+        self.lease.map_or(Duration::ZERO, |lease| lease.remaining(now))
     }
 
-    /// Looks a token up. `local_version`: how many own changes are over now; `ask` begins a look-up, to be [completed](Self::complete).
-    pub fn get_or_begin(
-        &mut self,
-        hash: &TokenHash,
-        now: ClockReading,
-        local_version: u64,
-        ask: impl FnOnce(Ticket) -> W,
-    ) -> Lookup<W> {
-        if self.lease_left(now).is_zero() {
+    /// Whether what was read at `read_version` includes the first `local_version` local changes: either the read began
+    /// after them, or the last applied poll did (and would have invalidated the entry).
+    fn includes(&self, read_version: u64, local_version: u64) -> bool {
+        read_version.max(self.polled_version) >= local_version
+    }
+
+    /// Finds the cached result or the look-up in flight for `hash`.
+    ///
+    /// `local_version` is the current value of the local change counter, read under the shard's lock. After
+    /// [`Lookup::Begin`] the caller [registers](Self::register) its look-up before it releases the lock.
+    pub fn get_or_begin(&mut self, hash: &TokenHash, now: ClockReading, local_version: u64) -> Lookup<H> {
+        if self.lease_remaining(now).is_zero() {
             return Lookup::NoLease;
         }
-        let caught_up = self.local_version;
-        let counts = |of: u64| of.max(caught_up) >= local_version;
-        if let Some(record) = self.records.get(hash).filter(|record| counts(record.local_version)) {
-            return Lookup::Known(Some(Arc::clone(&record.key)));
-        }
-        if self.unknown.get(hash).is_some_and(|unknown| counts(unknown.local_version) && now.monotonic < unknown.until)
+        if let Some(record) = self.records.get(hash)
+            && self.includes(record.read_version, local_version)
         {
-            return Lookup::Known(None);
+            return Lookup::Cached(Some(Arc::clone(&record.key)));
         }
-        // One that began before an own change may not know of it: whoever comes after does not join.
-        if let Some(flight) = self.pending.get(hash).filter(|flight| counts(flight.local_version)) {
-            return Lookup::Asked(flight.waiting.clone());
+        if let Some(absence) = self.absent.get(hash)
+            && self.includes(absence.read_version, local_version)
+            && now.monotonic < absence.until
+        {
+            return Lookup::Cached(None);
         }
-        self.last_lookup_id += 1;
-        let ticket = Ticket { number: self.last_lookup_id, local_version };
-        let waiting = ask(ticket);
-        self.pending.insert(*hash, PendingLookup { number: ticket.number, local_version, waiting: waiting.clone() });
-        Lookup::Asked(waiting)
+        // A look-up that began before a local change may miss it, so later callers don't join it.
+        if let Some(in_flight) = self.in_flight.get(hash)
+            && self.includes(in_flight.read_version, local_version)
+        {
+            return Lookup::InFlight(in_flight.handle.clone());
+        }
+        self.next_id += 1;
+        Lookup::Begin(Ticket { id: self.next_id, read_version: local_version })
     }
 
-    /// Takes in what a look-up found, and hands it to those who wait. It is not remembered if the record was dropped
-    /// meanwhile, or if the database that answered is not as far as is known here.
+    /// Lets later callers join the look-up that [`Lookup::Begin`] asked for; it replaces an older one of the same hash.
+    pub fn register(&mut self, hash: &TokenHash, ticket: Ticket, handle: H) {
+        self.in_flight.insert(*hash, InFlight { id: ticket.id, read_version: ticket.read_version, handle });
+    }
+
+    /// Ends a look-up and returns its result. The result is cached unless the look-up was invalidated meanwhile, the lease
+    /// has ended, or the server that answered is behind the last applied poll (a replica, a restored database).
     pub fn complete(
         &mut self,
         hash: &TokenHash,
@@ -157,66 +156,69 @@ impl<W: Clone> Shard<W> {
         now: ClockReading,
     ) -> Option<Arc<ApiKey>> {
         let key = found.key.map(Arc::new);
-        let as_far = found.epoch == self.epoch && found.seq >= self.seq;
-        if self.finish(hash, ticket) && as_far && !self.lease_left(now).is_zero() {
+        let is_behind = found.epoch != self.epoch || found.seq < self.seq;
+        let still_valid = self.finish(hash, ticket);
+        if still_valid && !is_behind && !self.lease_remaining(now).is_zero() {
+            let read_version = ticket.read_version;
             match &key {
-                Some(key) => {
-                    self.records.insert(*hash, Record { key: Arc::clone(key), local_version: ticket.local_version })
-                }
-                None => self
-                    .unknown
-                    .insert(*hash, Unknown { local_version: ticket.local_version, until: now.monotonic + UNKNOWN_FOR }),
+                Some(key) => self.records.insert(*hash, Record { key: Arc::clone(key), read_version }),
+                None => self.absent.insert(*hash, Absence { read_version, until: now.monotonic + ABSENCE_TTL }),
             }
         }
         key
     }
 
-    /// Ends a look-up; `false` if it was dropped, or another took its place.
+    /// Removes a look-up from those in flight. `false` if it was invalidated or replaced before.
     pub fn finish(&mut self, hash: &TokenHash, ticket: Ticket) -> bool {
-        let ours = self.pending.get(hash).is_some_and(|flight| flight.number == ticket.number);
-        if ours {
-            self.pending.remove(hash);
+        let is_registered = self.in_flight.get(hash).is_some_and(|in_flight| in_flight.id == ticket.id);
+        if is_registered {
+            self.in_flight.remove(hash);
         }
-        ours
+        is_registered
     }
 
-    /// Drops what changed, then renews the lease. `asked` and `local_version` are of before the database was asked.
-    pub fn apply(&mut self, change: &ChangeSet, asked: ClockReading, local_version: u64) {
-        match &change.changed {
-            None => {
+    /// Invalidates what a poll reports as changed, then renews the lease.
+    ///
+    /// `poll_sent` and `local_version` were read before the poll was sent.
+    pub fn apply(&mut self, changes: &ChangeSet, poll_sent: ClockReading, local_version: u64) {
+        match &changes.changed {
+            Changed::All => {
                 self.records.clear();
-                self.unknown.clear();
-                self.pending.clear();
+                self.absent.clear();
+                self.in_flight.clear();
             }
-            Some(changed) => {
-                for hash in changed {
+            Changed::Only(hashes) => {
+                for hash in hashes {
                     self.records.remove(hash);
-                    self.unknown.remove(hash);
-                    self.pending.remove(hash);
+                    self.absent.remove(hash);
+                    self.in_flight.remove(hash);
                 }
             }
         }
-        self.epoch.clone_from(&change.epoch);
-        self.seq = change.seq;
-        self.local_version = local_version;
-        self.lease = Some(Lease { asked });
+        self.epoch.clone_from(&changes.epoch);
+        self.seq = changes.seq;
+        self.polled_version = local_version;
+        self.lease = Some(Lease { poll_sent });
     }
 }
 
-/// The bytes of a record, and never less than would let more of them in than there is room for.
+/// Entry weight in bytes, with a floor of `bytes / records`, so that the weight limit also limits the number of entries.
 #[derive(Debug, Clone)]
-struct ByBytes {
+struct RecordWeight {
     least: u64,
 }
 
-impl Weighter<TokenHash, Record> for ByBytes {
+impl Weighter<TokenHash, Record> for RecordWeight {
     fn weight(&self, _hash: &TokenHash, record: &Record) -> u64 {
-        let who = match &record.key.state {
+        let revoked_by = match &record.key.state {
             KeyState::Active => 0,
             KeyState::Revoked { by, .. } => by.name.capacity(),
         };
-        let bytes =
-            size_of::<TokenHash>() + size_of::<Record>() + size_of::<ApiKey>() + record.key.prefix.as_str().len() + who;
+        let bytes = size_of::<TokenHash>()
+            + size_of::<Record>()
+            + size_of::<ApiKey>()
+            + record.key.prefix.as_str().len()
+            + revoked_by;
         self.least.max(bytes as u64)
     }
 }

@@ -114,14 +114,14 @@ impl FallbackReason {
 /// What a beat found out.
 #[derive(Debug)]
 pub enum Heartbeat {
-    /// Redis is well, as before.
-    Well,
-    /// Redis is well again, or for the first time.
-    Back,
-    /// Redis was well, and is not any more.
-    Lost(RedisError),
-    /// Redis is still away.
-    Away(RedisError),
+    /// Redis answers, as it did at the heartbeat before.
+    Healthy,
+    /// Redis answers for the first time, or again.
+    Recovered,
+    /// Redis does not answer, for the first time or after it did.
+    Failed(RedisError),
+    /// Redis still does not answer.
+    StillFailing(RedisError),
 }
 
 /// A connection, and the calls in a row that it has left unanswered.
@@ -192,11 +192,11 @@ impl RedisLimiter {
             Ok((connection, nodes)) => {
                 self.nodes.store(nodes.max(1), Ordering::Relaxed);
                 self.store_connection(connection);
-                if was_well(true) == Some(true) { Heartbeat::Well } else { Heartbeat::Back }
+                if was_well(true) == Some(true) { Heartbeat::Healthy } else { Heartbeat::Recovered }
             }
             Err(error) => {
                 *self.lock() = None;
-                if was_well(false) == Some(false) { Heartbeat::Away(error) } else { Heartbeat::Lost(error) }
+                if was_well(false) == Some(false) { Heartbeat::StillFailing(error) } else { Heartbeat::Failed(error) }
             }
         }
     }

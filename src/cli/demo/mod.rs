@@ -54,8 +54,8 @@ impl Demo {
         let config = Config::load(&flags)?;
         telemetry::init(&config.log);
         // The port first: a demo that can't be reached should not have ended the keys of one that can.
-        let doors = startup::listen(&config).await?;
-        let address = doors.address;
+        let listeners = startup::listen(&config).await?;
+        let address = listeners.address;
         let app = startup::migrate_and_open(&config).await?;
         let team = team(&app).await?;
         let keys = new_keys(&app, &team).await?;
@@ -74,14 +74,16 @@ impl Demo {
                 .iter()
                 .map(|(email, role, link)| json!({ "email": email, "role": role.as_str(), "link": link }))
                 .collect();
-            print_json(&json!({ "url": local_url(address), "opsUrl": doors.ops_address.map(local_url), "team": team,
-                                "keys": keys.each_ref().map(row), "people": people }))?;
+            print_json(
+                &json!({ "url": local_url(address), "opsUrl": listeners.metrics_address.map(local_url), "team": team,
+                                "keys": keys.each_ref().map(row), "people": people }),
+            )?;
         } else {
             let place = config.database_flag();
             welcome(&local_url(address), &team, &keys, counts, &people, &place)?;
         }
         drop(keys);
-        startup::serve(&config, app, doors, stop_signal).await
+        startup::serve(&config, app, listeners, stop_signal).await
     }
 }
 

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use keyhouse_domain::auth::AuthError;
 use keyhouse_domain::field::FieldValue;
 use keyhouse_domain::idempotency::StoredResponse;
 use keyhouse_domain::pagination::{Cursor, Limit, Page};
@@ -113,7 +112,7 @@ pub async fn create(
         location: Some(format!("/api/v1/products/{}", product.id)),
     };
     let idempotency = request.as_ref().map(|request| (request, &respond as _));
-    written(state.app.create_product(&caller.grant, fields, idempotency).await, respond)
+    written(&caller, state.app.create_product(&caller.grant, fields, idempotency).await, respond)
 }
 
 pub async fn update(
@@ -126,12 +125,12 @@ pub async fn update(
     let request = idempotency_key.request(&caller, id.product().ok(), &body.bytes)?;
     let patch = fields::product_patch(body.object)?;
     let idempotency = request.as_ref().map(|request| (request, &ok as _));
-    written(state.app.update_product(&caller.grant, id.product()?, patch, idempotency).await, ok)
+    written(&caller, state.app.update_product(&caller.grant, id.product()?, patch, idempotency).await, ok)
 }
 
 pub async fn destroy(State(state): State<AppState>, caller: Caller<Writes>, id: PathId) -> Result<Response, ApiError> {
     let outcome = state.app.set_product_status(&caller.grant, id.product()?, Status::Archived, None).await;
-    written(outcome, ok)
+    written(&caller, outcome, ok)
 }
 
 /// Takes no body. One that comes anyway is not validated, but it is part of what makes two requests the same.
@@ -144,7 +143,7 @@ pub async fn restore(
 ) -> Result<Response, ApiError> {
     let request = idempotency_key.request(&caller, id.product().ok(), &body.0)?;
     let idempotency = request.as_ref().map(|request| (request, &ok as _));
-    written(state.app.set_product_status(&caller.grant, id.product()?, Status::Active, idempotency).await, ok)
+    written(&caller, state.app.set_product_status(&caller.grant, id.product()?, Status::Active, idempotency).await, ok)
 }
 
 fn to_body(product: &Product) -> Vec<u8> {
@@ -158,13 +157,14 @@ fn ok(product: &Product) -> StoredResponse {
 
 /// The response of a write: made now by `respond`, or replayed.
 fn written(
+    caller: &Caller<Writes>,
     outcome: Result<Write, WriteProductError>,
     respond: impl Fn(&Product) -> StoredResponse,
 ) -> Result<Response, ApiError> {
     let (stored, replayed) = match outcome {
         Ok(Write::Done(product)) => (respond(&product), false),
         Ok(Write::Replayed(response)) => (response, true),
-        Err(error) => return Err(write_error(error)),
+        Err(error) => return Err(write_error(caller, error)),
     };
     let unreadable = |error: &'static str| ApiError::new(ErrorCode::InternalError).with_source(error);
     let status = StatusCode::from_u16(stored.status).map_err(|_| unreadable("a stored status is invalid"))?;
@@ -179,10 +179,10 @@ fn written(
     Ok(response)
 }
 
-fn write_error(error: WriteProductError) -> ApiError {
+fn write_error(caller: &Caller<Writes>, error: WriteProductError) -> ApiError {
     match error {
         WriteProductError::NoSuchProduct => not_found(),
-        WriteProductError::KeyRevoked => AuthError::Revoked.into(),
+        WriteProductError::KeyRevoked => caller.revoked_meanwhile(),
         WriteProductError::SkuTaken => ApiError::new(ErrorCode::SkuAlreadyExists),
         WriteProductError::OtherBody => ApiError::new(ErrorCode::IdempotencyKeyReused),
         WriteProductError::StillRunning => {

@@ -14,8 +14,7 @@ use super::rejection::{LOCATION_MAX, PageResult, Rejection, see_other};
 use super::{responses, user_agent};
 use crate::app::sessions::ClientInfo;
 use crate::web::AppState;
-use crate::web::error::{ApiError, ErrorCode};
-use crate::web::middleware::client_ip::ClientAddr;
+use crate::web::context::{CallerId, RequestContext};
 use keyhouse_domain::person::Person;
 use keyhouse_domain::public_url::PublicUrl;
 use keyhouse_domain::secret::Secret;
@@ -43,8 +42,7 @@ impl FromRequestParts<AppState> for ClientSession {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Rejection> {
-        let missing = || ApiError::new(ErrorCode::InternalError).with_source("a page without the client's address");
-        let ClientAddr(ip) = *parts.extensions.get().ok_or_else(missing)?;
+        let ip = RequestContext::from_request_parts(parts, state).await?.client_ip();
         let user_agent = header_text(&parts.headers, header::USER_AGENT).unwrap_or_default();
         let is_https = state.public_url.as_ref().is_some_and(PublicUrl::is_https);
         let cookies = Cookies::new(state.app.instance_tag().await?, is_https);
@@ -113,7 +111,10 @@ impl FromRequestParts<AppState> for CurrentUser {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Rejection> {
         let client = ClientSession::from_request_parts(parts, state).await?;
         match client.session(state).await? {
-            Some((session, person)) => Ok(Self { client, session, person }),
+            Some((session, person)) => {
+                RequestContext::from_request_parts(parts, state).await?.set_caller(CallerId::Person(person.id));
+                Ok(Self { client, session, person })
+            }
             None => Err(Rejection::unauthenticated(see_other(&sign_in_path(&client.path_and_query)))),
         }
     }

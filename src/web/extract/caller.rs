@@ -7,9 +7,11 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{Extensions, header};
 use keyhouse_domain::api_key::ApiKey;
-use keyhouse_domain::auth::{Grant, Tenant};
+use keyhouse_domain::auth::{AuthError, Grant, Tenant};
 use keyhouse_domain::scope::Access;
 
+use crate::app::infra::metrics::ApiOutcome;
+use crate::web::context::RequestContext;
 use crate::web::error::{ApiError, ErrorCode};
 
 /// What a route does with its team's data, as a type: `Caller<Reads>` or `Caller<Writes>`.
@@ -37,6 +39,7 @@ impl RequiredAccess for Writes {
 pub struct Caller<A> {
     pub key: Arc<ApiKey>,
     pub grant: Grant,
+    context: RequestContext,
     access: PhantomData<A>,
 }
 
@@ -44,14 +47,21 @@ impl<A> Caller<A> {
     pub fn tenant(&self) -> &Tenant {
         self.grant.tenant()
     }
+
+    /// The 401 for a key that was revoked after authentication and before the commit of its write.
+    pub fn revoked_meanwhile(&self) -> ApiError {
+        self.context.refuse(ApiOutcome::Revoked);
+        AuthError::Revoked.into()
+    }
 }
 
 impl<A: RequiredAccess, S: Sync> FromRequestParts<S> for Caller<A> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let context = RequestContext::from_request_parts(parts, state).await?;
         let (key, grant) = caller_for(&parts.extensions, A::ACCESS)?;
-        Ok(Self { key, grant, access: PhantomData })
+        Ok(Self { key, grant, context, access: PhantomData })
     }
 }
 
@@ -65,6 +75,9 @@ pub(in crate::web) fn caller_for(extensions: &Extensions, access: Access) -> Res
     let missing = || ApiError::new(ErrorCode::InternalError).with_source("a route outside the authentication layer");
     let key = extensions.get::<Arc<ApiKey>>().cloned().ok_or_else(missing)?;
     let grant = key.grant(access).map_err(|error| {
+        if let Some(context) = extensions.get::<RequestContext>() {
+            context.refuse(ApiOutcome::Scope);
+        }
         ApiError::new(ErrorCode::ScopeInsufficient)
             .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="api", error="insufficient_scope""#)
             .with_source(error)

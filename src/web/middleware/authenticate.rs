@@ -1,28 +1,28 @@
-//! The layer over the whole `/api/v1` tree, unknown paths included: whose key is this? It runs before any route.
+//! The authentication layer: over the whole `/api/v1` tree, unknown paths included, before any route.
+//!
+//! Order of decisions: 401 or 503, then 429. The scope (403) is checked where a handler asks for its caller.
 
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::FutureExt;
 use tower::{Layer, Service};
 
-use super::client_ip::ClientAddr;
+use super::record_route;
 use crate::app::authenticate::AuthenticateError;
+use crate::app::infra::metrics::ApiOutcome;
 use crate::web::AppState;
+use crate::web::context::{CallerId, RequestContext};
 use crate::web::error::{ApiError, ErrorCode};
-use crate::web::service::AccessLogFields;
 use keyhouse_domain::api_key::ApiKey;
 use keyhouse_domain::auth::AuthError;
-use keyhouse_domain::rate_limit::Quota;
 use keyhouse_token::{Brand, RawToken};
 
-/// Authenticates by the token in the named header. A tower layer rather than a middleware function: this is the one path that every call pays for.
+/// Authenticates by the token in the named header. A tower layer rather than an axum middleware function, which would cost every call a boxed service more.
 #[derive(Debug, Clone)]
 pub(in crate::web) struct AuthLayer(pub AppState, pub HeaderName);
 
@@ -61,88 +61,65 @@ where
         let state = self.state.clone();
         let token = token_in(request.headers(), &self.key_header, state.app.brand());
         Box::pin(async move {
-            let mut noted = AccessLogFields { route: request.extensions().get::<MatchedPath>().cloned(), key: None };
-            let client = request.extensions().get::<ClientAddr>().copied();
-            let mut response = match authenticate(&state, token, client).await {
-                Ok((key, quota)) => {
-                    noted.key = Some(key.id);
-                    let mut response = match quota.and_then(|quota| quota.retry_after) {
-                        Some(wait) => ApiError::too_many(wait).into_response(),
-                        None => {
-                            request.extensions_mut().insert(key);
-                            // Here too, so that the answer still tells the quota and the log whose call it was.
-                            match AssertUnwindSafe(inner.call(request)).catch_unwind().await {
-                                Ok(answer) => answer?,
-                                Err(_) => {
-                                    ApiError::new(ErrorCode::InternalError).with_source("a panic").into_response()
-                                }
-                            }
-                        }
-                    };
-                    record_outcome(&state, &response);
-                    if let Some(quota) = quota {
-                        insert_rate_limit_headers(response.headers_mut(), &quota);
-                    }
-                    response
+            record_route::record(&request);
+            let context = request.extensions().get::<RequestContext>().cloned();
+            match authenticate(&state, context, token).await {
+                Ok(key) => {
+                    request.extensions_mut().insert(key);
+                    inner.call(request).await
                 }
-                Err(error) => error.into_response(),
-            };
-            response.extensions_mut().insert(noted);
-            Ok(response)
+                Err(error) => Ok(error.into_response()),
+            }
         })
     }
 }
 
-/// Whose key it is and what is left of its budget; or 401, 429 for whoever guesses too often, 503.
+/// Authenticates a request and counts it against its key's rate limit.
+///
+/// # Errors
+///
+/// 401 for a refused credential, 503 if the key's record can't be read, 429 over the key's limit or, for a refused
+/// credential, over its network's limit of refused credentials.
 async fn authenticate(
     state: &AppState,
+    context: Option<RequestContext>,
     token: Result<RawToken, AuthError>,
-    client: Option<ClientAddr>,
-) -> Result<(Arc<ApiKey>, Option<Quota>), ApiError> {
-    let client =
-        client.ok_or_else(|| ApiError::new(ErrorCode::InternalError).with_source("a request without a client"))?;
+) -> Result<Arc<ApiKey>, ApiError> {
+    let outside = || ApiError::new(ErrorCode::InternalError).with_source("a request outside the root service");
+    let context = context.ok_or_else(outside)?;
+    let client = context.client_ip();
     let found = match token {
-        Ok(token) => state.app.authenticate(token, client.0).await,
+        Ok(token) => state.app.authenticate(token, client).await,
         Err(refused) => Err(refused.into()),
     };
     match found {
         Ok(key) => {
-            let quota = state.app.count_call(&key, client.0).await;
-            Ok((key, quota))
+            context.set_caller(CallerId::Key(key.id));
+            let Some(quota) = state.app.count_call(&key, client).await else { return Ok(key) };
+            context.set_quota(quota);
+            let Some(wait) = quota.retry_after else { return Ok(key) };
+            context.refuse(ApiOutcome::RateLimit);
+            Err(ApiError::too_many(wait))
         }
         Err(AuthenticateError::Store(error)) => {
-            state.app.metrics().refused("unavailable");
+            context.refuse(ApiOutcome::Unavailable);
             Err(error.into())
         }
         Err(AuthenticateError::AuthError(refused)) => {
-            let wait = if refused.is_failed_attempt() { state.app.count_bad_token(client.0) } else { None };
-            state.app.metrics().refused(if wait.is_some() { "bad_tokens" } else { refused.as_label() });
+            let wait = if refused.is_failed_attempt() { state.app.count_bad_token(client) } else { None };
+            context.refuse(if wait.is_some() { ApiOutcome::BadTokens } else { refused.into() });
             Err(wait.map_or_else(|| refused.into(), |wait| ApiError::too_many(wait).with_source(refused)))
         }
     }
 }
 
-/// Counts a call whose key was good, by what became of it.
-fn record_outcome(state: &AppState, response: &Response) {
-    let code = response.extensions().get::<Arc<ApiError>>().map(|error| error.code);
-    match code {
-        Some(ErrorCode::RateLimitExceeded) => state.app.metrics().refused("rate_limit"),
-        Some(ErrorCode::ScopeInsufficient) => state.app.metrics().refused("scope"),
-        Some(ErrorCode::InvalidToken) => state.app.metrics().refused(AuthError::Revoked.as_label()),
-        Some(ErrorCode::ServiceUnavailable) => state.app.metrics().refused("unavailable"),
-        _ => state.app.metrics().admitted(),
-    }
-}
-
-fn insert_rate_limit_headers(headers: &mut HeaderMap, quota: &Quota) {
-    headers.insert("x-ratelimit-limit", HeaderValue::from(quota.limit));
-    headers.insert("x-ratelimit-remaining", HeaderValue::from(quota.remaining));
-    headers.insert("x-ratelimit-reset", HeaderValue::from(quota.reset));
-}
-
-/// Reads the token from the one header of that name: scheme in any case, one or more spaces, one token, nothing else.
+/// Reads the token from the one header of that name: the scheme in any case, one or more spaces, one token, nothing else.
 ///
-/// Only in `Authorization` is the scheme required; another header may hold the bare token.
+/// Only in `Authorization` is the scheme required; another header may hold the bare token. By hand rather than by `TypedHeader`, which takes the first of two headers: the contract refuses both.
+///
+/// # Errors
+///
+/// No header, more than one, another scheme, or text that is not a well-formed token.
 pub(in crate::web) fn token_in(headers: &HeaderMap, name: &HeaderName, brand: &Brand) -> Result<RawToken, AuthError> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().ok_or(AuthError::Missing)?;

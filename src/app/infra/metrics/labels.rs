@@ -1,0 +1,158 @@
+//! Labels of the metrics. Each set of values is one list.
+
+use std::fmt::{self, Write};
+
+use axum::http::Method;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+
+use keyhouse_domain::auth::AuthError;
+
+/// What became of an API call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ApiOutcome {
+    /// The key may act, within its rate limit and scope; the handler answered.
+    Admitted,
+    /// 401: no credential.
+    Missing,
+    /// 401: several Authorization headers.
+    Repeated,
+    /// 401: not a Bearer credential.
+    Scheme,
+    /// 401: not a well-formed token.
+    Malformed,
+    /// 401: no key has this token.
+    Unknown,
+    /// 401: the key is revoked.
+    Revoked,
+    /// 429: too many refused credentials from this network.
+    BadTokens,
+    /// 429: the key's rate limit.
+    RateLimit,
+    /// 403: a write with a read-only key.
+    Scope,
+    /// 503: the key's record can't be read.
+    Unavailable,
+}
+
+impl ApiOutcome {
+    pub(super) const ALL: [Self; 11] = [
+        Self::Admitted,
+        Self::Missing,
+        Self::Repeated,
+        Self::Scheme,
+        Self::Malformed,
+        Self::Unknown,
+        Self::Revoked,
+        Self::BadTokens,
+        Self::RateLimit,
+        Self::Scope,
+        Self::Unavailable,
+    ];
+
+    const fn as_label(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Missing => "missing",
+            Self::Repeated => "repeated",
+            Self::Scheme => "scheme",
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+            Self::BadTokens => "bad_tokens",
+            Self::RateLimit => "rate_limit",
+            Self::Scope => "scope",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl From<AuthError> for ApiOutcome {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing => Self::Missing,
+            AuthError::Replayed => Self::Repeated,
+            AuthError::Scheme => Self::Scheme,
+            AuthError::Malformed(_) => Self::Malformed,
+            AuthError::Unknown => Self::Unknown,
+            AuthError::Revoked => Self::Revoked,
+        }
+    }
+}
+
+/// Where the record of a key came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum LookupSource {
+    /// Memory, under a valid lease.
+    Cache,
+    /// A query that another call had begun.
+    Shared,
+    /// A query of its own.
+    Database,
+}
+
+impl LookupSource {
+    pub(super) const ALL: [Self; 3] = [Self::Cache, Self::Shared, Self::Database];
+
+    const fn as_label(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Shared => "shared",
+            Self::Database => "database",
+        }
+    }
+}
+
+impl EncodeLabelValue for ApiOutcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), fmt::Error> {
+        encoder.write_str(self.as_label())
+    }
+}
+
+impl EncodeLabelValue for LookupSource {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), fmt::Error> {
+        encoder.write_str(self.as_label())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct OutcomeLabel {
+    pub(super) outcome: ApiOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct SourceLabel {
+    pub(super) source: LookupSource,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabel {
+    pub(super) reason: &'static str,
+}
+
+/// A route's template; `-` where no route matched, so that unknown paths share one series.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RouteLabel {
+    route: String,
+}
+
+impl RouteLabel {
+    pub(super) fn new(route: Option<&str>) -> Self {
+        Self { route: route.unwrap_or("-").to_owned() }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct HttpLabels {
+    route: String,
+    method: &'static str,
+    status: u16,
+}
+
+impl HttpLabels {
+    /// A method that HTTP does not define is `other`: callers can't create series.
+    pub(super) fn new(route: RouteLabel, method: &Method, status: u16) -> Self {
+        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+        let method = known.into_iter().find(|known| *known == method.as_str()).unwrap_or("other");
+        Self { route: route.route, method, status }
+    }
+}

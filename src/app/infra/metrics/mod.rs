@@ -1,0 +1,184 @@
+//! The metrics of a node, as OpenMetrics text for Prometheus. No label holds a name, an address or an id.
+
+mod labels;
+mod pools;
+mod process;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::http::Method;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::app::App;
+use crate::app::key_cache::Poll;
+use crate::app::rate_limit::redis::FallbackReason;
+use keyhouse_store::Store;
+pub(crate) use labels::{ApiOutcome, LookupSource};
+use labels::{HttpLabels, OutcomeLabel, ReasonLabel, RouteLabel, SourceLabel};
+
+/// Upper bounds of the revocation histogram's buckets in seconds. The promised 0.5 s (p99), 1 s and 3 s are among them.
+const PROPAGATION_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.3, 0.5, 0.75, 1.0, 2.0, 3.0];
+/// Upper bounds of the latency histogram's buckets in seconds: from a cached call (some 10 µs of work) to the longest time
+/// that a call may take for its body.
+const LATENCY_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+#[derive(Debug, Clone, Copy)]
+struct LatencyHistogram;
+
+impl MetricConstructor<Histogram> for LatencyHistogram {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(LATENCY_BUCKETS)
+    }
+}
+
+/// All metrics of a node. Recording takes no lock for longer than a look-up in a small map.
+pub(crate) struct Metrics {
+    registry: Registry,
+    api_requests: Family<OutcomeLabel, Counter>,
+    key_lookups: Family<SourceLabel, Counter>,
+    limiter_fallbacks: Family<ReasonLabel, Counter>,
+    http_requests: Family<HttpLabels, Counter>,
+    http_durations: Family<RouteLabel, Histogram, LatencyHistogram>,
+    propagation: Histogram,
+    change_lag: Gauge<f64, AtomicU64>,
+    lease_remaining: Gauge<f64, AtomicU64>,
+    /// When the last successful poll was sent, in milliseconds of the monotonic clock; 0 before the first.
+    last_poll: AtomicU64,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics(..)")
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new(store: &Store) -> Self {
+        let this = Self {
+            registry: Registry::default(),
+            api_requests: Family::default(),
+            key_lookups: Family::default(),
+            limiter_fallbacks: Family::default(),
+            http_requests: Family::default(),
+            http_durations: Family::new_with_constructor(LatencyHistogram),
+            propagation: Histogram::new(PROPAGATION_BUCKETS),
+            change_lag: Gauge::default(),
+            lease_remaining: Gauge::default(),
+            last_poll: AtomicU64::new(0),
+        };
+        // A counter that has counted nothing is exported as 0, so that an alert on its rate has a first value.
+        for outcome in ApiOutcome::ALL {
+            drop(this.api_requests.get_or_create(&OutcomeLabel { outcome }));
+        }
+        for source in LookupSource::ALL {
+            drop(this.key_lookups.get_or_create(&SourceLabel { source }));
+        }
+        for reason in FallbackReason::ALL {
+            drop(this.limiter_fallbacks.get_or_create(&ReasonLabel { reason: reason.as_label() }));
+        }
+        let mut registry = Registry::default();
+        this.register_own(registry.sub_registry_with_prefix("keyhouse"), store);
+        registry.register("http_requests", "HTTP requests answered", Family::clone(&this.http_requests));
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time from a request's head to its response's head",
+            Unit::Seconds,
+            Family::clone(&this.http_durations),
+        );
+        registry.register_collector(Box::new(process::ProcessCollector));
+        Self { registry, ..this }
+    }
+
+    fn register_own(&self, registry: &mut Registry, store: &Store) {
+        registry.register("api_requests", "API calls, by outcome", Family::clone(&self.api_requests));
+        registry.register(
+            "key_lookups",
+            "Look-ups of the key of a token, by where the record came from",
+            Family::clone(&self.key_lookups),
+        );
+        registry.register(
+            "limiter_fallbacks",
+            "API calls that were limited by this node alone because Redis did not answer, by reason",
+            Family::clone(&self.limiter_fallbacks),
+        );
+        registry.register_with_unit(
+            "revocation_propagation",
+            "For each changed key that a poll reported: time since the poll before it, an upper bound of its delay",
+            Unit::Seconds,
+            self.propagation.clone(),
+        );
+        registry.register_with_unit(
+            "change_lag",
+            "Time since the last successful change poll was sent",
+            Unit::Seconds,
+            self.change_lag.clone(),
+        );
+        registry.register_with_unit(
+            "key_cache_lease_remaining",
+            "Time for which cached keys may still be used if no further change poll succeeds",
+            Unit::Seconds,
+            self.lease_remaining.clone(),
+        );
+        registry.register_collector(Box::new(pools::PoolCollector(store.clone())));
+    }
+
+    /// Counts an API call.
+    pub(crate) fn record_api_request(&self, outcome: ApiOutcome) {
+        self.api_requests.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Counts a call that was limited without Redis.
+    pub(crate) fn record_fallback(&self, reason: FallbackReason) {
+        self.limiter_fallbacks.get_or_create(&ReasonLabel { reason: reason.as_label() }).inc();
+    }
+
+    pub(crate) fn record_lookup(&self, source: LookupSource) {
+        self.key_lookups.get_or_create(&SourceLabel { source }).inc();
+    }
+
+    /// Counts an answered HTTP request; `route` is the template of its route, if one matched.
+    pub(crate) fn record_http(&self, route: Option<&str>, method: &Method, status: u16, took: Duration) {
+        let route = RouteLabel::new(route);
+        self.http_requests.get_or_create(&HttpLabels::new(route.clone(), method, status)).inc();
+        self.http_durations.get_or_create(&route).observe(took.as_secs_f64());
+    }
+
+    /// Records a successful poll. A change that it reports happened after the poll before it was sent.
+    pub(crate) fn record_poll(&self, poll: &Poll) {
+        let sent = u64::try_from(poll.sent.as_millis()).unwrap_or(u64::MAX);
+        let before = self.last_poll.swap(sent, Ordering::Relaxed);
+        // A new connection can't say how many keys changed: counted as one, unless it is the first.
+        let changes = poll.changes.unwrap_or(usize::from(before > 0));
+        for _ in 0..changes {
+            self.propagation.observe(poll.applied.saturating_sub(Duration::from_millis(before)).as_secs_f64());
+        }
+    }
+}
+
+impl App {
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// All metrics of this node, as OpenMetrics text.
+    ///
+    /// # Errors
+    ///
+    /// A metric that can't be formatted, which is a programming error.
+    pub fn metrics_text(&self) -> Result<String, fmt::Error> {
+        let metrics = &self.metrics;
+        let last_poll = Duration::from_millis(metrics.last_poll.load(Ordering::Relaxed));
+        metrics.change_lag.set(self.clock.monotonic().saturating_sub(last_poll).as_secs_f64());
+        metrics.lease_remaining.set(self.lease_remaining().unwrap_or_default().as_secs_f64());
+        let mut text = String::new();
+        text::encode(&mut text, &metrics.registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,41 @@
+//! A hash map behind several locks, so that calls of different keys rarely wait for each other.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// As many as the key cache has.
+const SHARDS: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct ShardedMap<K, V> {
+    hasher: RandomState,
+    shards: Box<[Mutex<HashMap<K, V>>]>,
+}
+
+impl<K, V> Default for ShardedMap<K, V> {
+    fn default() -> Self {
+        Self { hasher: RandomState::new(), shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl<K: Hash + Eq, V> ShardedMap<K, V> {
+    /// The shard of a key, locked.
+    pub(crate) fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, V>> {
+        lock(&self.shards[self.hasher.hash_one(key) as usize % SHARDS])
+    }
+
+    /// All shards, each locked while it is visited.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = MutexGuard<'_, HashMap<K, V>>> {
+        self.shards.iter().map(lock)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.shards().map(|shard| shard.len()).sum()
+    }
+}
+
+fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,191 @@
+//! Background work: the jobs as a table, the change feed, and the heartbeat to Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::App;
+use crate::app::key_cache::POLL_INTERVAL;
+use crate::app::last_used::{FLUSH_INTERVAL, Flush};
+use crate::app::rate_limit::redis::{HEARTBEAT_INTERVAL, Heartbeat, RedisLimiter};
+use keyhouse_store::{ChangeFeed, StoreError};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// How often a node tries to claim a job that one of all nodes runs: the job runs that soon after its node was stopped.
+const CLAIM_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// How long after its start a node begins to claim jobs that delete by age. A clock that was wrong when the machine booted
+/// is usually set by then.
+const FIRST_CLAIM_AFTER: Duration = HOUR;
+
+/// Something to be done regularly.
+struct Job {
+    /// As logs and the table `job_runs` have it.
+    name: &'static str,
+    every: Duration,
+    runs_on: RunsOn,
+    /// Returns how many rows or entries it dealt with.
+    run: fn(&App) -> BoxFuture<'_, Result<u64, StoreError>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RunsOn {
+    EachNode,
+    /// The node that claims it first, by the table `job_runs`.
+    OneNode,
+}
+
+const JOBS: [Job; 6] = [
+    Job {
+        name: "flush last used",
+        every: FLUSH_INTERVAL,
+        runs_on: RunsOn::EachNode,
+        run: |app| async { app.flush_last_used(Flush::Due).await.map(|()| 0) }.boxed(),
+    },
+    Job {
+        name: "sweep rate windows",
+        every: Duration::from_secs(60),
+        runs_on: RunsOn::EachNode,
+        run: |app| async { Ok(app.sweep_windows()).map(|_| 0) }.boxed(),
+    },
+    Job {
+        name: "redact names of keys revoked 90 days ago",
+        every: HOUR,
+        runs_on: RunsOn::OneNode,
+        run: |app| app.redact_revoked_key_names().boxed(),
+    },
+    Job {
+        name: "delete expired sessions and links",
+        every: HOUR,
+        runs_on: RunsOn::OneNode,
+        run: |app| app.purge_sessions_and_links().boxed(),
+    },
+    Job {
+        name: "delete products of deleted teams",
+        every: HOUR,
+        runs_on: RunsOn::OneNode,
+        run: |app| app.purge_products().boxed(),
+    },
+    Job {
+        name: "delete idempotent responses after 24 hours",
+        every: HOUR,
+        runs_on: RunsOn::OneNode,
+        run: |app| app.purge_answers().boxed(),
+    },
+];
+
+/// Starts all jobs. After `stop` each ends between two runs.
+pub(crate) fn spawn(app: &App, stop: &CancellationToken) -> TaskTracker {
+    let tasks = TaskTracker::new();
+    for job in &JOBS {
+        tasks.spawn(job.run_until(app.clone(), stop.clone()));
+    }
+    tasks.close();
+    tasks
+}
+
+impl Job {
+    async fn run_until(&self, app: App, stop: CancellationToken) {
+        let (first, period) = match self.runs_on {
+            RunsOn::EachNode => (Duration::ZERO, self.every),
+            RunsOn::OneNode => (FIRST_CLAIM_AFTER, CLAIM_INTERVAL),
+        };
+        let mut interval = tokio::time::interval_at(Instant::now() + first, period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut failing = false;
+        while stop.run_until_cancelled(interval.tick()).await.is_some() {
+            match self.run_if_claimed(&app).await {
+                Ok(0) => failing = false,
+                Ok(rows) => {
+                    failing = false;
+                    tracing::info!(job = self.name, rows, "job done");
+                }
+                // Once, not every second, for as long as it fails.
+                Err(error) if !std::mem::replace(&mut failing, true) => {
+                    tracing::warn!(job = self.name, %error, "job failed, will be retried");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn run_if_claimed(&self, app: &App) -> Result<u64, StoreError> {
+        let is_ours = match self.runs_on {
+            RunsOn::EachNode => true,
+            RunsOn::OneNode => app.try_claim_job(self.name, self.every).await?,
+        };
+        if is_ours { (self.run)(app).await } else { Ok(0) }
+    }
+}
+
+/// Polls the change feed once, so that the first call finds a lease, and then regularly. Ends only with an error that
+/// another poll can't overcome.
+pub(crate) async fn spawn_change_feed(app: App) -> JoinHandle<StoreError> {
+    let mut feed = app.change_feed();
+    if let Err(error) = app.apply_changes(&mut feed).await {
+        tracing::warn!(%error, "first change poll failed, will be retried; the node is not ready");
+    }
+    tokio::spawn(poll_changes(app, feed))
+}
+
+async fn poll_changes(app: App, mut feed: ChangeFeed) -> StoreError {
+    let mut interval = tokio::time::interval(POLL_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = app.changed() => {}
+        }
+        match app.apply_changes(&mut feed).await {
+            Ok(()) if std::mem::replace(&mut failing, false) => tracing::info!("change polls succeed again"),
+            Ok(()) => {}
+            Err(error @ StoreError::FileReplaced) => return error,
+            Err(error) if !std::mem::replace(&mut failing, true) => {
+                let lease_seconds = app.lease_remaining().unwrap_or_default().as_secs_f64();
+                tracing::warn!(%error, lease_seconds, "change poll failed, cached keys expire with the lease");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Sends heartbeats to Redis until it is aborted.
+pub(crate) fn spawn_heartbeats(redis: Arc<RedisLimiter>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut interval = tokio::time::interval(HEARTBEAT_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            heartbeat(&redis).await;
+        }
+    })
+}
+
+/// One heartbeat; logs a change between healthy and failing.
+pub(crate) async fn heartbeat(redis: &RedisLimiter) {
+    match redis.heartbeat().await {
+        Heartbeat::Recovered => tracing::info!("Redis counts the calls of all nodes"),
+        Heartbeat::Failed(error) => {
+            let nodes = redis.nodes();
+            tracing::warn!(%error, nodes, "Redis unavailable, this node enforces the rate limit divided by the nodes");
+        }
+        Heartbeat::Healthy | Heartbeat::StillFailing(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn job_names_are_unique() {
+        let names: std::collections::BTreeSet<_> = JOBS.iter().map(|job| job.name).collect();
+        assert_eq!(names.len(), JOBS.len(), "a claim is by name");
+    }
+}

@@ -1,0 +1,100 @@
+//! The request context: what is learnt about a request on its way in, for everything that reports on it on the way out.
+//!
+//! The root service makes one for each request and puts it into the request's extensions. Layers and extractors add what
+//! they find out; the access log, the metrics and the response headers read it. Nothing is inferred from the response.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::request::Parts;
+
+use super::error::{ApiError, ErrorCode};
+use crate::app::infra::metrics::ApiOutcome;
+use keyhouse_domain::ids::{KeyId, PersonId, RequestId};
+use keyhouse_domain::rate_limit::Quota;
+
+/// One per request; clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestContext(Arc<Facts>);
+
+#[derive(Debug)]
+struct Facts {
+    id: RequestId,
+    client_ip: IpAddr,
+    route: OnceLock<MatchedPath>,
+    caller: OnceLock<CallerId>,
+    quota: OnceLock<Quota>,
+    refusal: OnceLock<ApiOutcome>,
+}
+
+/// Who makes a request, once that is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallerId {
+    Key(KeyId),
+    Person(PersonId),
+}
+
+impl RequestContext {
+    pub(super) fn new(id: RequestId, client_ip: IpAddr) -> Self {
+        let (route, caller, quota, refusal) = Default::default();
+        Self(Arc::new(Facts { id, client_ip, route, caller, quota, refusal }))
+    }
+
+    pub(crate) fn id(&self) -> RequestId {
+        self.0.id
+    }
+
+    /// The client's address: the peer's, or what a trusted proxy says it is.
+    pub(crate) fn client_ip(&self) -> IpAddr {
+        self.0.client_ip
+    }
+
+    /// The template of the matched route; `None` if no route matched.
+    pub(crate) fn route(&self) -> Option<&str> {
+        self.0.route.get().map(MatchedPath::as_str)
+    }
+
+    pub(crate) fn caller(&self) -> Option<CallerId> {
+        self.0.caller.get().copied()
+    }
+
+    /// The rate limit's state after this call, for a call that was counted.
+    pub(crate) fn quota(&self) -> Option<&Quota> {
+        self.0.quota.get()
+    }
+
+    /// Why an API call was refused, if it was.
+    pub(crate) fn refusal(&self) -> Option<ApiOutcome> {
+        self.0.refusal.get().copied()
+    }
+
+    // Each is set once; a second value for the same request is ignored.
+
+    pub(super) fn set_route(&self, route: MatchedPath) {
+        let _ = self.0.route.set(route);
+    }
+
+    pub(crate) fn set_caller(&self, caller: CallerId) {
+        let _ = self.0.caller.set(caller);
+    }
+
+    pub(super) fn set_quota(&self, quota: Quota) {
+        let _ = self.0.quota.set(quota);
+    }
+
+    /// Notes that an API call is refused, where that is decided; the root service counts it once the call is answered.
+    pub(crate) fn refuse(&self, why: ApiOutcome) {
+        let _ = self.0.refusal.set(why);
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestContext {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // The root service is around every route: a request without a context is a programming error.
+        let missing = || ApiError::new(ErrorCode::InternalError).with_source("a request outside the root service");
+        parts.extensions.get().cloned().ok_or_else(missing)
+    }
+}

@@ -1,0 +1,39 @@
+//! What RFC 9112 requires of a request and hyper does not check: the length of the target, and exactly one valid Host.
+
+use axum::body::Body;
+use axum::http::uri::Authority;
+use axum::http::{Request, Version, header};
+
+use crate::web::error::{ApiError, ErrorCode};
+
+/// Longest request target, in bytes; a longer one is 414.
+pub(in crate::web) const TARGET_MAX: usize = 8 * 1024;
+
+/// # Errors
+///
+/// 414 for a target that is too long; 400 without a Host, with several, or with one that is no host.
+pub(in crate::web) fn check(request: &Request<Body>) -> Result<(), ApiError> {
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len())
+        + uri.authority().map_or(0, |authority| authority.as_str().len());
+    if target > TARGET_MAX {
+        return Err(ApiError::new(ErrorCode::UriTooLong));
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let fault = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => "The request has more than one Host header",
+        (None, None) if request.version() == Version::HTTP_11 => "The request has no Host header",
+        (Some(host), None) if !is_host(host.as_bytes()) => "The Host header is not a host",
+        _ => return Ok(()),
+    };
+    Err(ApiError::new(ErrorCode::BadRequest).with_message(fault))
+}
+
+/// A host with an optional port. Empty is allowed (RFC 9112, 3.2); user information is not.
+fn is_host(bytes: &[u8]) -> bool {
+    let Ok(authority) = Authority::try_from(bytes) else { return bytes.is_empty() };
+    let text = authority.as_str();
+    let rest = &text[text.rfind(authority.host()).map_or(0, |at| at + authority.host().len())..];
+    let port_fits = rest.is_empty() || rest == ":" || authority.port_u16().is_some();
+    port_fits && !bytes.contains(&b'@') && !bytes.contains(&b',')
+}
