@@ -33,7 +33,8 @@ fn ticks() -> Duration {
 async fn measure(engine: &str, app: TestApp) {
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
-    let grant = key.key.grant(keyhouse_domain::scope::Access::Read).expect("a reader");
+    let grant =
+        key.key.grant(keyhouse_domain::scope::Access::Read, std::net::Ipv4Addr::LOCALHOST.into()).expect("a reader");
     let columns =
         "id, team_id, mode, status, name, unit_price, currency, kind, unit_of_measure, created_at, updated_at";
     let rest = format!("'{}', 'live', 'active', 'A product', 10000, 'EUR', 'GOODS', 'piece', 0, 0", team.id);
@@ -77,7 +78,8 @@ async fn measure(engine: &str, app: TestApp) {
     let (mut after, mut seen, mut tenths) = (None, 0, Vec::new());
     let mut began = ticks();
     loop {
-        let page = app.inner.list_products(grant.tenant(), StatusFilter::Active, after, limit).await.expect("a page");
+        let page =
+            app.inner.queries().products(grant.tenant(), StatusFilter::Active, after, limit).await.expect("a page");
         seen += page.items.len();
         after = page.items.last().and_then(|product| Cursor::parse(&product.id.to_string()));
         if seen % (ROWS as usize / 10) == 0 {

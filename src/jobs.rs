@@ -75,7 +75,7 @@ const JOBS: [Job; 6] = [
         name: "delete idempotent responses after 24 hours",
         every: HOUR,
         runs_on: RunsOn::OneNode,
-        run: |app| app.purge_answers().boxed(),
+        run: |app| app.purge_responses().boxed(),
     },
 ];
 

@@ -88,7 +88,7 @@ impl App {
     /// The database could not take them; they stay noted.
     pub async fn flush_last_used(&self, which: Flush) -> Result<(), StoreError> {
         let taken = self.last_used.take(which, self.clock.monotonic());
-        let written = self.store.note_uses(&taken).await;
+        let written = self.store.store_last_uses(&taken).await;
         if written.is_err() {
             self.last_used.put_back(taken);
         }

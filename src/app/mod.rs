@@ -35,7 +35,7 @@ use rate_limit::{AttemptTable, KeyWindows, Limiter, Limits};
 use keyhouse_domain::audit::{AuditActor, AuditContext};
 use keyhouse_domain::permission::{Actor, Permission, Permit, SHELL};
 use keyhouse_domain::secret::Secret;
-use keyhouse_store::{Store, StoreError};
+use keyhouse_store::{Queries, Store, StoreError};
 use keyhouse_token::Brand;
 
 /// Why a node should get no requests for now.
@@ -67,7 +67,7 @@ pub struct App {
     cold_lookups: Arc<Semaphore>,
     login_throttle: Arc<LoginThrottle>,
     hasher: Arc<Hasher>,
-    running: Arc<InFlightRequests>,
+    in_flight: Arc<InFlightRequests>,
     instance_tag: Arc<OnceCell<String>>,
 }
 
@@ -91,9 +91,14 @@ impl App {
             cold_lookups: Arc::new(Semaphore::new(1)),
             login_throttle: Arc::default(),
             hasher: Arc::default(),
-            running: Arc::default(),
+            in_flight: Arc::default(),
             instance_tag: Arc::default(),
         }
+    }
+
+    /// What can be read from the database.
+    pub fn queries(&self) -> &Queries {
+        self.store.queries()
     }
 
     pub fn brand(&self) -> &Brand {
@@ -102,7 +107,7 @@ impl App {
 
     /// Identifies this database among others, for names that browsers share between them. Read once.
     pub async fn instance_tag(&self) -> Result<&str, StoreError> {
-        self.instance_tag.get_or_try_init(|| self.store.instance_tag()).await.map(String::as_str)
+        self.instance_tag.get_or_try_init(|| self.queries().instance_tag()).await.map(String::as_str)
     }
 
     pub fn clock(&self) -> &Clock {

@@ -1,4 +1,4 @@
-//! People's browsers: sign in, prove it again, sign out; and what a person says of themselves.
+//! Browser sessions: sign in, re-authenticate, sign out; and a person's password and profile
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,7 +13,9 @@ use keyhouse_domain::person::Person;
 use keyhouse_domain::person::{Email, PersonName};
 use keyhouse_domain::secret::Secret;
 use keyhouse_domain::session::{ABSOLUTE_TIMEOUT, Session};
-use keyhouse_store::{Credentials, EmailTaken, NewSession, StoreError};
+use keyhouse_store::{Credentials, NewSession, PasswordCheckError, StoreError};
+
+pub use keyhouse_store::ChangeProfileError;
 
 /// How far a session's last use may lag behind: one write per session and minute.
 const SEEN_LAG: Duration = Duration::from_secs(60);
@@ -43,6 +45,16 @@ pub enum SignInError {
     Overloaded(#[from] Overloaded),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<PasswordCheckError> for SignInError {
+    fn from(error: PasswordCheckError) -> Self {
+        match error {
+            // Changed after it was verified, so it was the old password that was entered.
+            PasswordCheckError::PasswordChanged => Self::InvalidCredentials,
+            PasswordCheckError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -77,17 +89,14 @@ impl App {
         let parsed = Email::parse(email).ok();
         let account = parsed.as_ref().map_or_else(|| email.trim().to_lowercase(), Email::canonical);
         let found = match &parsed {
-            Some(email) => self.store.person_by_email(email).await?,
+            Some(email) => self.queries().person_by_email(email).await?,
             None => None,
         };
         let (credentials, stored) = self.check_password(&account, found, password, browser.addr).await?;
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
         let context = self.personal_context(&credentials.person, browser);
-        // Changed in the very moment: then it is the old one that was typed.
-        if !self.store.sign_in(credentials.person.id, &stored, &session, &context).await? {
-            return Err(SignInError::InvalidCredentials);
-        }
+        self.store.sign_in(credentials.person.id, &stored, &session, &context).await?;
         Ok(StartedSession { secret })
     }
 
@@ -103,7 +112,7 @@ impl App {
         let mut guess = self.login_throttle.count(account, addr, now).map_err(SignInError::RateLimited)?;
         // For nobody too, so that it takes the same time.
         let person = found.as_ref().map_or_else(|| PersonId::new(self.ids.seed()), |found| found.person.id);
-        let known = self.store.client_ips_of(person, now.minus(ABSOLUTE_TIMEOUT)).await?;
+        let known = self.queries().client_ips_of(person, now.minus(ABSOLUTE_TIMEOUT)).await?;
         let is_near = |ip: &String| ip.parse().is_ok_and(|ip: IpAddr| network(ip) == network(addr));
         if !known.iter().any(is_near) {
             guess.count_against_account(now).map_err(SignInError::RateLimited)?;
@@ -129,7 +138,7 @@ impl App {
         let by = AuditActor { person: None, name: format!("Somebody as {}", person.email) };
         let (store, id, context) = (self.store.clone(), person.id, self.context(by, &addr.to_string()));
         tokio::spawn(async move {
-            if let Err(error) = store.note_failed_sign_in(id, &context).await {
+            if let Err(error) = store.audit_failed_sign_in(id, &context).await {
                 tracing::warn!(%error, "a failed sign-in is not in the audit log");
             }
         });
@@ -138,7 +147,7 @@ impl App {
     /// The good session of a cookie's secret, and whose it is. Notes its use at most once a minute.
     pub async fn session(&self, secret: &Secret) -> Result<Option<(Session, Person)>, StoreError> {
         let now = self.clock.now();
-        let found = self.store.session_by_secret(&secret.hash()).await?;
+        let found = self.queries().session_by_secret(&secret.hash()).await?;
         let Some((mut session, person)) = found.filter(|(session, _)| session.is_valid(now)) else { return Ok(None) };
         if session.seen_at.plus(SEEN_LAG) <= now {
             // Whoever only reads goes on while nothing can be written.
@@ -148,11 +157,6 @@ impl App {
             }
         }
         Ok(Some((session, person)))
-    }
-
-    /// Whether anybody has an account.
-    pub async fn has_people(&self) -> Result<bool, StoreError> {
-        self.store.has_people().await
     }
 
     /// Whether the session's person has lately proved who they are.
@@ -168,17 +172,16 @@ impl App {
         password: &str,
         browser: ClientInfo<'_>,
     ) -> Result<Secret, SignInError> {
-        let found = self.store.person(person.id).await?;
+        let found = self.queries().person(person.id).await?;
         let (_, stored) = self.check_password(&person.email.canonical(), found, password, browser.addr).await?;
         let secret = self.secret();
-        let done =
-            self.store.mark_reauthenticated(person.id, &stored, session.id, secret.hash(), self.clock.now()).await?;
-        done.then_some(secret).ok_or(SignInError::InvalidCredentials)
+        self.store.mark_reauthenticated(person.id, &stored, session.id, secret.hash(), self.clock.now()).await?;
+        Ok(secret)
     }
 
     pub async fn sessions_of(&self, person: &Person) -> Result<Vec<Session>, StoreError> {
         let now = self.clock.now();
-        let mut sessions = self.store.sessions_of(person.id).await?;
+        let mut sessions = self.queries().sessions_of(person.id).await?;
         sessions.retain(|session| session.is_valid(now));
         Ok(sessions)
     }
@@ -203,15 +206,13 @@ impl App {
     ) -> Result<StartedSession, ChangePasswordError> {
         let new =
             Password::validate_new(new, &[person.email.as_str(), person.email.local_part(), person.name.as_str()])?;
-        let found = self.store.person(person.id).await?;
+        let found = self.queries().person(person.id).await?;
         let (_, stored) = self.check_password(&person.email.canonical(), found, old, browser.addr).await?;
         let new = self.hash_password(new).await?;
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
         let context = self.personal_context(person, browser);
-        if !self.store.change_password(person.id, &stored, &new, &session, &context).await? {
-            return Err(SignInError::InvalidCredentials.into());
-        }
+        self.store.change_password(person.id, &stored, &new, &session, &context).await.map_err(SignInError::from)?;
         Ok(StartedSession { secret })
     }
 
@@ -221,7 +222,7 @@ impl App {
         name: &PersonName,
         email: &Email,
         browser: ClientInfo<'_>,
-    ) -> Result<Result<(), EmailTaken>, StoreError> {
+    ) -> Result<(), ChangeProfileError> {
         self.store.change_profile(person.id, name, email, &self.personal_context(person, browser)).await
     }
 

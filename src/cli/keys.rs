@@ -109,7 +109,7 @@ impl KeyCommand {
 
 async fn admin(app: &App, team: &Team, acting_as: Option<&Email>) -> anyhow::Result<KeyAdmin> {
     let Some(email) = acting_as else { return Ok(KeyAdmin::shell(&super::os_user(), team.id)) };
-    let member = app.member_by_email(team, email).await?;
+    let member = app.queries().member_by_email(team.id, email).await?;
     let member = member.with_context(|| format!("{email} is not in {}", team.slug.as_str()))?;
     KeyAdmin::member(&member, SHELL).with_context(|| format!("{email} is {} there", member.role.as_str()))
 }
@@ -119,7 +119,7 @@ fn shell(key: &ListedKey) -> KeyAdmin {
 }
 
 async fn key(app: &App, id: KeyId) -> anyhow::Result<ListedKey> {
-    app.key(id).await?.with_context(|| format!("there is no key {id}"))
+    app.queries().key(id).await?.with_context(|| format!("there is no key {id}"))
 }
 
 async fn create(app: &App, admin: &KeyAdmin, team: &Team, new: NewKey, json: bool) -> anyhow::Result<()> {

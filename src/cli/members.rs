@@ -135,13 +135,13 @@ fn admin(team: &Team) -> TeamAdmin {
 
 async fn find(app: &App, team: &TeamRef, email: &Email) -> anyhow::Result<(Team, Member)> {
     let team = super::team(app, team).await?;
-    let member = app.member_by_email(&team, email).await?;
+    let member = app.queries().member_by_email(team.id, email).await?;
     let member = member.with_context(|| format!("{email} is not in {}", team.slug.as_str()))?;
     Ok((team, member))
 }
 
 async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
-    let members = app.members_of(team).await?;
+    let members = app.queries().members(team.id).await?;
     if json {
         let row = |m: &Member| {
             json!({ "id": m.person.to_string(), "email": m.email.as_str(), "name": m.name, "role": m.role.as_str(),

@@ -143,7 +143,7 @@ fn link(url: &str, code: &Secret) -> String {
 
 /// The team that a command names by slug or id.
 async fn team(app: &App, named: &TeamRef) -> anyhow::Result<Team> {
-    let found = app.team(named).await?;
+    let found = app.queries().team(named).await?;
     found.ok_or_else(|| anyhow::anyhow!("there is no team `{named}`; see `keyhouse team list`"))
 }
 

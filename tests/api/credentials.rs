@@ -168,7 +168,7 @@ async fn last_used_moves_in_the_background_and_on_admitted_calls_alone(
     let key = app.key(&team, Mode::Live, Scope::ReadOnly).await;
     let last_use = async || {
         app.inner.flush_last_used(keyhouse::app::last_used::Flush::Due).await.unwrap();
-        let listed = app.inner.key(key.key.id).await.unwrap().unwrap();
+        let listed = app.inner.queries().key(key.key.id).await.unwrap().unwrap();
         listed.last_use.map(|used| (used.at.ms() - test_support::BEGINNING.ms(), used.from))
     };
     assert_eq!(last_use().await, None);
@@ -202,7 +202,7 @@ async fn the_client_behind_a_listed_proxy_is_who_it_says() {
         let peer = std::net::SocketAddr::new(peer.parse().unwrap(), 1);
         app.service.handle(peer, request.body(axum::body::Body::empty()).unwrap()).await;
         app.inner.flush_last_used(keyhouse::app::last_used::Flush::Everything).await.unwrap();
-        assert_eq!(app.inner.key(key.key.id).await.unwrap().unwrap().last_use.unwrap().from, client);
+        assert_eq!(app.inner.queries().key(key.key.id).await.unwrap().unwrap().last_use.unwrap().from, client);
         app.advance(Duration::from_secs(1));
     }
 }

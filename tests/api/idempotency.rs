@@ -53,9 +53,9 @@ async fn the_same_call_again_is_answered_as_before(#[values(Engine::Sqlite, Engi
     assert_text!(other.text(), @r#"{"error":{"type":"idempotency_error","code":"idempotency_key_reused","message":"This Idempotency-Key was used for a call with another body","request_id":"req_01m890mqer7bec265k7p4jey6s"}}"#);
     app.advance(Duration::from_secs(1));
     assert_eq!(post(&app, &token, "order-1", BODY).await.header("idempotent-replayed"), None, "kept for 24 hours");
-    assert_eq!(app.inner.purge_answers().await.unwrap(), 0, "the newer answer has its own 24 hours");
+    assert_eq!(app.inner.purge_responses().await.unwrap(), 0, "the newer answer has its own 24 hours");
     app.advance(Duration::from_secs(24 * 60 * 60));
-    assert_eq!(app.inner.purge_answers().await.unwrap(), 1);
+    assert_eq!(app.inner.purge_responses().await.unwrap(), 1);
 }
 
 #[rstest]

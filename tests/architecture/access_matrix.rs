@@ -213,7 +213,8 @@ async fn the_matrix_of_pages_holds(#[values(Engine::Sqlite, Engine::Postgres)] e
                     browsers.push(app.browser(person).await);
                 }
             }
-            let guest = app.inner.member_by_email(&team, &address("guest@example.com")).await.unwrap().unwrap();
+            let guest =
+                app.inner.queries().member_by_email(team.id, &address("guest@example.com")).await.unwrap().unwrap();
             let key = app.key(&team, Mode::Test, Scope::ReadWrite).await;
             let admin = TeamAdmin::shell("tester", team.id);
             let invited = address(&format!("new{row}{caller}@example.com"));

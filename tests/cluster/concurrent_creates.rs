@@ -48,7 +48,7 @@ async fn ten_keys_and_not_eleven(#[values(Engine::Sqlite, Engine::Postgres)] eng
     let one = app.inner.keys_of(&team).await.unwrap()[4].key.id;
     app.inner.revoke_key(&app.shell(&team), one).await.unwrap();
     assert_eq!(concurrent_creates(&app, &team, [4, 5]).await, (1, 59));
-    let audit = app.inner.audit_of(&team, &Default::default(), None, 1000).await.unwrap();
+    let audit = app.inner.queries().audit_events(team.id, &Default::default(), None, 1000).await.unwrap();
     assert_eq!(audit.iter().filter(|event| event.action.as_str() == "key.created").count(), 11, "one event per change");
 }
 

@@ -88,7 +88,7 @@ impl History {
     /// By the second member, who may or may not.
     async fn create(&mut self, node: usize, pick: usize) {
         let heir = Email::parse("heir@example.com").unwrap();
-        let member = self.nodes[node].app.member_by_email(&self.team, &heir).await.unwrap().unwrap();
+        let member = self.nodes[node].app.queries().member_by_email(self.team.id, &heir).await.unwrap().unwrap();
         let new = NewKey { name: KeyName::parse("K").unwrap(), mode: Mode::Live, scope: Scope::ReadOnly };
         let Ok(admin) = KeyAdmin::member(&member, "192.0.2.1") else {
             assert!(!self.heir_is_admin);
@@ -140,7 +140,7 @@ impl History {
 
     async fn change_role(&mut self, node: usize) {
         let app = &self.nodes[node].app;
-        let members = app.members_of(&self.team).await.unwrap();
+        let members = app.queries().members(self.team.id).await.unwrap();
         let owner = TeamAdmin::member(&members[0], "192.0.2.1").unwrap();
         self.heir_is_admin = !self.heir_is_admin;
         let role = if self.heir_is_admin { Role::Admin } else { Role::Member };

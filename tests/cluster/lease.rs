@@ -111,7 +111,7 @@ async fn revoked_here_a_key_is_refused_by_the_very_next_call(
                 continue;
             }
             _ => {
-                let owner = &app.inner.members_of(&team).await.unwrap()[0];
+                let owner = &app.inner.queries().members(team.id).await.unwrap()[0];
                 app.inner.delete_team(&TeamOwner::member(owner, "192.0.2.1").unwrap()).await.unwrap();
             }
         }

@@ -40,8 +40,9 @@ async fn the_first_person_sets_up_by_the_newest_link_once(#[values(Engine::Sqlit
     assert!(app.page(&cookie, "/t/acme/settings/members").await.text().contains("Ada"));
     let events = app
         .inner
-        .audit_of(
-            &app.inner.team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap(),
+        .queries()
+        .audit_events(
+            app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap().id,
             &AuditFilter::default(),
             None,
             9,
@@ -153,14 +154,14 @@ async fn unknown_and_wrong_are_one_answer(#[values(Engine::Sqlite, Engine::Postg
     assert_text!(faults(&wrong).join("\n"), @"The e-mail address or the password is wrong.");
     let good = app.sign_in(" ADA@example.com ", PASSWORD).await;
     assert_eq!(good.status, 303, "in either case, with spaces around");
-    let team = app.inner.team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
+    let team = app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
     // The failure is audited after the response.
     let failed = AuditFilter { action: Some(keyhouse_domain::audit::Action::SignInFailed), ..AuditFilter::default() };
     eventually("the audit event of the failed sign-in", async || {
-        (!app.inner.audit_of(&team, &failed, None, 1).await.unwrap().is_empty()).then_some(())
+        (!app.inner.queries().audit_events(team.id, &failed, None, 1).await.unwrap().is_empty()).then_some(())
     })
     .await;
-    let mut events = app.inner.audit_of(&team, &AuditFilter::default(), None, 2).await.unwrap();
+    let mut events = app.inner.queries().audit_events(team.id, &AuditFilter::default(), None, 2).await.unwrap();
     events.sort_by_key(|event| event.action.as_str());
     let told: Vec<_> = events.iter().map(|event| format!("{} by {}", event.action.as_str(), event.by.name)).collect();
     assert_text!(told.join("\n"), @"
@@ -342,7 +343,7 @@ async fn links_end_with_what_they_were_for(#[values(Engine::Sqlite, Engine::Post
             .await;
         let link = link_in(&invited);
         assert_eq!(app.get(&link).await.status, 200);
-        let id = app.inner.member_by_email(&other, &ann).await.unwrap().unwrap().person;
+        let id = app.inner.queries().member_by_email(other.id, &ann).await.unwrap().unwrap().person;
         let owner = app.sign_in("owner@initech.example", "green kettle slow train").await.cookie().unwrap();
         assert_eq!(app.send(&owner, &format!("/t/initech/settings/members/{id}/{path}"), &fields).await.status, 303);
         assert_eq!(app.get(&link).await.status, 404, "{path}");

@@ -15,7 +15,7 @@ const PRODUCTS: &str = "/t/acme/products";
 async fn pages_and_programs_see_one_catalog_and_two_worlds(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let ada = app.set_up().await;
-    let team = app.inner.team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
+    let team = app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
     let live = app.key(&team, Mode::Live, Scope::ReadWrite).await.token;
     let test = app.key(&team, Mode::Test, Scope::ReadWrite).await.token;
     let fields =
@@ -93,7 +93,7 @@ async fn a_change_that_somebody_else_made_meanwhile_is_not_overwritten_unseen(
 ) {
     let app = TestApp::on(engine).await;
     let ada = app.set_up().await;
-    let team = app.inner.team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
+    let team = app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
     let token = app.key(&team, Mode::Live, Scope::ReadWrite).await.token;
     let body = r#"{"name":"Vane","unitPrice":1,"currency":"EUR"}"#;
     let id = app.post("/api/v1/products", body).bearer(token.expose()).await.json()["data"]["id"]

@@ -116,7 +116,7 @@ async fn rename_and_revoke_from_the_page(#[values(Engine::Sqlite, Engine::Postgr
     let app = TestApp::on(engine).await;
     let ada = app.set_up().await;
     let token = token_in(&create(&app, &ada, "Old", "live").await);
-    let team = app.inner.team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
+    let team = app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
     let id = app.inner.keys_of(&team).await.unwrap()[0].key.id;
     let renamed = app.send(&ada, &format!("{PAGE}/{id}/rename"), &[("name", "New")]).await;
     let list = app.page(&ada, renamed.location()).await;

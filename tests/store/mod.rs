@@ -1,6 +1,12 @@
-//! The database itself: what it refuses, and that both engines are alike.
+//! The store: each of its methods, what the database itself refuses, and that both engines are alike.
 
-mod methods;
-mod methods_of_people;
+mod connection;
+mod fixture;
+mod keys;
+mod links;
+mod members;
 mod migration_parity;
+mod people;
+mod products;
 mod refusals;
+mod teams;

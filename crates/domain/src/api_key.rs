@@ -91,11 +91,15 @@ impl ApiKey {
     }
 
     /// What an active key entitles its holder to, if its scope permits `access`.
-    pub fn grant(&self, access: Access) -> Result<Grant, ScopeInsufficient> {
+    ///
+    /// # Errors
+    ///
+    /// [`ScopeInsufficient`] if it does not.
+    pub fn grant(&self, access: Access, client: IpAddr) -> Result<Grant, ScopeInsufficient> {
         if !self.scope.permits(access) {
             return Err(ScopeInsufficient);
         }
-        Ok(Grant::new(self.id, self.scope, Tenant::new(self.team, self.mode)))
+        Ok(Grant::new(self.id, self.scope, Tenant::new(self.team, self.mode), client))
     }
 
     /// When a revoked key leaves its team's list.

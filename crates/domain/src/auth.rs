@@ -1,5 +1,7 @@
 //! What a good token entitles to, and why a bad one does not.
 
+use std::net::IpAddr;
+
 use super::ids::{KeyId, TeamId};
 use super::scope::Scope;
 use keyhouse_token::{Mode, TokenError};
@@ -10,11 +12,17 @@ pub struct Grant {
     key: KeyId,
     scope: Scope,
     tenant: Tenant,
+    client: IpAddr,
 }
 
 impl Grant {
-    pub(crate) fn new(key: KeyId, scope: Scope, tenant: Tenant) -> Self {
-        Self { key, scope, tenant }
+    pub(crate) fn new(key: KeyId, scope: Scope, tenant: Tenant, client: IpAddr) -> Self {
+        Self { key, scope, tenant, client }
+    }
+
+    /// The client's address.
+    pub fn client(&self) -> IpAddr {
+        self.client
     }
 
     pub fn key(&self) -> KeyId {

@@ -1,11 +1,14 @@
-//! Audit events, written inside the transaction of what they tell of.
+//! Audit events, written in the transaction of the change they record
 
-use crate::{Result, Store, Tx, corrupt, on, record};
+use crate::db::{Tx, sql, sql_text};
+use crate::error::corrupt;
+use crate::{Queries, Result};
 use keyhouse_domain::audit::{Action, AuditActor, AuditEvent, AuditFilter};
 use keyhouse_domain::ids::{AuditId, TeamId};
 use keyhouse_domain::timestamp::Timestamp;
 
-record!(Row {
+#[derive(sqlx::FromRow)]
+struct AuditRow {
     id: String,
     at: i64,
     by_person: Option<String>,
@@ -14,28 +17,47 @@ record!(Row {
     target: String,
     detail: String,
     source: String,
-});
+}
 
-/// Greater than every id of an event as text.
+/// Sorts after every event's id as text.
 const ABOVE_ALL_IDS: &str = "aud_~";
 
 impl Tx {
-    pub(crate) async fn audit(&mut self, event: &AuditEvent) -> Result<()> {
-        on!(&mut self.0, db => sqlx::query(
-            "INSERT INTO audit (id, team_id, at, by_person, by_name, action, target, detail, source) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
-            .bind(event.id.to_string()).bind(event.team.to_string()).bind(event.at.ms())
-            .bind(event.by.person.map(|p| p.to_string())).bind(&event.by.name)
-            .bind(event.action.as_str()).bind(&event.target).bind(&event.detail).bind(&event.source)
-            .execute(&mut **db).await?.rows_affected());
+    /// Writes the transaction's next audit event.
+    pub(crate) async fn audit(
+        &mut self,
+        team: TeamId,
+        action: Action,
+        target: impl ToString,
+        detail: String,
+    ) -> Result<()> {
+        let event = self.context.event(self.next_event, team, action, target, detail);
+        self.next_event += 1;
+        let insert = sql("INSERT INTO audit (id, team_id, at, by_person, by_name, action, target, detail, source) \
+                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+        .bind(event.id)
+        .bind(event.team)
+        .bind(event.at)
+        .bind(event.by.person)
+        .bind(event.by.name)
+        .bind(event.action.as_str())
+        .bind(event.target)
+        .bind(event.detail)
+        .bind(event.source);
+        self.execute(insert).await?;
         Ok(())
     }
 }
 
-impl Store {
+impl Queries {
     /// Up to `limit` of a team's events that pass the filter, newest first, below `before` if it is given.
     ///
-    /// Each condition has an index of its own, so a rare one is found as quickly as a common one.
+    /// Each condition has an index of its own, and absent conditions are left out of the text, so that a rare event is found
+    /// as quickly as a common one.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`](crate::StoreError) of a read.
     pub async fn audit_events(
         &self,
         team: TeamId,
@@ -43,28 +65,29 @@ impl Store {
         before: Option<AuditId>,
         limit: u32,
     ) -> Result<Vec<AuditEvent>> {
-        let person = filter.person.map(|person| person.to_string());
-        let action = filter.action.map(Action::as_str);
+        let mut text = "SELECT id, at, by_person, by_name, action, target, detail, source FROM audit \
+                        WHERE team_id = $1 AND id < $2"
+            .to_owned();
+        let conditions = [
+            ("by_person", filter.person.map(|person| person.to_string())),
+            ("target", filter.target.clone()),
+            ("action", filter.action.map(|action| action.as_str().to_owned())),
+        ];
+        let mut given = Vec::new();
+        for (column, value) in conditions.into_iter().filter_map(|(column, value)| Some((column, value?))) {
+            given.push(value);
+            text += &format!(" AND {column} = ${}", 3 + given.len());
+        }
+        text += " ORDER BY id DESC LIMIT $3";
         let below = before.map_or(ABOVE_ALL_IDS.to_owned(), |id| id.to_string());
-        let rows: Vec<Row> = on!(&self.reads, db => {
-            let mut query = sqlx::QueryBuilder::new(
-                "SELECT id, at, by_person, by_name, action, target, detail, source FROM audit WHERE team_id = ");
-            query.push_bind(team.to_string()).push(" AND id < ").push_bind(&below);
-            for (column, value) in
-                [(" AND by_person = ", person.as_deref()), (" AND target = ", filter.target.as_deref()), (" AND action = ", action)]
-            {
-                if let Some(value) = value {
-                    query.push(column).push_bind(value);
-                }
-            }
-            query.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(limit));
-            query.build_query_as().fetch_all(db).await?
-        });
+        let select = sql_text(text).bind(team).bind(below).bind(limit);
+        let select = given.into_iter().fold(select, |select, value| select.bind(value));
+        let rows: Vec<AuditRow> = self.reads.fetch_all(select).await?;
         rows.into_iter().map(|row| row.event(team)).collect()
     }
 }
 
-impl Row {
+impl AuditRow {
     fn event(self, team: TeamId) -> Result<AuditEvent> {
         let bad = || corrupt("audit", &self.id);
         Ok(AuditEvent {

@@ -1,16 +1,17 @@
-//! Opening the database: the only code where the two engines differ.
+//! Connecting to the database: options, pools, and what each connection is set to
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
+use crate::db::{Engine, Pool, sql};
+use crate::error::{OpenError, StoreError, Warning};
 use crate::location::{FILE, Location};
-use crate::{ChangeFeed, Engine, Pool, Store, StoreError, on, schema};
+use crate::{ChangeFeed, Queries, Store, schema};
 use keyhouse_token::Brand;
 
 /// How long a call waits for SQLite's one writer, and SQLite for another process's write, before it is `Unavailable`.
@@ -23,11 +24,11 @@ const POSTGRES_WRITERS_PATIENCE: Duration = Duration::from_millis(900);
 /// neither keeps keys from being judged.
 const POSTGRES_WRITERS: u32 = 10;
 const POSTGRES_READERS: u32 = 10;
-const POSTGRES_JUDGES: u32 = 8;
+const POSTGRES_AUTH: u32 = 8;
 /// How long a server may take to answer when it is first asked.
 const OPEN_TIME: Duration = Duration::from_secs(5);
 const SQLITE_READERS: u32 = 4;
-const SQLITE_JUDGES: u32 = 4;
+const SQLITE_AUTH: u32 = 4;
 
 /// How much of the database's room a process takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,52 +36,6 @@ enum Size {
     /// One connection: a hundred shells at once still fit into PostgreSQL's hundred.
     Cli,
     Server,
-}
-
-/// Something an operator should know, in words, that does not keep Keyhouse from starting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning(pub String);
-
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("can't use the data folder {}: {error}", folder.display())]
-    Folder { folder: PathBuf, error: io::Error },
-    #[error("can't open the database: {0}")]
-    Database(sqlx::Error),
-    #[error("can't bring the database's schema up to date: {0}")]
-    Migrate(sqlx::migrate::MigrateError),
-    #[error(
-        "{0} holds no Keyhouse database yet: run `keyhouse migrate` or `keyhouse serve` with the same setting first"
-    )]
-    NotSetUp(String),
-    #[error("the database's schema is version {found}, this program needs {known}: run `keyhouse migrate`")]
-    Old { found: i64, known: i64 },
-    #[error("the database's schema is version {found}, this program knows only {known}: run a newer keyhouse")]
-    New { found: i64, known: i64 },
-    #[error(
-        "this database's tokens begin with \"{stored}\", but token.brand is \"{asked}\": the brand is fixed when a database is set up"
-    )]
-    Brand { stored: String, asked: String },
-    #[error(
-        "SQLite would not promise to keep what it acknowledged (journal_mode {journal}, synchronous {synchronous}): put the data folder on a local file system"
-    )]
-    NotDurable { journal: String, synchronous: i64 },
-}
-
-impl From<sqlx::Error> for OpenError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl From<sqlx::migrate::MigrateError> for OpenError {
-    fn from(error: sqlx::migrate::MigrateError) -> Self {
-        match error {
-            // A migration that this program does not have: somebody newer was here.
-            sqlx::migrate::MigrateError::VersionMissing(found) => Self::New { found, known: schema::NEWEST },
-            error => Self::Migrate(error),
-        }
-    }
 }
 
 impl Store {
@@ -91,43 +46,10 @@ impl Store {
         location: &Location,
         brand: Option<&Brand>,
     ) -> Result<(Self, Brand, Vec<Warning>), OpenError> {
-        match location {
-            Location::Folder(folder) => {
-                let failed = |error| OpenError::Folder { folder: folder.clone(), error };
-                make_private(folder).map_err(failed)?;
-                // Two processes that set up one file at once would trip over each other.
-                let path = folder.join("keyhouse.lock");
-                let locked = move || std::fs::File::create(path).and_then(|file| file.lock().map(|()| file));
-                let _lock =
-                    tokio::task::spawn_blocking(locked).await.map_err(io::Error::other).flatten().map_err(failed)?;
-                create_private(&folder.join(FILE)).map_err(failed)?;
-                let mut writer = sqlite_options(folder).create_if_missing(true).connect().await?;
-                schema::sqlite().run(&mut writer).await?;
-                writer.close().await?;
-            }
-            Location::Postgres(options) => {
-                // A connection of its own: no statement time-out may cut a migration. sqlx takes an advisory lock, for which
-                // a minute is long enough to wait, also for one who got stuck.
-                let mut connection = in_open_time(async {
-                    let mut connection = options.connect().await?;
-                    refuse_standby(&mut connection).await?;
-                    Ok(connection)
-                })
-                .await?;
-                sqlx::query(
-                    "SELECT set_config('lock_timeout', '60000', false), set_config('statement_timeout', '0', false), \
-                            set_config('idle_in_transaction_session_timeout', '60000', false)",
-                )
-                .execute(&mut connection)
-                .await?;
-                schema::postgres().run(&mut connection).await?;
-                connection.close().await?;
-            }
-        }
+        schema::migrate(location).await?;
         let store = Self::connect(location, Size::Server).await?;
-        on!(&store.writes, db => sqlx::query(
-            "INSERT INTO settings (name, value) VALUES ('token.brand', $1) ON CONFLICT (name) DO NOTHING"
-        ).bind(brand.map_or("pk", Brand::as_str)).execute(db).await?.rows_affected());
+        let insert = sql("INSERT INTO settings (name, value) VALUES ('token.brand', $1) ON CONFLICT (name) DO NOTHING");
+        store.writes.execute(insert.bind(brand.map_or("pk", Brand::as_str))).await?;
         let brand = store.check_brand(brand).await?;
         let warnings = store.check_durability().await?;
         Ok((store, brand, warnings))
@@ -142,20 +64,7 @@ impl Store {
             }
         }
         let store = Self::connect(location, Size::Cli).await?;
-        let found: Result<Option<i64>, _> = on!(&store.reads, db =>
-            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(db).await);
-        match found {
-            Ok(Some(found)) if found == schema::NEWEST => {}
-            Ok(Some(found)) if found < schema::NEWEST => {
-                return Err(OpenError::Old { found, known: schema::NEWEST });
-            }
-            Ok(Some(found)) => return Err(OpenError::New { found, known: schema::NEWEST }),
-            Ok(None) => return Err(OpenError::NotSetUp("the database".to_owned())),
-            Err(sqlx::Error::Database(error)) if is_no_such_table(error.as_ref()) => {
-                return Err(OpenError::NotSetUp("the database".to_owned()));
-            }
-            Err(error) => return Err(error.into()),
-        }
+        schema::check_version(&store.queries.reads).await?;
         let brand = store.check_brand(brand).await?;
         let warnings = store.check_durability().await?;
         Ok((store, brand, warnings))
@@ -177,9 +86,9 @@ impl Store {
                     .await?;
                 let reads =
                     pool.clone().max_connections(SQLITE_READERS).connect_with(options.clone().read_only(true)).await?;
-                let admit = pool.max_connections(SQLITE_JUDGES).connect_with(options.read_only(true)).await?;
-                let [writes, reads, admit] = [writes, reads, admit].map(Engine::Sqlite);
-                Ok(Self::of(location, writes, reads, admit))
+                let auth = pool.max_connections(SQLITE_AUTH).connect_with(options.read_only(true)).await?;
+                let [writes, reads, auth] = [writes, reads, auth].map(Engine::Sqlite);
+                Ok(Self::of(location, writes, reads, auth))
             }
             Location::Postgres(options) => {
                 // A pool tries again until its patience ends and then says no more than that; this one says why.
@@ -206,17 +115,17 @@ impl Store {
                         location,
                         pool(POSTGRES_WRITERS, POSTGRES_WRITERS_PATIENCE),
                         pool(POSTGRES_READERS, POSTGRES_PATIENCE),
-                        pool(POSTGRES_JUDGES, POSTGRES_PATIENCE),
+                        pool(POSTGRES_AUTH, POSTGRES_PATIENCE),
                     ),
                 })
             }
         }
     }
 
-    fn of(location: &Location, writes: Pool, reads: Pool, admit: Pool) -> Self {
+    fn of(location: &Location, writes: Pool, reads: Pool, auth: Pool) -> Self {
         let (local_changes, waits) = Default::default();
         let file = location.file().ok().flatten();
-        Self { writes, reads, admit, location: location.clone(), file, local_changes, waits }
+        Self { writes, auth, queries: Queries { reads }, location: location.clone(), file, local_changes, waits }
     }
 
     /// Whether the file that is open is still the one that others find: a backup that was put in its place is not.
@@ -246,8 +155,8 @@ impl Store {
     }
 
     async fn check_brand(&self, asked: Option<&Brand>) -> Result<Brand, OpenError> {
-        let stored: String = on!(&self.reads, db =>
-            sqlx::query_scalar("SELECT value FROM settings WHERE name = 'token.brand'").fetch_one(db).await?);
+        let select = sql("SELECT value FROM settings WHERE name = 'token.brand'");
+        let stored: String = self.queries.reads.fetch_scalar(select).await?;
         match Brand::parse(&stored) {
             Ok(brand) if asked.is_none_or(|asked| *asked == brand) => Ok(brand),
             _ => Err(OpenError::Brand { stored, asked: asked.map_or("?", Brand::as_str).to_owned() }),
@@ -296,19 +205,21 @@ impl Store {
 }
 
 /// One connection to a database that is set up, for reading alone, outside every pool.
-pub(crate) async fn connect_dedicated(location: &Location) -> sqlx::Result<Engine<SqliteConnection, PgConnection>> {
+pub(crate) async fn connect_dedicated(
+    location: &Location,
+) -> sqlx::Result<Engine<Box<SqliteConnection>, Box<PgConnection>>> {
     Ok(match location {
-        Location::Folder(folder) => Engine::Sqlite(sqlite_options(folder).read_only(true).connect().await?),
+        Location::Folder(folder) => Engine::Sqlite(Box::new(sqlite_options(folder).read_only(true).connect().await?)),
         Location::Postgres(options) => {
             let mut connection = options.connect().await?;
             configure_session(&mut connection).await?;
-            Engine::Postgres(connection)
+            Engine::Postgres(Box::new(connection))
         }
     })
 }
 
 /// A server that takes a connection and says nothing is given up.
-async fn in_open_time<T>(opening: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+pub(crate) async fn in_open_time<T>(opening: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
     let late = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 seconds"));
     tokio::time::timeout(OPEN_TIME, opening).await.map_err(late)?
 }
@@ -335,48 +246,18 @@ async fn configure_session(connection: &mut PgConnection) -> Result<(), sqlx::Er
 }
 
 /// A standby may not know of a revocation yet. sqlx ignores `target_session_attrs`, hence here.
-async fn refuse_standby(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn refuse_standby(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     match sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await? {
         true => Err(sqlx::Error::Configuration("the server is a standby, not the primary".into())),
         false => Ok(()),
     }
 }
 
-fn sqlite_options(folder: &Path) -> SqliteConnectOptions {
+pub(crate) fn sqlite_options(folder: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(folder.join(FILE))
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(SQLITE_PATIENCE)
-}
-
-/// Makes the file for its owner's eyes only; leaves the rights of one that is there.
-fn create_private(file: &Path) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(file).map(drop)
-}
-
-/// Makes the folder for its owner's eyes only; leaves the rights of one that is there.
-fn make_private(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-fn is_no_such_table(error: &(dyn DatabaseError + 'static)) -> bool {
-    // SQLite has one code for all that is wrong with a statement.
-    error.code().is_some_and(|code| code == "42P01") || error.message().starts_with("no such table")
-}
-
-/// Whether a database's error is about now, not about the statement.
-pub(crate) fn is_transient(error: &(dyn DatabaseError + 'static)) -> bool {
-    let Some(code) = error.code() else { return false };
-    if error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
-        // Primary codes: busy, locked, read-only, I/O error, full, can't open. The rest of an extended code is above.
-        return code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14));
-    }
-    // Classes: connection, credentials, resources, operator's intervention, system; then a write on a standby, the
-    // time-outs of an idle or long transaction, a database that is not there, serialization, deadlock, lock time-out.
-    ["08", "28", "53", "57", "58"].iter().any(|class| code.starts_with(class))
-        || matches!(code.as_ref(), "25006" | "25P03" | "25P04" | "3D000" | "40001" | "40P01" | "55P03")
 }

@@ -1,55 +1,61 @@
-//! The locks that keep changes in one order: the team first, then the change counter.
+//! The locks that keep changes in one order: the team first, then the change counter
 
-use crate::{Result, Tx, on};
+use crate::Result;
+use crate::db::{Transaction, Tx, sql};
 use keyhouse_domain::ids::TeamId;
-use keyhouse_domain::permission::{Actor, Permission, Permit};
+use keyhouse_domain::permission::{Actor, Forbidden, Permission, Permit};
 use keyhouse_domain::role::Role;
-use keyhouse_domain::timestamp::Timestamp;
 
 impl Tx {
-    /// Locks a team until the commit by writing first: the row on PostgreSQL, the file on SQLite. `false`: no such team.
-    pub(crate) async fn lock_team(&mut self, team: TeamId, now: Timestamp) -> Result<bool> {
-        let rows = on!(&mut self.0, db => sqlx::query("UPDATE teams SET touched_at = $2 WHERE id = $1 AND deleted_at IS NULL")
-            .bind(team.to_string()).bind(now.ms()).execute(&mut **db).await?.rows_affected());
-        Ok(rows == 1)
+    /// Locks a team until the commit by writing to it: PostgreSQL locks the row, SQLite the file. Returns whether the team
+    /// exists.
+    pub(crate) async fn lock_team(&mut self, team: TeamId) -> Result<bool> {
+        let at = self.context.at;
+        let locked = self
+            .execute(sql("UPDATE teams SET touched_at = $2 WHERE id = $1 AND deleted_at IS NULL").bind(team).bind(at))
+            .await?;
+        Ok(locked == 1)
     }
 
-    /// Locks the team and looks again, under that lock, whether the actor still holds the right: the role may be lost by
-    /// now, and the browser's session ended.
+    /// Locks the permit's team and checks the permit again under that lock: the role may have been taken away and the
+    /// session ended since the permit was made.
+    ///
+    /// Two results, for `??`: the outer one is the database's, the inner one is [`Forbidden`] if the team is deleted, the
+    /// session has ended or the role no longer allows it.
     pub(crate) async fn lock_and_authorize<R: Permission>(
         &mut self,
         permit: &Permit<R>,
-        now: Timestamp,
-    ) -> Result<bool> {
-        if !self.lock_team(permit.team(), now).await? {
-            return Ok(false);
-        }
+    ) -> Result<std::result::Result<(), Forbidden>> {
+        let allowed = self.lock_team(permit.team()).await? && self.is_allowed(permit).await?;
+        Ok(if allowed { Ok(()) } else { Err(Forbidden) })
+    }
+
+    async fn is_allowed<R: Permission>(&mut self, permit: &Permit<R>) -> Result<bool> {
         let Actor::Member { person, session, .. } = permit.actor() else { return Ok(true) };
         if let Some(session) = session {
-            let ended: Option<Option<i64>> = on!(&mut self.0, db =>
-                sqlx::query_scalar("SELECT ended_at FROM sessions WHERE id = $1")
-                    .bind(session.to_string()).fetch_optional(&mut **db).await?);
-            if ended != Some(None) {
+            let ended = sql("SELECT ended_at FROM sessions WHERE id = $1").bind(*session);
+            if self.fetch_scalar::<Option<i64>>(ended).await? != Some(None) {
                 return Ok(false);
             }
         }
-        let role: Option<String> = on!(&mut self.0, db =>
-            sqlx::query_scalar("SELECT role FROM members WHERE team_id = $1 AND person_id = $2")
-                .bind(permit.team().to_string()).bind(person.to_string())
-                .fetch_optional(&mut **db).await?);
+        let role =
+            sql("SELECT role FROM members WHERE team_id = $1 AND person_id = $2").bind(permit.team()).bind(*person);
+        let role: Option<String> = self.fetch_scalar(role).await?;
         Ok(role.as_deref().and_then(Role::parse).is_some_and(R::allowed_for))
     }
+}
 
-    /// Advances the change counter and holds it to the commit, so that numbers come out in commit order.
+impl Transaction {
+    /// Advances the change counter and keeps its row locked until the commit, so that numbers come out in commit order.
     pub(crate) async fn bump_change_seq(&mut self) -> Result<i64> {
         self.invalidate_local_cache();
-        Ok(on!(&mut self.0, db =>
-            sqlx::query_scalar("UPDATE changes SET seq = seq + 1 WHERE id = 1 RETURNING seq").fetch_one(&mut **db).await?))
+        let bump = sql("UPDATE changes SET seq = seq + 1 WHERE id = 1 RETURNING seq");
+        Ok(self.fetch_one::<(i64,)>(bump).await?.0)
     }
 
-    /// Lets this process ask again for what it remembers: somebody is about to hear that something *is* so, which may have
-    /// come about without its knowledge.
+    /// Makes this process query its cached keys again although nothing was written: the caller is about to be told that a key
+    /// is revoked already, possibly by another node whose change has not been polled yet.
     pub(crate) fn invalidate_local_cache(&mut self) {
-        self.1.yes = true;
+        self.changes.mark();
     }
 }

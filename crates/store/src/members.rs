@@ -1,68 +1,98 @@
-//! Members ⇄ rows. Whatever changes who is in a team, or as what, holds the team's lock: exactly one owner, whatever races.
+//! Members. Every change of who is in a team, or with which role, holds the team's lock, so a team has exactly one owner
 
-use crate::{Result, Store, StoreError, Tx, corrupt, on, record};
-use keyhouse_domain::api_key::ACTIVE_KEYS_MAX;
+use crate::db::{Tx, sql, sql_of};
+use crate::error::{StoreError, corrupt};
+use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::ids::{PersonId, TeamId};
-use keyhouse_domain::permission::{Permission, Permit, TeamAdmin, TeamMember, TeamOwner};
+use keyhouse_domain::permission::{Actor, Forbidden, TeamAdmin, TeamMember, TeamOwner};
 use keyhouse_domain::person::{Email, PersonName};
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::Member;
 use keyhouse_domain::timestamp::Timestamp;
 
-record!(Row { team_id: String, person_id: String, email: String, name: String, role: String, joined_at: i64 });
+#[derive(sqlx::FromRow)]
+struct MemberRow {
+    team_id: String,
+    person_id: String,
+    email: String,
+    name: String,
+    role: String,
+    joined_at: i64,
+}
 
-/// Somebody who joins a team; known already if the e-mail address is.
+/// A person who joins a team: an existing one if the e-mail address is known.
 #[derive(Debug)]
 pub struct NewMember<'a> {
-    /// The id to use if the address is new.
+    /// The id of the person if the address is new.
     pub person: PersonId,
+    /// The address.
     pub email: &'a Email,
-    /// What to call them if the address is new.
+    /// The name of the person if the address is new.
     pub name: PersonName,
+    /// The role in the team.
     pub role: Role,
 }
 
-/// What became of a change of who is in a team.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemberChanged {
-    Done,
-    NoSuchMember,
-    /// The owner can be neither changed nor removed, and can't leave: the team is handed over or deleted instead.
-    IsOwner,
-    Forbidden,
+/// Why a member was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddMemberError {
+    /// There is no such team, or it is deleted.
+    #[error("no such team")]
+    NoSuchTeam,
+    /// The person is a member already, or an owner was to be added.
+    #[error("this person is in the team already, or the team has an owner already")]
+    AlreadyMember,
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(StoreError),
 }
 
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT team_id, person_id, email, name, role, joined_at FROM members JOIN people ON people.id = person_id WHERE ",
-            $rest
-        )
-    };
-}
-
-impl Store {
-    /// Adds a member. `false`: there is no such team.
-    pub async fn insert_member(&self, team: TeamId, new: NewMember<'_>, context: &AuditContext) -> Result<bool> {
-        let mut tx = self.begin().await?;
-        if !tx.lock_team(team, context.at).await? {
-            return Ok(false);
+impl From<StoreError> for AddMemberError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(_) => Self::AlreadyMember,
+            error => Self::Store(error),
         }
-        tx.add_member(team, &new, context, 0).await?;
-        tx.commit().await?;
-        Ok(true)
     }
+}
 
+/// Why a membership was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeMemberError {
+    /// The team has no such member.
+    #[error("there is no such member")]
+    NoSuchMember,
+    /// The owner can be neither changed nor removed, and can't leave: the team is transferred or deleted instead.
+    #[error("the owner can be neither changed nor removed, and can't leave: hand the team over first, or delete it")]
+    IsOwner,
+    /// The actor may not.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const SELECT: &str = "SELECT team_id, person_id, email, name, role, joined_at \
+                      FROM members JOIN people ON people.id = person_id WHERE ";
+
+impl Queries {
     /// A team's members: the owner first, then by address.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
     pub async fn members(&self, team: TeamId) -> Result<Vec<Member>> {
-        let rows: Vec<Row> = on!(&self.reads, db => sqlx::query_as(
-            select!("team_id = $1 ORDER BY CASE role WHEN 'owner' THEN 0 ELSE 1 END, email_canonical"))
-            .bind(team.to_string()).fetch_all(db).await?);
-        rows.into_iter().map(Member::try_from).collect()
+        let condition = "team_id = $1 ORDER BY CASE role WHEN 'owner' THEN 0 ELSE 1 END, email_canonical";
+        read(self.reads.fetch_all(sql_of(&[SELECT, condition]).bind(team)).await?)
     }
 
-    /// Up to `limit` members by address, below `after` if it is given, whose name or address holds `search`.
+    /// Up to `limit` members by address, below `after` if it is given, whose name or address contains `search`.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
     pub async fn members_page(
         &self,
         team: TeamId,
@@ -70,203 +100,238 @@ impl Store {
         after: Option<&Email>,
         limit: u32,
     ) -> Result<Vec<Member>> {
+        let condition = "team_id = $1 AND email_canonical > $2 AND (email_canonical LIKE $3 ESCAPE '!' \
+                         OR lower(name) LIKE $3 ESCAPE '!' OR name LIKE $4 ESCAPE '!') \
+                         ORDER BY email_canonical LIMIT $5";
         let pattern = crate::like(search);
-        let rows: Vec<Row> = on!(&self.reads, db => sqlx::query_as(
-            select!("team_id = $1 AND email_canonical > $2 AND (email_canonical LIKE $3 ESCAPE '!' \
-                     OR lower(name) LIKE $3 ESCAPE '!' OR name LIKE $4 ESCAPE '!') ORDER BY email_canonical LIMIT $5"))
-            .bind(team.to_string()).bind(after.map_or(String::new(), Email::canonical))
-            .bind(pattern.to_lowercase()).bind(pattern).bind(i64::from(limit)).fetch_all(db).await?);
-        rows.into_iter().map(Member::try_from).collect()
+        let select = sql_of(&[SELECT, condition])
+            .bind(team)
+            .bind(after.map_or(String::new(), Email::canonical))
+            .bind(pattern.to_lowercase())
+            .bind(pattern)
+            .bind(limit);
+        read(self.reads.fetch_all(select).await?)
     }
 
-    /// Those who may be asked for access: the owner first, then admins, five at most.
+    /// The members who can grant access: the owner first, then admins, five at most.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
     pub async fn admins(&self, team: TeamId) -> Result<Vec<Member>> {
-        let rows: Vec<Row> = on!(&self.reads, db => sqlx::query_as(
-            select!("team_id = $1 AND role IN ('owner', 'admin') ORDER BY role DESC, email_canonical LIMIT 5"))
-            .bind(team.to_string()).fetch_all(db).await?);
-        rows.into_iter().map(Member::try_from).collect()
+        let condition = "team_id = $1 AND role IN ('owner', 'admin') ORDER BY role DESC, email_canonical LIMIT 5";
+        read(self.reads.fetch_all(sql_of(&[SELECT, condition]).bind(team)).await?)
     }
 
+    /// One member, by id.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
     pub async fn member(&self, team: TeamId, person: PersonId) -> Result<Option<Member>> {
-        let row: Option<Row> = on!(&self.reads, db => sqlx::query_as(select!("team_id = $1 AND person_id = $2"))
-            .bind(team.to_string()).bind(person.to_string()).fetch_optional(db).await?);
-        row.map(Member::try_from).transpose()
+        let select = sql_of(&[SELECT, "team_id = $1 AND person_id = $2"]).bind(team).bind(person);
+        self.reads.fetch_optional::<MemberRow>(select).await?.map(Member::try_from).transpose()
     }
 
+    /// One member, by address.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
     pub async fn member_by_email(&self, team: TeamId, email: &Email) -> Result<Option<Member>> {
-        let row: Option<Row> = on!(&self.reads, db => sqlx::query_as(select!("team_id = $1 AND email_canonical = $2"))
-            .bind(team.to_string()).bind(email.canonical()).fetch_optional(db).await?);
-        row.map(Member::try_from).transpose()
+        let select = sql_of(&[SELECT, "team_id = $1 AND email_canonical = $2"]).bind(team).bind(email.canonical());
+        self.reads.fetch_optional::<MemberRow>(select).await?.map(Member::try_from).transpose()
     }
 
+    /// How many members a team has.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
     pub async fn member_count(&self, team: TeamId) -> Result<u64> {
-        let count: i64 = on!(&self.reads, db => sqlx::query_scalar("SELECT count(*) FROM members WHERE team_id = $1")
-            .bind(team.to_string()).fetch_one(db).await?);
+        let count: i64 =
+            self.reads.fetch_scalar(sql("SELECT count(*) FROM members WHERE team_id = $1").bind(team)).await?;
         Ok(count.unsigned_abs())
+    }
+}
+
+impl Store {
+    /// Adds a member without an invitation, for the command line.
+    ///
+    /// # Errors
+    ///
+    /// See [`AddMemberError`].
+    pub async fn add_member(
+        &self,
+        team: TeamId,
+        new: NewMember<'_>,
+        context: &AuditContext,
+    ) -> std::result::Result<(), AddMemberError> {
+        let mut tx = self.begin(context).await?;
+        if !tx.lock_team(team).await? {
+            return Err(AddMemberError::NoSuchTeam);
+        }
+        tx.add_member(team, &new).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Gives a member another role, never the owner's.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChangeMemberError`]; [`ChangeMemberError::IsOwner`] also if the new role is the owner's.
     pub async fn change_role(
         &self,
         admin: &TeamAdmin,
         person: PersonId,
         role: Role,
         context: &AuditContext,
-    ) -> Result<MemberChanged> {
-        let mut tx = self.begin().await?;
-        let member = match tx.lock_and_find(admin, person, context).await? {
-            Ok(member) => member,
-            Err(changed) => return Ok(changed),
-        };
+    ) -> std::result::Result<(), ChangeMemberError> {
+        let mut tx = self.begin(context).await?;
+        tx.lock_and_authorize(admin).await??;
+        let member = tx.member_to_change(admin.team(), person).await?;
         if role == Role::Owner {
-            return Ok(MemberChanged::IsOwner);
+            return Err(ChangeMemberError::IsOwner);
         }
-        if member.role != role {
-            tx.set_role(&member, role).await?;
-            let detail = format!("{} from {} to {}", member.email, member.role.as_str(), role.as_str());
-            tx.audit(&context.event(0, admin.team(), Action::MemberRoleChanged, person, detail)).await?;
-            if !role.administers() {
-                tx.withdraw_invitations_of(admin.team(), person, context, 1).await?;
-            }
-            tx.commit().await?;
+        if member.role == role {
+            return Ok(());
         }
-        Ok(MemberChanged::Done)
+        tx.set_role(&member, role).await?;
+        let detail = format!("{} from {} to {}", member.email, member.role.as_str(), role.as_str());
+        tx.audit(admin.team(), Action::MemberRoleChanged, person, detail).await?;
+        if !role.administers() {
+            tx.withdraw_invitations_of(admin.team(), person).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
-    /// Takes a member out of the team; with `revoke_keys` the active keys they made end in the same transaction.
+    /// Removes a member from the team; with `revoke_keys` the active keys they created are revoked in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChangeMemberError`].
     pub async fn remove_member(
         &self,
         admin: &TeamAdmin,
         person: PersonId,
         revoke_keys: bool,
         context: &AuditContext,
-    ) -> Result<MemberChanged> {
-        let mut tx = self.begin().await?;
-        let member = match tx.lock_and_find(admin, person, context).await? {
-            Ok(member) => member,
-            Err(changed) => return Ok(changed),
-        };
+    ) -> std::result::Result<(), ChangeMemberError> {
+        let mut tx = self.begin(context).await?;
+        tx.lock_and_authorize(admin).await??;
+        let member = tx.member_to_change(admin.team(), person).await?;
         let detail = format!("{} ({})", member.email, member.role.as_str());
-        tx.audit(&context.event(0, admin.team(), Action::MemberRemoved, person, detail)).await?;
-        tx.withdraw_invitations_of(admin.team(), person, context, 1 + ACTIVE_KEYS_MAX as u16).await?;
+        tx.audit(admin.team(), Action::MemberRemoved, person, detail).await?;
         if revoke_keys {
-            tx.revoke_where(admin.team(), Some(person), context, 1).await?;
+            tx.revoke_where(admin.team(), Some(person)).await?;
         }
+        tx.withdraw_invitations_of(admin.team(), person).await?;
         tx.delete_member(&member).await?;
-        tx.commit().await?;
-        Ok(MemberChanged::Done)
+        Ok(tx.commit().await?)
     }
 
-    /// A member goes by themselves. Their keys belong to the team and stay.
+    /// Removes the permit's own member from the team. Keys they created belong to the team and stay.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChangeMemberError`]; [`ChangeMemberError::NoSuchMember`] also if the actor is the command line.
     pub async fn leave_team(
         &self,
         member: &TeamMember,
-        person: PersonId,
         context: &AuditContext,
-    ) -> Result<MemberChanged> {
-        let mut tx = self.begin().await?;
-        let found = match tx.lock_and_find(member, person, context).await? {
-            Ok(found) => found,
-            Err(changed) => return Ok(changed),
-        };
+    ) -> std::result::Result<(), ChangeMemberError> {
+        let Actor::Member { person, .. } = member.actor() else { return Err(ChangeMemberError::NoSuchMember) };
+        let mut tx = self.begin(context).await?;
+        tx.lock_and_authorize(member).await??;
+        let found = tx.member_to_change(member.team(), *person).await?;
         let detail = format!("{} ({})", found.email, found.role.as_str());
-        tx.audit(&context.event(0, member.team(), Action::MemberLeft, person, detail)).await?;
-        tx.withdraw_invitations_of(member.team(), person, context, 1).await?;
+        tx.audit(member.team(), Action::MemberLeft, *person, detail).await?;
+        tx.withdraw_invitations_of(member.team(), *person).await?;
         tx.delete_member(&found).await?;
-        tx.commit().await?;
-        Ok(MemberChanged::Done)
+        Ok(tx.commit().await?)
     }
 
     /// Makes another member the owner; the owner becomes an admin.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChangeMemberError`]; [`ChangeMemberError::IsOwner`] if `to` is the owner already.
     pub async fn transfer_ownership(
         &self,
         owner: &TeamOwner,
         to: PersonId,
         context: &AuditContext,
-    ) -> Result<MemberChanged> {
-        let mut tx = self.begin().await?;
-        let heir = match tx.lock_and_find(owner, to, context).await? {
-            Ok(heir) => heir,
-            Err(changed) => return Ok(changed),
-        };
-        on!(&mut tx.0, db => sqlx::query("UPDATE members SET role = 'admin' WHERE team_id = $1 AND role = 'owner'")
-            .bind(owner.team().to_string()).execute(&mut **db).await?.rows_affected());
-        tx.set_role(&heir, Role::Owner).await?;
-        let detail = format!("to {}", heir.email);
-        tx.audit(&context.event(0, owner.team(), Action::TeamHandedOver, to, detail)).await?;
-        tx.commit().await?;
-        Ok(MemberChanged::Done)
+    ) -> std::result::Result<(), ChangeMemberError> {
+        let mut tx = self.begin(context).await?;
+        tx.lock_and_authorize(owner).await??;
+        let successor = tx.member_to_change(owner.team(), to).await?;
+        let step_down = sql("UPDATE members SET role = 'admin' WHERE team_id = $1 AND role = 'owner'");
+        tx.execute(step_down.bind(owner.team())).await?;
+        tx.set_role(&successor, Role::Owner).await?;
+        tx.audit(owner.team(), Action::TeamHandedOver, to, format!("to {}", successor.email)).await?;
+        Ok(tx.commit().await?)
     }
 }
 
 impl Tx {
-    /// Locks the team, looks again at the actor's right, and finds the member, who must not be the owner.
-    async fn lock_and_find<R: Permission>(
+    /// The member, who must not be the owner.
+    async fn member_to_change(
         &mut self,
-        permit: &Permit<R>,
+        team: TeamId,
         person: PersonId,
-        context: &AuditContext,
-    ) -> Result<std::result::Result<Member, MemberChanged>> {
-        if !self.lock_and_authorize(permit, context.at).await? {
-            return Ok(Err(MemberChanged::Forbidden));
-        }
-        let row: Option<Row> = on!(&mut self.0, db => sqlx::query_as(select!("team_id = $1 AND person_id = $2"))
-            .bind(permit.team().to_string()).bind(person.to_string()).fetch_optional(&mut **db).await?);
-        let Some(member) = row.map(Member::try_from).transpose()? else {
-            return Ok(Err(MemberChanged::NoSuchMember));
-        };
-        Ok(if member.role == Role::Owner { Err(MemberChanged::IsOwner) } else { Ok(member) })
+    ) -> std::result::Result<Member, ChangeMemberError> {
+        let select = sql_of(&[SELECT, "team_id = $1 AND person_id = $2"]).bind(team).bind(person);
+        let row: MemberRow = self.fetch_optional(select).await?.ok_or(ChangeMemberError::NoSuchMember)?;
+        let member = Member::try_from(row)?;
+        if member.role == Role::Owner { Err(ChangeMemberError::IsOwner) } else { Ok(member) }
     }
 
     async fn set_role(&mut self, member: &Member, role: Role) -> Result<()> {
-        on!(&mut self.0, db => sqlx::query("UPDATE members SET role = $3 WHERE team_id = $1 AND person_id = $2")
-            .bind(member.team.to_string()).bind(member.person.to_string()).bind(role.as_str())
-            .execute(&mut **db).await?.rows_affected());
+        let update = sql("UPDATE members SET role = $3 WHERE team_id = $1 AND person_id = $2");
+        self.execute(update.bind(member.team).bind(member.person).bind(role.as_str())).await?;
         Ok(())
     }
 
     async fn delete_member(&mut self, member: &Member) -> Result<()> {
-        on!(&mut self.0, db => sqlx::query("DELETE FROM members WHERE team_id = $1 AND person_id = $2")
-            .bind(member.team.to_string()).bind(member.person.to_string()).execute(&mut **db).await?.rows_affected());
+        let delete = sql("DELETE FROM members WHERE team_id = $1 AND person_id = $2");
+        self.execute(delete.bind(member.team).bind(member.person)).await?;
         Ok(())
     }
 
-    /// Adds a member, known or new, under the team's lock. A conflict if they are in it already.
-    pub(crate) async fn add_member(
-        &mut self,
-        team: TeamId,
-        new: &NewMember<'_>,
-        context: &AuditContext,
-        nth: u16,
-    ) -> Result<PersonId> {
-        let known: Option<String> = on!(&mut self.0, db =>
-            sqlx::query_scalar("SELECT id FROM people WHERE email_canonical = $1")
-                .bind(new.email.canonical()).fetch_optional(&mut **db).await?);
-        let person = match known {
+    /// Adds a member, an existing or a new person, under the team's lock. A conflict if they are a member already.
+    pub(crate) async fn add_member(&mut self, team: TeamId, new: &NewMember<'_>) -> Result<PersonId> {
+        let at = self.context.at;
+        let known = sql("SELECT id FROM people WHERE email_canonical = $1").bind(new.email.canonical());
+        let person = match self.fetch_scalar::<String>(known).await? {
             Some(id) => id.parse().map_err(|_| corrupt("people", &id))?,
             None => {
-                self.add_person(new.person, new.email, &new.name, None, context).await?;
+                self.add_person(new.person, new.email, &new.name, None).await?;
                 new.person
             }
         };
-        on!(&mut self.0, db => sqlx::query(
-            "INSERT INTO members (team_id, person_id, role, joined_at) VALUES ($1, $2, $3, $4)")
-            .bind(team.to_string()).bind(person.to_string()).bind(new.role.as_str()).bind(context.at.ms())
-            .execute(&mut **db).await?.rows_affected());
-        // Whoever is in needs no invitation.
-        on!(&mut self.0, db => sqlx::query(
-            "DELETE FROM links WHERE team_id = $1 AND email_canonical = $2 AND purpose = 'invite'")
-            .bind(team.to_string()).bind(new.email.canonical()).execute(&mut **db).await?.rows_affected());
+        let insert = sql("INSERT INTO members (team_id, person_id, role, joined_at) VALUES ($1, $2, $3, $4)")
+            .bind(team)
+            .bind(person)
+            .bind(new.role.as_str())
+            .bind(at);
+        self.execute(insert).await?;
+        // A member needs no invitation.
+        let delete = sql("DELETE FROM links WHERE team_id = $1 AND email_canonical = $2 AND purpose = 'invite'");
+        self.execute(delete.bind(team).bind(new.email.canonical())).await?;
         let detail = format!("{} as {}", new.email, new.role.as_str());
-        self.audit(&context.event(nth, team, Action::MemberAdded, person, detail)).await?;
+        self.audit(team, Action::MemberAdded, person, detail).await?;
         Ok(person)
     }
 }
 
-impl TryFrom<Row> for Member {
+fn read(rows: Vec<MemberRow>) -> Result<Vec<Member>> {
+    rows.into_iter().map(Member::try_from).collect()
+}
+
+impl TryFrom<MemberRow> for Member {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self> {
+    fn try_from(row: MemberRow) -> Result<Self> {
         let bad = || corrupt("members", &row.person_id);
         Ok(Self {
             team: row.team_id.parse().map_err(|_| bad())?,

@@ -11,7 +11,7 @@ use keyhouse_domain::audit::AuditActor;
 use keyhouse_domain::ids::{IdSeed, KeyId, TeamId};
 use keyhouse_domain::scope::Scope;
 use keyhouse_domain::timestamp::Timestamp;
-use keyhouse_store::{ChangeSet, Changed, Found};
+use keyhouse_store::{ChangeSet, Changed, KeyLookup};
 use keyhouse_token::Mode;
 use keyhouse_token::{Brand, RawToken, TokenHash};
 use shuttle::rand::Rng as _;
@@ -130,10 +130,10 @@ impl Simulation {
         }
     }
 
-    fn found(&self) -> Found {
+    fn found(&self) -> KeyLookup {
         let behind = self.behind.lock().expect("no thread panics first").clone();
         let database = behind.unwrap_or_else(|| self.database.lock().expect("no thread panics first").clone());
-        Found { key: database.key, seq: database.seq, epoch: database.epoch.to_string() }
+        KeyLookup { key: database.key, seq: database.seq, epoch: database.epoch.to_string() }
     }
 
     /// As `KeyCache::find` does it.

@@ -125,6 +125,35 @@ impl TestDatabase {
             }
         }
     }
+
+    /// Makes the database refuse every new team's slug, as if a concurrent transaction had taken it.
+    pub async fn refuse_slugs(&self) {
+        match self {
+            Self::Folder(_) => {
+                let trigger = "CREATE TRIGGER refuse_slugs BEFORE INSERT ON teams BEGIN \
+                               INSERT INTO teams SELECT NEW.id || 'x', NEW.slug, '', 0, 0, NULL; END";
+                self.execute_sql(trigger).await.expect("a trigger");
+            }
+            Self::Postgres { .. } => {
+                let function = "CREATE FUNCTION refuse_slug() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                                RAISE unique_violation; END; $$";
+                self.execute_sql(function).await.expect("a function");
+                let trigger = "CREATE TRIGGER refuse_slugs BEFORE INSERT ON teams FOR EACH ROW \
+                               EXECUTE FUNCTION refuse_slug()";
+                self.execute_sql(trigger).await.expect("a trigger");
+            }
+        }
+    }
+
+    /// Writes to the keys past the trigger that keeps a key as it was created, to leave a row that can't be read.
+    pub async fn execute_sql_on_keys(&self, sql: &str) {
+        let drop = match self {
+            Self::Folder(_) => "DROP TRIGGER keys_stay_themselves",
+            Self::Postgres { .. } => "DROP TRIGGER keys_stay_themselves ON keys",
+        };
+        self.execute_sql(drop).await.expect("the trigger is dropped");
+        self.execute_sql(sql).await.expect("the keys are written");
+    }
 }
 
 impl TestApp {

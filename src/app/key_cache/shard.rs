@@ -13,7 +13,7 @@ use quick_cache::unsync::Cache;
 use super::lease::Lease;
 use crate::app::infra::clock::ClockReading;
 use keyhouse_domain::api_key::{ApiKey, KeyState};
-use keyhouse_store::{ChangeSet, Changed, Found};
+use keyhouse_store::{ChangeSet, Changed, KeyLookup};
 use keyhouse_token::TokenHash;
 
 /// How long the absence of a key is cached (negative cache). Creating a key is a change that invalidates the entry, so
@@ -152,7 +152,7 @@ impl<H: Clone> Shard<H> {
         &mut self,
         hash: &TokenHash,
         ticket: Ticket,
-        found: Found,
+        found: KeyLookup,
         now: ClockReading,
     ) -> Option<Arc<ApiKey>> {
         let key = found.key.map(Arc::new);

@@ -2,6 +2,8 @@
 
 mod products;
 
+use std::net::Ipv4Addr;
+
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
@@ -91,13 +93,13 @@ impl Demo {
 async fn team(app: &App) -> anyhow::Result<Team> {
     let user = super::os_user();
     let [(owner, _), others @ ..] = PEOPLE;
-    let team = match app.team(&TeamRef::Slug(SLUG.to_owned())).await? {
+    let team = match app.queries().team(&TeamRef::Slug(SLUG.to_owned())).await? {
         Some(team) => team,
         None => app.create_team(&user, &TeamName::parse(TEAM)?, &Email::parse(owner)?).await?,
     };
     for (email, role) in others {
         let email = Email::parse(email)?;
-        if app.member_by_email(&team, &email).await?.is_none() {
+        if app.queries().member_by_email(team.id, &email).await?.is_none() {
             app.add_member(&user, &team, &email, role).await?;
         }
     }
@@ -108,7 +110,7 @@ async fn team(app: &App) -> anyhow::Result<Team> {
 async fn ways_in(app: &App, team: &Team, url: &str) -> anyhow::Result<Vec<(String, Role, String)>> {
     let mut links = Vec::new();
     // Whoever is in it by now, and under whatever address.
-    for member in app.members_of(team).await? {
+    for member in app.queries().members(team.id).await? {
         if let Some(code) = app.sign_in_link(&super::os_user(), &member.email).await? {
             links.push((member.email.to_string(), member.role, super::link(url, &code)));
         }
@@ -141,9 +143,9 @@ async fn new_keys(app: &App, team: &Team) -> anyhow::Result<[Created; 3]> {
 
 /// Makes the samples whose SKU is missing in the catalog of a key's mode; says how many products it shows.
 async fn fill(app: &App, key: &Created, samples: Vec<ProductFields>) -> anyhow::Result<String> {
-    let grant = key.key.grant(Access::Write)?;
+    let grant = key.key.grant(Access::Write, Ipv4Addr::LOCALHOST.into())?;
     let all = Limit::parse("100").unwrap_or_default();
-    let there = app.list_products(grant.tenant(), StatusFilter::All, None, all).await?;
+    let there = app.queries().products(grant.tenant(), StatusFilter::All, None, all).await?;
     if there.items.len() < samples.len() {
         for fields in samples {
             match app.create_product(&grant, fields, None).await {
@@ -152,7 +154,7 @@ async fn fill(app: &App, key: &Created, samples: Vec<ProductFields>) -> anyhow::
             }
         }
     }
-    let active = app.list_products(grant.tenant(), StatusFilter::Active, None, all).await?;
+    let active = app.queries().products(grant.tenant(), StatusFilter::Active, None, all).await?;
     Ok(format!("{}{}", active.items.len(), if active.has_more { "+" } else { "" }))
 }
 

@@ -74,10 +74,11 @@ pub async fn index(
     let bad_cursor = || ApiError::new(ErrorCode::InvalidCursor);
     let after = query.get(QueryParameter::After.name())?;
     let after = after.map(|text| Cursor::parse(text).ok_or_else(bad_cursor)).transpose()?;
-    let page = state.app.list_products(caller.tenant(), filter, after, limit).await.map_err(|error| match error {
-        ListProductsError::Cursor => bad_cursor(),
-        ListProductsError::Store(error) => error.into(),
-    })?;
+    let page =
+        state.app.queries().products(caller.tenant(), filter, after, limit).await.map_err(|error| match error {
+            ListProductsError::Cursor => bad_cursor(),
+            ListProductsError::Store(error) => error.into(),
+        })?;
     Ok(DataEnvelope { data: page.into() })
 }
 
@@ -94,7 +95,7 @@ pub async fn show(
     caller: Caller<Reads>,
     id: PathId,
 ) -> Result<DataEnvelope<ProductBody>, ApiError> {
-    let product = state.app.product(caller.tenant(), id.product()?).await?.ok_or_else(not_found)?;
+    let product = state.app.queries().product(caller.tenant(), id.product()?).await?.ok_or_else(not_found)?;
     Ok(DataEnvelope { data: ProductBody(product) })
 }
 
@@ -182,17 +183,13 @@ fn written(
 fn write_error(caller: &Caller<Writes>, error: WriteProductError) -> ApiError {
     match error {
         WriteProductError::NoSuchProduct => not_found(),
-        WriteProductError::KeyRevoked => caller.revoked_meanwhile(),
+        WriteProductError::Auth(error) => caller.refused_at_commit(error),
         WriteProductError::SkuTaken => ApiError::new(ErrorCode::SkuAlreadyExists),
         WriteProductError::OtherBody => ApiError::new(ErrorCode::IdempotencyKeyReused),
         WriteProductError::StillRunning => {
             ApiError::new(ErrorCode::IdempotencyKeyInUse).with_header(header::RETRY_AFTER, "1")
         }
         WriteProductError::Store(error) => error.into(),
-        // Only writes by members of the team have these outcomes.
-        error @ (WriteProductError::VersionConflict | WriteProductError::Forbidden) => {
-            ApiError::new(ErrorCode::InternalError).with_source(error)
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::layout::{Layout, TimeTag};
 use super::rejection::{PageResult, Rejection, see_other};
 use super::responses;
 use super::session::CurrentUser;
-use crate::app::sessions::ChangePasswordError;
+use crate::app::sessions::{ChangePasswordError, ChangeProfileError};
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::ids::SessionId;
@@ -54,7 +54,7 @@ async fn account_page(
     errors: FieldErrors,
 ) -> Result<AccountPage, Rejection> {
     let now = state.app.clock().now();
-    let teams = state.app.teams_of(user.person.id).await?;
+    let teams = state.app.queries().teams_of(user.person.id).await?;
     let sessions = state.app.sessions_of(&user.person).await?;
     let sessions = sessions.into_iter().map(|session| SessionRow {
         id: session.id.to_string(),
@@ -144,9 +144,10 @@ async fn update_profile(state: &AppState, user: &CurrentUser, form: &ProfileForm
         return Ok(responses::form(&page.errors, &page));
     };
     let save = async {
-        match state.app.change_profile(&user.person, &name, &email, user.client.info()).await? {
+        match state.app.change_profile(&user.person, &name, &email, user.client.info()).await {
             Ok(()) => Ok(see_other("/account?done=profile")),
-            Err(_taken) => {
+            Err(ChangeProfileError::Store(error)) => Err(error.into()),
+            Err(ChangeProfileError::EmailTaken) => {
                 let errors = FieldErrors::one("email", "Another person here has this address");
                 let page = account_page(state, user, input, "", errors).await?;
                 Ok(responses::form(&page.errors, &page))

@@ -104,12 +104,12 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     let team = access.team();
     let filter = filter(&query);
     let before = query.get_or_empty("before").parse().ok();
-    let mut events = state.app.audit_of(team, &filter, before, ROWS + 1).await?;
+    let mut events = state.app.queries().audit_events(team.id, &filter, before, ROWS + 1).await?;
     let has_more = events.len() > ROWS as usize;
     events.truncate(ROWS as usize);
     let last = events.last().filter(|_| has_more).map(|event| event.id);
     let base = access.path(PAGE);
-    let members = state.app.members_page(team, "", None, 200).await?;
+    let members = state.app.queries().members_page(team.id, "", None, 200).await?;
     let mut people: Vec<_> = members.into_iter().map(|member| (member.person.to_string(), member.name)).collect();
     // The selected person stays an option, in the team or not.
     if let Some(person) = filter.person.filter(|person| people.iter().all(|(id, _)| *id != person.to_string())) {

@@ -22,7 +22,7 @@ const BATCH: u32 = 500;
 
 /// All events that match the filter, newest first, sent while they are read: never all in memory.
 pub(super) async fn index(State(state): State<AppState>, access: Authorized<ManageTeam>, query: Query) -> PageResult {
-    let first = state.app.audit_of(access.team(), &filter(&query), None, BATCH).await?;
+    let first = state.app.queries().audit_events(access.team().id, &filter(&query), None, BATCH).await?;
     let state = (state.app.clone(), access.team().clone(), filter(&query), Some(first), true);
     let rows = stream::try_unfold(state, |(app, team, filter, batch, is_first)| async move {
         let Some(batch) = batch else { return Ok::<_, StoreError>(None) };
@@ -44,7 +44,9 @@ async fn next_batch(
     batch: &[AuditEvent],
 ) -> Result<Option<Vec<AuditEvent>>, StoreError> {
     match batch.last() {
-        Some(last) if batch.len() == BATCH as usize => app.audit_of(team, filter, Some(last.id), BATCH).await.map(Some),
+        Some(last) if batch.len() == BATCH as usize => {
+            app.queries().audit_events(team.id, filter, Some(last.id), BATCH).await.map(Some)
+        }
         _ => Ok(None),
     }
 }

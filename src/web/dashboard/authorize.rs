@@ -45,7 +45,7 @@ impl<P: Permission> FromUser for Authorized<P> {
     async fn from_user(user: CurrentUser, parts: &mut Parts, state: &AppState) -> Result<Self, Rejection> {
         let params = path_params(parts, state).await?;
         let in_path = params.into_iter().find(|(name, _)| name == "team").map(|(_, value)| value).unwrap_or_default();
-        let teams = state.app.teams_of(user.person.id).await?;
+        let teams = state.app.queries().teams_of(user.person.id).await?;
         let matches = |team: &Team| match in_path.parse::<TeamRef>() {
             Ok(TeamRef::Id(id)) => team.id == id,
             Ok(TeamRef::Slug(slug)) => team.slug.as_str() == slug,
@@ -80,7 +80,7 @@ async fn path_params(parts: &mut Parts, state: &AppState) -> Result<Vec<(String,
 }
 
 async fn forbidden<P: Permission>(state: &AppState, team: &Team, role: Role) -> Result<Rejection, Rejection> {
-    let mut holders = state.app.admins_of(team).await?;
+    let mut holders = state.app.queries().admins(team.id).await?;
     holders.retain(|member| P::allowed_for(member.role));
     Ok(Rejection::page(responses::forbidden(team, role, &holders)))
 }
@@ -107,7 +107,7 @@ impl<P: Permission> Authorized<P> {
         if self.user.client.session(state).await?.is_none_or(|(session, _)| session.id != self.user.session.id) {
             return Ok(Rejection::page(responses::sign_in_to_continue(&self.user.client.path_and_query, form)));
         }
-        let teams = state.app.teams_of(self.user.person.id).await?;
+        let teams = state.app.queries().teams_of(self.user.person.id).await?;
         match teams.into_iter().find(|(team, _)| team.id == self.membership.team.id) {
             Some((team, role)) => forbidden::<P>(state, &team, role).await,
             None => Ok(Rejection::not_found()),

@@ -22,7 +22,7 @@ struct HomePage {
 }
 
 pub(super) async fn index(State(state): State<AppState>, user: CurrentUser) -> PageResult {
-    let teams = state.app.teams_of(user.person.id).await?;
+    let teams = state.app.queries().teams_of(user.person.id).await?;
     let is_last = |team: &Team| {
         user.client.last_team.as_ref().is_some_and(|last| last == team.slug.as_str() || *last == team.id.to_string())
     };

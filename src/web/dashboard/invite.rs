@@ -93,7 +93,7 @@ async fn insert(
             let errors = FieldErrors::one("email", "They are in the team already");
             invite_page(access, &form.email, Some(role), errors)
         }
-        Err(InviteError::Forbidden) => Err(access.permission_lost(state, raw).await),
+        Err(InviteError::Forbidden(_)) => Err(access.permission_lost(state, raw).await),
         Err(InviteError::Store(error)) => Err(error.into()),
     }
 }

@@ -72,7 +72,7 @@ impl<'a> NewKeyPage<'a> {
 }
 
 pub(super) async fn new(State(state): State<AppState>, access: Authorized<ManageKeys>) -> PageResult {
-    let is_full = state.app.active_keys(access.team()).await? >= ACTIVE_KEYS_MAX;
+    let is_full = state.app.queries().active_key_count(access.team().id).await? >= ACTIVE_KEYS_MAX;
     let form = CreateKeyForm::default();
     let page = NewKeyPage::new(&access, state.app.new_key_id(), &form, FieldErrors::default(), is_full);
     Ok(responses::ok(&page))
@@ -146,7 +146,7 @@ async fn insert(
             base_url: &access.user.client.base_url,
         })),
         Err(CreateKeyError::Exists) => {
-            let key = state.app.key(id).await?.filter(|key| key.key.team == access.team().id);
+            let key = state.app.queries().key(id).await?.filter(|key| key.key.team == access.team().id);
             let page = ExistsPage {
                 layout: Layout::of(access, "This key exists", "keys"),
                 base: access.path(PAGE),
@@ -158,7 +158,7 @@ async fn insert(
             let page = NewKeyPage::new(access, id, form, FieldErrors::default(), true);
             Ok(responses::page(StatusCode::CONFLICT, &page))
         }
-        Err(CreateKeyError::Forbidden) => Err(access.permission_lost(state, raw).await),
+        Err(CreateKeyError::Forbidden(_)) => Err(access.permission_lost(state, raw).await),
         Err(CreateKeyError::Store(error)) => Err(error.into()),
     }
 }

@@ -63,7 +63,7 @@ pub(super) async fn update(
         Ok(()) => Ok(see_other(&format!("{}?done=renamed&key={id}", access.path(PAGE)))),
         Err(RenameKeyError::NoSuchKey) => Err(Rejection::not_found()),
         Err(error @ RenameKeyError::Revoked) => rename_page(&access, key, &form.name, FieldErrors::one("name", error)),
-        Err(RenameKeyError::Forbidden) => Err(access.permission_lost(&state, &raw).await),
+        Err(RenameKeyError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
         Err(RenameKeyError::Store(error)) => Err(error.into()),
     }
 }

@@ -77,7 +77,7 @@ pub(super) async fn destroy(
             Ok(see_other(&format!("{}?done=revoked&key={id}", access.path(PAGE))))
         }
         Err(RevokeKeyError::NoSuchKey) => Err(Rejection::not_found()),
-        Err(RevokeKeyError::Forbidden) => Err(access.permission_lost(&state, &raw).await),
+        Err(RevokeKeyError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
         Err(RevokeKeyError::Store(error)) => Err(error.into()),
     }
 }

@@ -80,6 +80,6 @@ pub(super) fn is_in_use(listed: &ListedKey, now: Timestamp) -> bool {
 /// A key of the team, while the list shows it.
 pub(super) async fn find(state: &AppState, access: &Authorized<ManageKeys>, id: KeyId) -> Result<ListedKey, Rejection> {
     let now = state.app.clock().now();
-    let listed = state.app.key(id).await?.filter(|listed| listed.key.team == access.team().id);
+    let listed = state.app.queries().key(id).await?.filter(|listed| listed.key.team == access.team().id);
     listed.filter(|listed| listed.key.listed_until().is_none_or(|until| now < until)).ok_or_else(Rejection::not_found)
 }

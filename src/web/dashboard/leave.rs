@@ -38,10 +38,10 @@ pub(super) async fn destroy(
     State(state): State<AppState>,
     AuthorizedForm { access, .. }: AuthorizedForm<Authorized<ViewTeam>, EmptyForm>,
 ) -> PageResult {
-    match state.app.leave_team(&access.permit, access.membership.person.id).await {
+    match state.app.leave_team(&access.permit).await {
         Ok(()) => Ok(see_other("/account?done=left")),
         Err(ChangeMemberError::IsOwner) => leave_page(&access, "The owner can’t leave"),
-        Err(ChangeMemberError::NoSuchMember | ChangeMemberError::Forbidden) => Err(Rejection::not_found()),
+        Err(ChangeMemberError::NoSuchMember | ChangeMemberError::Forbidden(_)) => Err(Rejection::not_found()),
         Err(ChangeMemberError::Store(error)) => Err(error.into()),
     }
 }

@@ -79,7 +79,7 @@ async fn open(state: &AppState, client: &ClientSession, code: Option<&Secret>) -
         Purpose::Reset { person } => (Step::Reset, state.app.person(*person).await?),
         Purpose::SignIn { person } => (Step::SignIn, state.app.person(*person).await?),
         Purpose::Invite { team, email, .. } => {
-            let team = state.app.team(&TeamRef::Id(*team)).await?.ok_or_else(gone)?;
+            let team = state.app.queries().team(&TeamRef::Id(*team)).await?.ok_or_else(gone)?;
             team.name.as_str().clone_into(&mut team_name);
             let session =
                 client.session(state).await?.filter(|(_, person)| person.email.canonical() == email.canonical());

@@ -58,7 +58,8 @@ struct MembersPage<'a> {
 pub(super) async fn index(State(state): State<AppState>, access: Authorized<ManageTeam>, query: Query) -> PageResult {
     let now = state.app.clock().now();
     let (search, after) = (query.get_or_empty("q"), Email::parse(query.get_or_empty("after")).ok());
-    let mut members = state.app.members_page(access.team(), search, after.as_ref(), ROWS as u32 + 1).await?;
+    let mut members =
+        state.app.queries().members_page(access.team().id, search, after.as_ref(), ROWS as u32 + 1).await?;
     let has_more = members.len() > ROWS;
     members.truncate(ROWS);
     let next = members
@@ -99,7 +100,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         search,
         rows: members.into_iter().map(row).collect(),
         invitations: invitations.into_iter().filter_map(invitation).collect(),
-        count: state.app.member_count(access.team()).await?,
+        count: state.app.queries().member_count(access.team().id).await?,
         next,
         is_first,
         is_owner: access.membership.role == Role::Owner,
@@ -108,7 +109,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
 
 /// A member of the team.
 pub(super) async fn find<P>(state: &AppState, access: &Authorized<P>, id: PersonId) -> Result<Member, Rejection> {
-    state.app.member(access.team(), id).await?.ok_or_else(Rejection::not_found)
+    state.app.queries().member(access.team().id, id).await?.ok_or_else(Rejection::not_found)
 }
 
 /// What a page shows after a change of a member failed; or the response in its place.
@@ -120,7 +121,7 @@ pub(super) async fn change_error<P: Permission>(
 ) -> Result<FieldErrors, Rejection> {
     match error {
         ChangeMemberError::NoSuchMember => Err(Rejection::not_found()),
-        ChangeMemberError::Forbidden => Err(access.permission_lost(state, raw).await),
+        ChangeMemberError::Forbidden(_) => Err(access.permission_lost(state, raw).await),
         ChangeMemberError::IsOwner => {
             Ok(FieldErrors::one("member", "This is the owner: the team must be handed over first"))
         }

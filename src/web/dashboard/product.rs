@@ -11,7 +11,7 @@ use super::product_form::ProductForm;
 use super::products::mode_of;
 use super::rejection::{PageResult, Rejection, see_other};
 use super::responses;
-use crate::app::products::WriteProductError;
+use crate::app::products::EditProductError;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::ids::ProductId;
@@ -102,24 +102,20 @@ async fn write_error<P: Permission>(
     state: &AppState,
     access: &Authorized<P>,
     raw: &RawForm,
-    error: WriteProductError,
+    error: EditProductError,
 ) -> Result<FieldErrors, Rejection> {
     match error {
-        WriteProductError::SkuTaken => {
+        EditProductError::SkuTaken => {
             Ok(FieldErrors::one("sku", "Another product of this mode has this SKU, perhaps an archived one"))
         }
-        WriteProductError::VersionConflict => Ok(FieldErrors::one(
+        EditProductError::VersionConflict => Ok(FieldErrors::one(
             "product",
             "Somebody changed this product since you opened it, and nothing was saved. Save again to put what you typed in \
              place of theirs, or open the product anew to see theirs",
         )),
-        WriteProductError::NoSuchProduct => Err(Rejection::not_found()),
-        WriteProductError::Forbidden => Err(access.permission_lost(state, raw).await),
-        WriteProductError::Store(error) => Err(error.into()),
-        // Outcomes of API calls: a form has neither a key nor an idempotency key.
-        WriteProductError::KeyRevoked | WriteProductError::OtherBody | WriteProductError::StillRunning => {
-            Err(Rejection::not_found())
-        }
+        EditProductError::NoSuchProduct => Err(Rejection::not_found()),
+        EditProductError::Forbidden(_) => Err(access.permission_lost(state, raw).await),
+        EditProductError::Store(error) => Err(error.into()),
     }
 }
 
@@ -130,7 +126,8 @@ pub(super) async fn edit(
     query: Query,
 ) -> PageResult {
     let mode = mode_of(&query);
-    let product = state.app.product(&access.permit.tenant(mode), id).await?.ok_or_else(Rejection::not_found)?;
+    let product =
+        state.app.queries().product(&access.permit.tenant(mode), id).await?.ok_or_else(Rejection::not_found)?;
     Ok(responses::ok(&ProductPage::existing(&access, mode, &product, state.app.clock().now())))
 }
 
@@ -164,7 +161,7 @@ pub(super) async fn update(
         match state.app.update_product_as(&access.permit, mode, id, opened_at, fields).await {
             Ok(_product) => return Ok(see_other(&list_path(&access, mode, "saved"))),
             Err(error) => {
-                if matches!(error, WriteProductError::VersionConflict) {
+                if matches!(error, EditProductError::VersionConflict) {
                     version = None;
                 }
                 errors = write_error(&state, &access, &raw, error).await?;
@@ -182,7 +179,8 @@ async fn update_page(
     typed: Option<(ProductForm, Option<i64>)>,
     errors: FieldErrors,
 ) -> PageResult {
-    let product = state.app.product(&access.permit.tenant(mode), id).await?.ok_or_else(Rejection::not_found)?;
+    let product =
+        state.app.queries().product(&access.permit.tenant(mode), id).await?.ok_or_else(Rejection::not_found)?;
     let mut page = ProductPage::existing(access, mode, &product, state.app.clock().now());
     if let Some((values, version)) = typed {
         page.values = values;

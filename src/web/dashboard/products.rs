@@ -84,14 +84,14 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<View
     let limit = Limit::parse("25").unwrap_or_default();
     let base = access.path("/products");
     let page = if search.is_empty() {
-        match state.app.list_products(&tenant, filter, after, limit).await {
+        match state.app.queries().products(&tenant, filter, after, limit).await {
             Ok(page) => page,
             // A cursor that was typed, or that is too old: start from the beginning of the list.
             Err(ListProductsError::Cursor) => return Ok(see_other(&page_url(&base, mode.as_str(), status, "", ""))),
             Err(ListProductsError::Store(error)) => return Err(error.into()),
         }
     } else {
-        state.app.search_products(&tenant, filter, search, after, limit).await?
+        state.app.queries().search_products(&tenant, filter, search, after, limit).await?
     };
     let message = match query.get_or_empty("done") {
         "created" => "Product created",

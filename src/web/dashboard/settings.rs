@@ -65,7 +65,7 @@ pub(super) async fn update(
     };
     match state.app.rename_team(&access.permit, &name).await {
         Ok(()) => Ok(see_other(&format!("{}?done=renamed", access.path("/settings")))),
-        Err(ChangeTeamError::Forbidden) => Err(access.permission_lost(&state, &raw).await),
+        Err(ChangeTeamError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
         Err(ChangeTeamError::Store(error)) => Err(error.into()),
     }
 }

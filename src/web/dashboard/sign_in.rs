@@ -27,7 +27,7 @@ pub(super) async fn new(State(state): State<AppState>, client: ClientSession, qu
         next,
         signed_out: !query.get_or_empty("signed_out").is_empty(),
         elsewhere: client.elsewhere.as_deref().unwrap_or_default(),
-        has_no_accounts: !state.app.has_people().await?,
+        has_no_accounts: !state.app.queries().has_people().await?,
         ..SignIn::default()
     };
     Ok(responses::sign_in(StatusCode::OK, None, content))

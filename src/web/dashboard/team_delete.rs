@@ -32,8 +32,8 @@ async fn delete_page(state: &AppState, access: &Authorized<OwnTeam>, name: &str,
         layout: Layout::of(access, &format!("Delete {}?", team.name.as_str()), "settings"),
         base: access.path(""),
         team: team.name.as_str().to_owned(),
-        keys: state.app.active_keys(team).await?,
-        members: state.app.member_count(team).await?,
+        keys: state.app.queries().active_key_count(team.id).await?,
+        members: state.app.queries().member_count(team.id).await?,
         name,
         errors,
     };
@@ -61,7 +61,7 @@ pub(super) async fn destroy(
     let delete = async {
         match state.app.delete_team(&access.permit).await {
             Ok(_revoked) => Ok(see_other("/")),
-            Err(ChangeTeamError::Forbidden) => Err(access.permission_lost(&state, &raw).await),
+            Err(ChangeTeamError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
             Err(ChangeTeamError::Store(error)) => Err(error.into()),
         }
     };

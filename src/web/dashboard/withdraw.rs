@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::members::PAGE;
 use super::rejection::{PageResult, Rejection, see_other};
 use super::responses::ok;
-use crate::app::links::InviteError;
+use crate::app::links::WithdrawInvitationError;
 use crate::web::{AppState, assets};
 use keyhouse_domain::ids::LinkId;
 use keyhouse_domain::link::Purpose;
@@ -48,9 +48,9 @@ pub(super) async fn destroy(
     AuthorizedForm { access, raw, .. }: AuthorizedForm<Authorized<ManageTeam>, EmptyForm>,
 ) -> PageResult {
     match state.app.withdraw_invitation(&access.permit, id).await {
-        Ok(true) => Ok(see_other(&format!("{}?done=withdrawn", access.path(PAGE)))),
-        Ok(false) => Err(Rejection::not_found()),
-        Err(InviteError::IsMember | InviteError::Forbidden) => Err(access.permission_lost(&state, &raw).await),
-        Err(InviteError::Store(error)) => Err(error.into()),
+        Ok(()) => Ok(see_other(&format!("{}?done=withdrawn", access.path(PAGE)))),
+        Err(WithdrawInvitationError::Gone) => Err(Rejection::not_found()),
+        Err(WithdrawInvitationError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
+        Err(WithdrawInvitationError::Store(error)) => Err(error.into()),
     }
 }

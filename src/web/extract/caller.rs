@@ -48,10 +48,10 @@ impl<A> Caller<A> {
         self.grant.tenant()
     }
 
-    /// The 401 for a key that was revoked after authentication and before the commit of its write.
-    pub fn revoked_meanwhile(&self) -> ApiError {
-        self.context.refuse(ApiOutcome::Revoked);
-        AuthError::Revoked.into()
+    /// The answer for a key that lost its right to act after authentication and before the commit of its write.
+    pub fn refused_at_commit(&self, error: AuthError) -> ApiError {
+        self.context.refuse(error.into());
+        error.into()
     }
 }
 
@@ -74,10 +74,9 @@ pub(in crate::web) fn caller_for(extensions: &Extensions, access: Access) -> Res
     // The authentication layer covers every route that extracts a caller, so a missing key is a bug.
     let missing = || ApiError::new(ErrorCode::InternalError).with_source("a route outside the authentication layer");
     let key = extensions.get::<Arc<ApiKey>>().cloned().ok_or_else(missing)?;
-    let grant = key.grant(access).map_err(|error| {
-        if let Some(context) = extensions.get::<RequestContext>() {
-            context.refuse(ApiOutcome::Scope);
-        }
+    let context = extensions.get::<RequestContext>().ok_or_else(missing)?;
+    let grant = key.grant(access, context.client_ip()).map_err(|error| {
+        context.refuse(ApiOutcome::Scope);
         ApiError::new(ErrorCode::ScopeInsufficient)
             .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="api", error="insufficient_scope""#)
             .with_source(error)

@@ -36,7 +36,7 @@ impl Collector for PoolCollector {
         }
         let help = "Requests for a database connection that found none free";
         let mut waits = encoder.encode_descriptor("db_pool_waits", help, None, MetricType::Counter)?;
-        for (pool, counter) in [("writes", &self.0.waits().writes), ("admit", &self.0.waits().admit)] {
+        for (pool, counter) in [("writes", &self.0.waits().writes), ("auth", &self.0.waits().auth)] {
             ConstCounter::new(counter.get()).encode(waits.encode_family(&PoolLabel { pool })?)?;
         }
         Ok(())

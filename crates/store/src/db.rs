@@ -1,0 +1,393 @@
+//! Statements and what runs them: the only match over the two engines
+//!
+//! A [`Statement`] is one SQL text with its arguments. Both engines take the same text (`$1`, `$2`, …), so the rest of
+//! the crate never names an engine. Dialects differ in `connect.rs`, `schema.rs` and `migrations/` alone.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, Database, FromRow, PgPool, Postgres, SqlSafeStr, SqlStr, Sqlite, SqlitePool};
+
+use crate::error::timed_out;
+use keyhouse_domain::audit::AuditContext;
+use keyhouse_domain::ids::{AuditId, KeyId, LinkId, PersonId, ProductId, SessionId, TeamId};
+use keyhouse_domain::timestamp::Timestamp;
+
+use crate::{LocalChanges, Result};
+
+/// Longest time a statement may take, waiting for a free connection included. Measured here and not by the server,
+/// because a server that is suspended does not enforce its own time-outs.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_millis(2500);
+
+/// The same thing for either database: a pool, a connection or a transaction.
+#[derive(Debug, Clone)]
+pub(crate) enum Engine<S, P> {
+    Sqlite(S),
+    Postgres(P),
+}
+
+pub(crate) type Pool = Engine<SqlitePool, PgPool>;
+type Pooled = Engine<PoolConnection<Sqlite>, PoolConnection<Postgres>>;
+type RawTransaction = Engine<sqlx::Transaction<'static, Sqlite>, sqlx::Transaction<'static, Postgres>>;
+
+/// A row that both engines can return.
+pub(crate) trait AnyRow: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+impl<T> AnyRow for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+/// A value bound to a statement. `None` is NULL of that type.
+#[derive(Debug)]
+pub(crate) enum Arg {
+    Text(Option<String>),
+    Int(Option<i64>),
+    Bytes(Vec<u8>),
+}
+
+/// One SQL text and its arguments.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    sql: SqlStr,
+    args: Vec<Arg>,
+}
+
+/// A statement without arguments yet.
+pub(crate) fn sql(text: &'static str) -> Statement {
+    Statement { sql: text.into_sql_str(), args: Vec::new() }
+}
+
+/// As [`sql`], of several literals: a common `SELECT` list and its condition, say.
+pub(crate) fn sql_of(parts: &[&'static str]) -> Statement {
+    sql_text(parts.concat())
+}
+
+/// As [`sql`], of a text that is put together from literals and numbers at run time. Values are bound, never in the text.
+pub(crate) fn sql_text(text: String) -> Statement {
+    Statement { sql: AssertSqlSafe(text).into_sql_str(), args: Vec::new() }
+}
+
+impl Statement {
+    /// Binds the next argument: the first call binds `$1`.
+    pub(crate) fn bind(mut self, value: impl Into<Arg>) -> Self {
+        self.args.push(value.into());
+        self
+    }
+
+    fn arguments<DB: Database>(args: Vec<Arg>) -> sqlx::Result<DB::Arguments>
+    where
+        for<'q> Option<String>: sqlx::Encode<'q, DB> + sqlx::Type<DB>,
+        for<'q> Option<i64>: sqlx::Encode<'q, DB> + sqlx::Type<DB>,
+        for<'q> Vec<u8>: sqlx::Encode<'q, DB> + sqlx::Type<DB>,
+    {
+        let mut arguments = DB::Arguments::default();
+        for arg in args {
+            match arg {
+                Arg::Text(text) => arguments.add(text),
+                Arg::Int(number) => arguments.add(number),
+                Arg::Bytes(bytes) => arguments.add(bytes),
+            }
+            .map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
+    }
+}
+
+macro_rules! text_args {
+    ($($id:ty),*) => {
+        $(
+            impl From<$id> for Arg {
+                fn from(id: $id) -> Self {
+                    Self::Text(Some(id.to_string()))
+                }
+            }
+
+            impl From<Option<$id>> for Arg {
+                fn from(id: Option<$id>) -> Self {
+                    Self::Text(id.map(|id| id.to_string()))
+                }
+            }
+        )*
+    };
+}
+
+text_args!(KeyId, LinkId, PersonId, ProductId, SessionId, TeamId, AuditId, &str);
+
+impl From<String> for Arg {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<&String> for Arg {
+    fn from(text: &String) -> Self {
+        Self::Text(Some(text.clone()))
+    }
+}
+
+impl From<Option<String>> for Arg {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Arg {
+    fn from(number: i64) -> Self {
+        Self::Int(Some(number))
+    }
+}
+
+impl From<u32> for Arg {
+    fn from(number: u32) -> Self {
+        Self::Int(Some(number.into()))
+    }
+}
+
+impl From<Option<i64>> for Arg {
+    fn from(number: Option<i64>) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<Timestamp> for Arg {
+    fn from(at: Timestamp) -> Self {
+        Self::Int(Some(at.ms()))
+    }
+}
+
+impl From<&[u8]> for Arg {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.to_vec())
+    }
+}
+
+impl From<&[u8; 32]> for Arg {
+    fn from(bytes: &[u8; 32]) -> Self {
+        Self::Bytes(bytes.to_vec())
+    }
+}
+
+/// Runs statements without a time-out of its own; [`Pool`] and [`Transaction`] add it.
+impl<S, P> Engine<S, P>
+where
+    S: DerefMut<Target = SqliteConnection> + Send,
+    P: DerefMut<Target = PgConnection> + Send,
+{
+    pub(crate) async fn run(&mut self, statement: Statement) -> sqlx::Result<u64> {
+        let Statement { sql, args } = statement;
+        Ok(match self {
+            Self::Sqlite(db) => {
+                sqlx::query_with(sql, Statement::arguments::<Sqlite>(args)?).execute(&mut **db).await?.rows_affected()
+            }
+            Self::Postgres(db) => {
+                sqlx::query_with(sql, Statement::arguments::<Postgres>(args)?).execute(&mut **db).await?.rows_affected()
+            }
+        })
+    }
+
+    async fn first<T: AnyRow>(&mut self, statement: Statement) -> sqlx::Result<Option<T>> {
+        let Statement { sql, args } = statement;
+        match self {
+            Self::Sqlite(db) => {
+                sqlx::query_as_with(sql, Statement::arguments::<Sqlite>(args)?).fetch_optional(&mut **db).await
+            }
+            Self::Postgres(db) => {
+                sqlx::query_as_with(sql, Statement::arguments::<Postgres>(args)?).fetch_optional(&mut **db).await
+            }
+        }
+    }
+
+    pub(crate) async fn all<T: AnyRow>(&mut self, statement: Statement) -> sqlx::Result<Vec<T>> {
+        let Statement { sql, args } = statement;
+        match self {
+            Self::Sqlite(db) => {
+                sqlx::query_as_with(sql, Statement::arguments::<Sqlite>(args)?).fetch_all(&mut **db).await
+            }
+            Self::Postgres(db) => {
+                sqlx::query_as_with(sql, Statement::arguments::<Postgres>(args)?).fetch_all(&mut **db).await
+            }
+        }
+    }
+}
+
+/// Runs a statement's future for at most [`STATEMENT_TIMEOUT`].
+pub(crate) async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(STATEMENT_TIMEOUT, statement).await.unwrap_or_else(|_| Err(timed_out()))
+}
+
+impl Pool {
+    async fn acquire(&self) -> sqlx::Result<Pooled> {
+        Ok(match self {
+            Self::Sqlite(pool) => Engine::Sqlite(pool.acquire().await?),
+            Self::Postgres(pool) => Engine::Postgres(pool.acquire().await?),
+        })
+    }
+
+    /// Runs a statement that returns no rows; the number of rows it wrote.
+    pub(crate) async fn execute(&self, statement: Statement) -> Result<u64> {
+        Ok(in_time(async { self.acquire().await?.run(statement).await }).await?)
+    }
+
+    pub(crate) async fn fetch_optional<T: AnyRow>(&self, statement: Statement) -> Result<Option<T>> {
+        Ok(in_time(async { self.acquire().await?.first(statement).await }).await?)
+    }
+
+    pub(crate) async fn fetch_one<T: AnyRow>(&self, statement: Statement) -> Result<T> {
+        self.fetch_optional(statement).await?.ok_or_else(|| sqlx::Error::RowNotFound.into())
+    }
+
+    pub(crate) async fn fetch_all<T: AnyRow>(&self, statement: Statement) -> Result<Vec<T>> {
+        Ok(in_time(async { self.acquire().await?.all(statement).await }).await?)
+    }
+
+    /// The only column of the only row.
+    pub(crate) async fn fetch_scalar<T>(&self, statement: Statement) -> Result<T>
+    where
+        (T,): AnyRow,
+    {
+        Ok(self.fetch_one::<(T,)>(statement).await?.0)
+    }
+
+    /// Begins a transaction that writes.
+    pub(crate) async fn begin(&self) -> Result<RawTransaction> {
+        Ok(match self {
+            // The write lock at once: SQLite fails a reading transaction that turns to writing, whatever its time-out.
+            Self::Sqlite(pool) => Engine::Sqlite(in_time(pool.begin_with("BEGIN IMMEDIATE")).await?),
+            // Pinned: at REPEATABLE READ the snapshot is older than the team's lock, and the lock protects nothing.
+            Self::Postgres(pool) => {
+                Engine::Postgres(in_time(pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?)
+            }
+        })
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// The largest number of connections, those that are open, and those of them that are idle.
+    pub(crate) fn size(&self) -> (u32, u32, usize) {
+        match self {
+            Self::Sqlite(pool) => (pool.options().get_max_connections(), pool.size(), pool.num_idle()),
+            Self::Postgres(pool) => (pool.options().get_max_connections(), pool.size(), pool.num_idle()),
+        }
+    }
+
+    /// Counts a wait if every connection is in use.
+    pub(crate) fn count_wait(&self, waits: &Counter) {
+        let (max, open, idle) = self.size();
+        if idle == 0 && open >= max {
+            waits.inc();
+        }
+    }
+}
+
+/// A transaction that writes. Dropped before [`Transaction::commit`], it leaves nothing.
+pub(crate) struct Transaction {
+    db: RawTransaction,
+    pub(crate) changes: ChangeGuard,
+}
+
+impl Transaction {
+    pub(crate) fn new(db: RawTransaction, local: LocalChanges) -> Self {
+        Self { db, changes: ChangeGuard { local, bumped: false } }
+    }
+
+    pub(crate) async fn execute(&mut self, statement: Statement) -> Result<u64> {
+        Ok(in_time(self.db.run(statement)).await?)
+    }
+
+    pub(crate) async fn fetch_optional<T: AnyRow>(&mut self, statement: Statement) -> Result<Option<T>> {
+        Ok(in_time(self.db.first(statement)).await?)
+    }
+
+    pub(crate) async fn fetch_one<T: AnyRow>(&mut self, statement: Statement) -> Result<T> {
+        self.fetch_optional(statement).await?.ok_or_else(|| sqlx::Error::RowNotFound.into())
+    }
+
+    pub(crate) async fn fetch_all<T: AnyRow>(&mut self, statement: Statement) -> Result<Vec<T>> {
+        Ok(in_time(self.db.all(statement)).await?)
+    }
+
+    /// The only column of the row, if there is one.
+    pub(crate) async fn fetch_scalar<T>(&mut self, statement: Statement) -> Result<Option<T>>
+    where
+        (T,): AnyRow,
+    {
+        Ok(self.fetch_optional::<(T,)>(statement).await?.map(|(value,)| value))
+    }
+
+    /// The only column of all rows.
+    pub(crate) async fn fetch_scalars<T>(&mut self, statement: Statement) -> Result<Vec<T>>
+    where
+        (T,): AnyRow,
+    {
+        Ok(self.fetch_all::<(T,)>(statement).await?.into_iter().map(|(value,)| value).collect())
+    }
+
+    pub(crate) async fn commit(self) -> Result<()> {
+        // `changes` is dropped when this returns: after the commit, before the caller can answer.
+        let Self { db, changes: _changes } = self;
+        match db {
+            Engine::Sqlite(tx) => in_time(tx.commit()).await?,
+            Engine::Postgres(tx) => in_time(tx.commit()).await?,
+        }
+        Ok(())
+    }
+}
+
+/// A transaction whose writes are audited: it carries who acts, when and from where, and numbers its events.
+pub(crate) struct Tx {
+    transaction: Transaction,
+    pub(crate) context: AuditContext,
+    pub(crate) next_event: u16,
+}
+
+impl Tx {
+    pub(crate) fn new(transaction: Transaction, context: AuditContext) -> Self {
+        Self { transaction, context, next_event: 0 }
+    }
+
+    pub(crate) async fn commit(self) -> Result<()> {
+        self.transaction.commit().await
+    }
+}
+
+impl Deref for Tx {
+    type Target = Transaction;
+
+    fn deref(&self) -> &Transaction {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Transaction {
+        &mut self.transaction
+    }
+}
+
+/// Counts the transaction among this process's own changes when it is dropped, if it advanced the change counter: after a
+/// commit is over, before its caller is answered, and also when the outcome of the commit is unknown.
+pub(crate) struct ChangeGuard {
+    local: LocalChanges,
+    bumped: bool,
+}
+
+impl ChangeGuard {
+    pub(crate) fn mark(&mut self) {
+        self.bumped = true;
+    }
+}
+
+impl Drop for ChangeGuard {
+    fn drop(&mut self) {
+        if self.bumped {
+            self.local.add();
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Invitations: links by which a person joins a team
+
+use crate::db::{Tx, sql, sql_of};
+use crate::error::StoreError;
+use crate::links::{LinkError, LinkResult, LinkRow, NewLink, NewPerson, SELECT};
+use crate::members::NewMember;
+use crate::sessions::NewSession;
+use crate::{Queries, Result, Store};
+use keyhouse_domain::audit::{Action, AuditContext};
+use keyhouse_domain::ids::{LinkId, PersonId, TeamId};
+use keyhouse_domain::link::{Link, Purpose};
+use keyhouse_domain::permission::{Forbidden, TeamAdmin};
+use keyhouse_domain::secret::SecretHash;
+use keyhouse_domain::timestamp::Timestamp;
+
+/// Who accepts an invitation.
+#[derive(Debug)]
+pub enum Joining<'a> {
+    /// A new person.
+    New(NewPerson<'a>),
+    /// The person with the invited address, who has authenticated.
+    Known(PersonId),
+}
+
+/// Why an invitation was not created.
+#[derive(Debug, thiserror::Error)]
+pub enum InviteError {
+    /// A person with this address is in the team already.
+    #[error("this person is in the team already")]
+    IsMember,
+    /// The actor may not invite.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why an invitation was not withdrawn.
+#[derive(Debug, thiserror::Error)]
+pub enum WithdrawInvitationError {
+    /// The team has no open invitation with this id: it was used, withdrawn or replaced.
+    #[error("there is no such invitation any more")]
+    Gone,
+    /// The actor may not withdraw invitations.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Queries {
+    /// A team's open invitations, newest first, 200 at most.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn invitations(&self, team: TeamId, now: Timestamp) -> Result<Vec<Link>> {
+        let select = sql_of(&[SELECT, "team_id = $1 AND expires_at > $2 ORDER BY id DESC LIMIT 200"]);
+        let rows: Vec<LinkRow> = self.reads.fetch_all(select.bind(team).bind(now)).await?;
+        rows.into_iter().map(Link::try_from).collect()
+    }
+}
+
+impl Store {
+    /// Creates an invitation, in place of one to the same address.
+    ///
+    /// # Errors
+    ///
+    /// See [`InviteError`]; [`InviteError::Forbidden`] also if the link is no invitation to the permit's team.
+    pub async fn create_invitation(
+        &self,
+        admin: &TeamAdmin,
+        new: NewLink<'_>,
+        context: &AuditContext,
+    ) -> std::result::Result<(), InviteError> {
+        let Purpose::Invite { team, email, role } = new.purpose else { return Err(Forbidden.into()) };
+        if *team != admin.team() {
+            return Err(Forbidden.into());
+        }
+        let mut tx = self.begin(context).await?;
+        tx.lock_and_authorize(admin).await??;
+        let member = sql("SELECT role FROM members JOIN people ON id = person_id \
+                          WHERE team_id = $1 AND email_canonical = $2")
+        .bind(*team)
+        .bind(email.canonical());
+        if tx.fetch_scalar::<String>(member).await?.is_some() {
+            return Err(InviteError::IsMember);
+        }
+        let replace = sql("DELETE FROM links WHERE team_id = $1 AND email_canonical = $2");
+        tx.execute(replace.bind(*team).bind(email.canonical())).await?;
+        tx.add_link(&new).await?;
+        tx.audit(*team, Action::MemberInvited, new.id, format!("{email} as {}", role.as_str())).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Withdraws an invitation.
+    ///
+    /// # Errors
+    ///
+    /// See [`WithdrawInvitationError`].
+    pub async fn withdraw_invitation(
+        &self,
+        admin: &TeamAdmin,
+        id: LinkId,
+        context: &AuditContext,
+    ) -> std::result::Result<(), WithdrawInvitationError> {
+        let mut tx = self.begin(context).await?;
+        tx.lock_and_authorize(admin).await??;
+        let delete = sql("DELETE FROM links WHERE id = $1 AND team_id = $2 RETURNING email");
+        let email: Option<String> = tx.fetch_scalar(delete.bind(id).bind(admin.team())).await?;
+        let email = email.ok_or(WithdrawInvitationError::Gone)?;
+        tx.audit(admin.team(), Action::InvitationWithdrawn, id, email).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Joins the invitation's team; with a session if one is to begin. Returns the team.
+    ///
+    /// # Errors
+    ///
+    /// See [`LinkError`].
+    pub async fn accept_invitation(
+        &self,
+        code: &SecretHash,
+        who: Joining<'_>,
+        session: Option<&NewSession<'_>>,
+        context: &AuditContext,
+    ) -> LinkResult<TeamId> {
+        let link = self.queries.link(code, context.at).await?;
+        let Some(Link { purpose: Purpose::Invite { team, email, role }, .. }) = link else {
+            return Err(LinkError::Gone);
+        };
+        let mut tx = self.begin(context).await?;
+        if !tx.lock_team(team).await? {
+            return Err(LinkError::Gone);
+        }
+        tx.use_link(code).await?;
+        let (person, name) = match &who {
+            Joining::New(new) => {
+                tx.add_person(new.id, &email, new.name, Some(new.password)).await?;
+                (new.id, new.name.clone())
+            }
+            // An existing person keeps their name: this one is not used.
+            Joining::Known(person) => (*person, email.as_name()),
+        };
+        let joined = tx.add_member(team, &NewMember { person, email: &email, name, role }).await?;
+        // The address may have become another person's since this one authenticated.
+        if joined != person {
+            return Err(LinkError::Gone);
+        }
+        if let Some(session) = session {
+            tx.add_session(person, session).await?;
+            tx.audit_in_teams(person, Action::CurrentUser, &format!("with {}", session.browser)).await?;
+        }
+        tx.commit().await?;
+        Ok(team)
+    }
+}
+
+impl Tx {
+    /// Withdraws the invitations created by a person who may no longer invite: that person has seen the links.
+    pub(crate) async fn withdraw_invitations_of(&mut self, team: TeamId, person: PersonId) -> Result<()> {
+        let delete = sql("DELETE FROM links WHERE team_id = $1 AND made_by = $2 RETURNING id, email");
+        let withdrawn: Vec<(String, String)> = self.fetch_all(delete.bind(team).bind(person)).await?;
+        for (id, email) in withdrawn {
+            self.audit(team, Action::InvitationWithdrawn, id, email).await?;
+        }
+        Ok(())
+    }
+}

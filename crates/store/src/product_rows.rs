@@ -1,0 +1,188 @@
+//! Product rows and what only reads them. Every query takes a [`Tenant`], a team and a mode
+
+use crate::db::{Statement, sql_of};
+use crate::error::{StoreError, corrupt};
+use crate::{Queries, Result};
+use keyhouse_domain::auth::Tenant;
+use keyhouse_domain::ids::ProductId;
+use keyhouse_domain::pagination::{Cursor, Limit, Page};
+use keyhouse_domain::price::{Price, TaxRate};
+use keyhouse_domain::product::{
+    Currency, Description, Kind, Product, ProductFields, ProductName, Sku, Status, StatusFilter, UnitOfMeasure,
+};
+use keyhouse_domain::timestamp::Timestamp;
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct ProductRow {
+    id: String,
+    status: String,
+    name: String,
+    unit_price: i64,
+    currency: String,
+    description: Option<String>,
+    sku: Option<String>,
+    tax_rate: Option<i64>,
+    kind: String,
+    unit_of_measure: String,
+    created_at: i64,
+    updated_at: i64,
+}
+
+/// Why a list of products can't be returned.
+#[derive(Debug, thiserror::Error)]
+pub enum ListProductsError {
+    /// The cursor is no product of this tenant.
+    #[error("not a cursor of this list")]
+    Cursor,
+    /// The database did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Sorts after every UUID as text: before the newest product.
+const ABOVE_ALL_IDS: &str = "g";
+
+const SELECT: &str = "SELECT id, status, name, unit_price, currency, description, sku, tax_rate, kind, \
+     unit_of_measure, created_at, updated_at FROM products WHERE ";
+
+impl Queries {
+    /// One product.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn product(&self, tenant: &Tenant, id: ProductId) -> Result<Option<Product>> {
+        let select = sql_of(&[SELECT, "team_id = $1 AND mode = $2 AND id = $3"])
+            .bind(tenant.team())
+            .bind(tenant.mode().as_str())
+            .bind(id);
+        self.reads.fetch_optional::<ProductRow>(select).await?.map(Product::try_from).transpose()
+    }
+
+    /// A page of products, newest first: keyset paging on one index, so each page costs the same wherever it begins.
+    ///
+    /// # Errors
+    ///
+    /// See [`ListProductsError`].
+    pub async fn products(
+        &self,
+        tenant: &Tenant,
+        filter: StatusFilter,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> std::result::Result<Page<Product>, ListProductsError> {
+        if let Some(cursor) = after
+            && self.product(tenant, cursor.product()).await?.is_none()
+        {
+            return Err(ListProductsError::Cursor);
+        }
+        // Compared and ordered by the whole index and not by its last column alone: otherwise PostgreSQL may take the order
+        // from the primary key, and read every other team's rows on the way.
+        let select = match filter.status() {
+            None => sql_of(&[
+                SELECT,
+                "(team_id, mode) >= ($1, $2) AND (team_id, mode, id) < ($1, $2, $3) \
+                 ORDER BY team_id DESC, mode DESC, id DESC LIMIT $4",
+            ]),
+            Some(_) => sql_of(&[
+                SELECT,
+                "(team_id, mode, status) >= ($1, $2, $5) AND (team_id, mode, status, id) < ($1, $2, $5, $3) \
+                 ORDER BY team_id DESC, mode DESC, status DESC, id DESC LIMIT $4",
+            ]),
+        };
+        let select =
+            select.bind(tenant.team()).bind(tenant.mode().as_str()).bind(below(after)).bind(u32::from(limit.get()) + 1);
+        let select = match filter.status() {
+            None => select,
+            Some(status) => select.bind(status.as_str()),
+        };
+        Ok(page_of(self.reads.fetch_all(select).await?, limit)?)
+    }
+
+    /// A page of the products whose name or SKU contains `search`, newest first. Reads along the index and compares each
+    /// product until the page is full.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn search_products(
+        &self,
+        tenant: &Tenant,
+        filter: StatusFilter,
+        search: &str,
+        after: Option<Cursor>,
+        limit: Limit,
+    ) -> Result<Page<Product>> {
+        let condition = "(team_id, mode) >= ($1, $2) AND (team_id, mode, id) < ($1, $2, $3) \
+                         AND ($5 = '' OR status = $5) \
+                         AND (lower(name) LIKE $6 ESCAPE '!' OR name LIKE $7 ESCAPE '!' \
+                              OR lower(sku) LIKE $6 ESCAPE '!' OR sku LIKE $7 ESCAPE '!') \
+                         ORDER BY team_id DESC, mode DESC, id DESC LIMIT $4";
+        let pattern = crate::like(search);
+        let select = sql_of(&[SELECT, condition])
+            .bind(tenant.team())
+            .bind(tenant.mode().as_str())
+            .bind(below(after))
+            .bind(u32::from(limit.get()) + 1)
+            .bind(filter.status().map_or("", Status::as_str))
+            .bind(pattern.to_lowercase())
+            .bind(pattern);
+        page_of(self.reads.fetch_all(select).await?, limit)
+    }
+}
+
+fn below(after: Option<Cursor>) -> String {
+    after.map_or(ABOVE_ALL_IDS.to_owned(), |cursor| cursor.product().to_string())
+}
+
+/// Binds `$1` to `$13`: the tenant, the id, the status, each field and `updated_at`.
+pub(crate) fn bind_product(statement: Statement, tenant: &Tenant, product: &Product) -> Statement {
+    let fields = &product.fields;
+    statement
+        .bind(tenant.team())
+        .bind(tenant.mode().as_str())
+        .bind(product.id)
+        .bind(product.status.as_str())
+        .bind(fields.name.as_str())
+        .bind(fields.unit_price.stored())
+        .bind(fields.currency.code())
+        .bind(fields.description.as_ref().map(|text| text.as_str().to_owned()))
+        .bind(fields.sku.as_ref().map(|sku| sku.as_str().to_owned()))
+        .bind(fields.tax_rate.map(TaxRate::stored))
+        .bind(fields.kind.as_str())
+        .bind(fields.unit_of_measure.as_str())
+        .bind(product.updated_at)
+}
+
+/// Builds a page from its rows. One more row was selected than asked for: if it is there, there is another page.
+fn page_of(mut rows: Vec<ProductRow>, limit: Limit) -> Result<Page<Product>> {
+    let wanted = usize::from(limit.get());
+    let has_more = rows.len() > wanted;
+    rows.truncate(wanted);
+    Ok(Page { items: rows.into_iter().map(Product::try_from).collect::<Result<_>>()?, has_more })
+}
+
+impl TryFrom<ProductRow> for Product {
+    type Error = StoreError;
+
+    fn try_from(row: ProductRow) -> Result<Self> {
+        let id = row.id;
+        let bad = || corrupt("products", &id);
+        Ok(Self {
+            id: id.parse().map_err(|_| bad())?,
+            status: Status::parse(&row.status).ok_or_else(bad)?,
+            fields: ProductFields {
+                name: ProductName::parse(row.name).map_err(|_| bad())?,
+                unit_price: Price::from_stored(row.unit_price).ok_or_else(bad)?,
+                currency: Currency::parse(&row.currency).map_err(|_| bad())?,
+                description: row.description.map(Description::parse).transpose().map_err(|_| bad())?,
+                sku: row.sku.map(Sku::parse).transpose().map_err(|_| bad())?,
+                tax_rate: row.tax_rate.map(|rate| TaxRate::from_stored(rate).ok_or_else(bad)).transpose()?,
+                kind: Kind::parse(row.kind).map_err(|_| bad())?,
+                unit_of_measure: UnitOfMeasure::parse(row.unit_of_measure).map_err(|_| bad())?,
+            },
+            created_at: Timestamp::from_ms(row.created_at),
+            updated_at: Timestamp::from_ms(row.updated_at),
+        })
+    }
+}
