@@ -4,7 +4,9 @@
 //! of CRC-32 in base 62.
 
 mod mode;
+mod scan;
 mod token;
 
 pub use mode::Mode;
+pub use scan::find_tokens;
 pub use token::{Brand, BrandError, RawToken, TokenError, TokenHash, TokenPrefix};

@@ -114,7 +114,14 @@ impl RawToken {
         &self.text
     }
 
-    fn len(brand: &Brand) -> usize {
+    /// Whether `bytes` begin with the brand and a mode.
+    pub(crate) fn begins(bytes: &[u8], brand: &Brand) -> bool {
+        bytes.starts_with(brand.0.as_bytes())
+            && [Mode::Live, Mode::Test].into_iter().any(|mode| bytes.starts_with(head(brand, mode).as_bytes()))
+    }
+
+    /// The length of a token with this brand, in bytes.
+    pub(crate) fn len(brand: &Brand) -> usize {
         brand.0.len() + "_live_".len() + RANDOM_LEN + CHECKSUM_LEN
     }
 }
