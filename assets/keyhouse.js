@@ -1,11 +1,11 @@
-// What pages gain where JavaScript runs: dialogs in place of pages, changes in place of reloads, copying. Everything works
-// without it: links lead to pages, forms are sent, and what is done here is only done sooner.
+// Progressive enhancement: dialogs instead of pages, updates instead of reloads, copy buttons. Everything works without
+// JavaScript as well.
 
 const here = new URL(location.href);
 const find = (root, selector) => root.querySelector(selector);
 const all = (root, selector) => [...root.querySelectorAll(selector)];
 
-// Said to those who listen rather than look.
+// Announced by screen readers.
 const live = document.createElement("p");
 live.className = "unseen";
 live.setAttribute("role", "status");
@@ -22,11 +22,17 @@ dialog.setAttribute("aria-labelledby", "sheet-title");
 document.body.append(dialog);
 let opener = null;
 
+// A field with an error is scrolled into view. Otherwise the dialog starts at its top: a dialog that replaces another keeps
+// the scroll position, and the new one's title and token would be out of view on a small screen.
 const focusIn = (root) => {
     const wrong = find(root, "[aria-invalid]");
-    const first = wrong ?? find(root, "[autofocus]") ?? find(root, "h1");
-    first?.focus();
-    if (wrong?.select && wrong.type !== "radio") wrong.select();
+    if (wrong) {
+        (wrong.matches("fieldset") ? find(wrong, "input") : wrong)?.focus();
+        if (wrong.select && wrong.type !== "radio") wrong.select();
+        return;
+    }
+    (find(root, "[autofocus]") ?? find(root, "h1"))?.focus({ preventScroll: true });
+    root.scrollTop = 0;
 };
 
 const show = (sheet) => {
@@ -42,11 +48,11 @@ const unsaved = () => {
     return reveal && !reveal.dataset.copied ? reveal : null;
 };
 
-// However the dialog is left (browsers let Escape, pressed twice, pass every guard), what it held is gone, and a list that
-// changed meanwhile is fetched anew.
+// However the dialog is closed (browsers close it on a second Escape, past every guard), its content is removed, and a list
+// that has changed is loaded again.
 dialog.addEventListener("close", async () => {
     const list = find(dialog, "[data-list]")?.dataset.list;
-    // Emptied already: another page has taken over.
+    // Empty: another page replaces this one.
     const over = !dialog.firstChild;
     wipe(dialog);
     dialog.replaceChildren();
@@ -78,8 +84,8 @@ const restoreFocus = () => {
 
 const parse = (text) => new DOMParser().parseFromString(text, "text/html");
 
-// The page at an address, or null where another page has to take over. What is no page of ours (a proxy's error, say) and
-// what failed on our side is an error: nothing is known of what was done.
+// Loads a page; null if the browser goes to another page instead. A response that is not a page of the dashboard (a proxy's
+// error) and a 5xx are errors: it is unknown whether the request was processed.
 const load = async (url, options = {}) => {
     const response = await fetch(url, { ...options, headers: { Accept: "text/html", ...options.headers } });
     if (new URL(response.url).pathname === "/sign-in") {
@@ -157,12 +163,12 @@ document.addEventListener("click", async (event) => {
 
 document.addEventListener("submit", async (event) => {
     const form = event.target;
-    // A password that was shown is one again, or browsers would offer it as a text.
+    // A password that is shown as text would be offered for autofill as text.
     for (const field of all(form, "input[data-peek]")) field.type = "password";
     if (form.method !== "post" || form.hasAttribute("data-plain") || event.defaultPrevented) return;
     event.preventDefault();
     const button = event.submitter ?? find(form, "button");
-    // A second press while the first is under way is none.
+    // Ignore a second press while the first is in progress.
     if (form.dataset.busy) return;
     form.dataset.busy = "1";
     button?.setAttribute("aria-busy", "true");
@@ -193,16 +199,33 @@ document.addEventListener("submit", async (event) => {
     }
 });
 
+// An error disappears when its field is changed.
+document.addEventListener("input", (event) => {
+    const field = event.target.closest("[aria-invalid]");
+    if (!field) return;
+    field.removeAttribute("aria-invalid");
+    const described = (field.getAttribute("aria-describedby") ?? "").split(" ");
+    for (const id of described.filter((id) => id.endsWith("fault"))) document.getElementById(id)?.remove();
+    const rest = described.filter((id) => !id.endsWith("fault")).join(" ");
+    if (rest) field.setAttribute("aria-describedby", rest);
+    else field.removeAttribute("aria-describedby");
+});
+
 // ---- Secrets.
+
+// A token that was not copied is lost with the page: the browser asks before it goes back, reloads or closes.
+addEventListener("beforeunload", (event) => {
+    if (unsaved()) event.preventDefault();
+});
 
 const wipe = (root) => {
     for (const secret of all(root, "[data-secret]")) secret.textContent = "Shown once; it is gone from this page.";
 };
 
-// Whatever comes back from the browser's memory shows no secret and nothing that has changed since.
+// A page that the browser restores from its back/forward cache must show no secret and no old state.
 addEventListener("pagehide", () => {
     wipe(document);
-    for (const field of all(document, "input[type=password], input[data-peek]")) field.value = "";
+    for (const field of all(document, "input[type=password], input[data-peek], textarea[data-wipe]")) field.value = "";
 });
 addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
@@ -216,7 +239,7 @@ const select = (node) => {
     selection.addRange(range);
 };
 
-// The clipboard where the browser gives one (https, localhost), the selection elsewhere, the reader's own hands at last.
+// The clipboard API needs a secure context (HTTPS or localhost); elsewhere the selection is copied.
 const copy = async (node) => {
     try {
         await navigator.clipboard.writeText(node.textContent);
@@ -262,7 +285,7 @@ document.addEventListener("click", async (event) => {
     if (event.target.matches("code[data-copied]")) select(event.target);
 });
 
-// Whoever copies by hand has copied too.
+// Copying by hand counts as well.
 document.addEventListener("copy", () => {
     const reveal = find(dialog, "[data-reveal]");
     if (reveal?.contains(getSelection().anchorNode)) reveal.dataset.copied = "copied";
@@ -288,8 +311,16 @@ document.addEventListener("keydown", (event) => {
         items[(step + items.length) % items.length].focus();
         event.preventDefault();
     } else if (menu.open && event.key.length === 1 && event.key !== " ") {
-        items.find((item) => item.textContent.toLowerCase().startsWith(event.key.toLowerCase()))?.focus();
+        // The next item with this letter, after the current one and around.
+        const ahead = [...items.slice(at + 1), ...items.slice(0, at + 1)];
+        ahead.find((item) => item.textContent.toLowerCase().startsWith(event.key.toLowerCase()))?.focus();
     }
+});
+
+// Leaving a menu with Tab closes it.
+document.addEventListener("focusout", (event) => {
+    const menu = event.target.closest("details.menu");
+    if (menu && event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
 });
 
 document.addEventListener("click", (event) => {

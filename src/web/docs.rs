@@ -12,6 +12,7 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd, html};
 
 use super::api::operations::operations;
 use super::assets;
+use super::base_url::BaseUrl;
 use super::error::{ApiError, ErrorCode};
 use super::middleware::security_headers::REFERENCE_POLICY;
 
@@ -132,20 +133,20 @@ fn article(markdown: &str) -> String {
         .replace("<pre>", "<pre tabindex=\"0\">")
 }
 
-pub(super) async fn index() -> Response {
-    guide(PAGES[0].slug)
+pub(super) async fn index(base: BaseUrl) -> Response {
+    guide(PAGES[0].slug, &base)
 }
 
-pub(super) async fn index_markdown() -> Response {
-    markdown(TEXTS[0].as_str())
+pub(super) async fn index_markdown(base: BaseUrl) -> Response {
+    markdown(at_base(&TEXTS[0], &base))
 }
 
 /// `/docs/{page}` and `/docs/{page}.md`.
-pub(super) async fn page(Path(name): Path<String>) -> Response {
+pub(super) async fn page(base: BaseUrl, Path(name): Path<String>) -> Response {
     match name.strip_suffix(".md") {
         Some(REFERENCE) => markdown(reference_markdown()),
         Some(slug) => match PAGES.iter().position(|page| page.slug == slug) {
-            Some(place) => markdown(TEXTS[place].as_str()),
+            Some(place) => markdown(at_base(&TEXTS[place], &base)),
             None => absent(),
         },
         None if name == REFERENCE => {
@@ -153,7 +154,7 @@ pub(super) async fn page(Path(name): Path<String>) -> Response {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(REFERENCE_POLICY));
             response
         }
-        None => guide(&name),
+        None => guide(&name, &base),
     }
 }
 
@@ -175,9 +176,22 @@ fn first_sentence(markdown: &str) -> String {
     text.split_inclusive(". ").next().unwrap_or_default().trim().trim_end_matches('.').to_owned()
 }
 
-fn guide(slug: &str) -> Response {
+/// The base URL of the examples in the guide.
+const EXAMPLE_BASE: &str = "http://127.0.0.1:8080";
+
+/// A text of the guide with the address of this installation in its examples, so that they work as pasted.
+fn at_base(text: &str, base: &BaseUrl) -> String {
+    text.replace(EXAMPLE_BASE, &base.to_string())
+}
+
+fn guide(slug: &str, base: &BaseUrl) -> Response {
     let Some(place) = PAGES.iter().position(|page| page.slug == slug) else { return absent() };
-    page_of(&GuidePage { title: PAGES[place].title, slug, links: links(slug), article: &ARTICLES[place] })
+    page_of(&GuidePage {
+        title: PAGES[place].title,
+        slug,
+        links: links(slug),
+        article: &at_base(&ARTICLES[place], base),
+    })
 }
 
 /// The calls of the reference in words.

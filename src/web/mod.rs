@@ -17,6 +17,7 @@
 
 pub mod api;
 mod assets;
+mod base_url;
 mod context;
 pub mod dashboard;
 mod docs;

@@ -305,6 +305,7 @@ async fn what_ends_or_opens_for_good_asks_again_after_fifteen_minutes(
     app.advance(60 * MINUTE);
     let test = app.send(&renewed, path, &[("name", "T"), ("mode", "test"), ("scope", "read_only")]).await;
     assert_eq!(test.status, 200);
+    let fields = [("name", "Backend 2"), ("mode", "live"), ("scope", "read_only")];
     let fresh = app.send(&renewed, path, &fields).await;
     assert_eq!(fresh.status, 403);
 }
@@ -364,4 +365,60 @@ async fn guesses_that_were_never_judged_are_none(#[values(Engine::Sqlite, Engine
         drop(call);
     }
     assert_eq!(app.sign_in("ada@example.com", PASSWORD).await.status, 303);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_ends_the_session_that_the_browser_had_before(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let right = [("email", "ada@example.com"), ("password", PASSWORD)];
+    let again = app.call("POST", "/sign-in").cookie(&ada).form(&right).await.cookie().unwrap();
+    assert!(!app.is_in(&ada).await && app.is_in(&again).await);
+    // By a link for somebody else, too; the page says whom it signs out.
+    let invited =
+        app.send(&again, "/t/acme/settings/members/invite", &[("email", "bob@example.com"), ("role", "member")]).await;
+    let link = link_in(&invited);
+    let page = app.page(&again, &link).await;
+    assert!(page.text().contains("You are signed in as <bdi>Ada</bdi>"), "{page}");
+    let new = [("name", "Bob"), ("password", PASSWORD)];
+    let unaware = app.call("POST", &link).cookie(&again).form(&new).await;
+    assert!(unaware.status == 200 && unaware.text().contains("You are signed in as"), "opened without a session");
+    let bob = app.send(&again, &link, &new).await.cookie().unwrap();
+    assert!(!app.is_in(&again).await && app.is_in(&bob).await);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_has_fifty_sessions_and_the_oldest_ends(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let first = app.set_up().await;
+    let mut last = String::new();
+    for n in 1..=50 {
+        assert!(app.is_in(&first).await, "{n}");
+        app.advance(Duration::from_millis(1));
+        last = app.browser("ada@example.com").await;
+    }
+    assert!(!app.is_in(&first).await && app.is_in(&last).await);
+    assert_eq!(app.page(&last, "/account").await.text().matches("sign_out_one").count(), 49, "all others are listed");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stuck_to_the_end_of_a_link_does_not_break_it(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let invited =
+        app.send(&ada, "/t/acme/settings/members/invite", &[("email", "bob@example.com"), ("role", "member")]).await;
+    let link = link_in(&invited);
+    for end in [".", ",", ")", "%3E", ").", "%20"] {
+        assert_eq!(app.get(&format!("{link}{end}")).await.status, 200, "{end}");
+    }
+    for other in [&link[..link.len() - 1], &format!("{link}a")] {
+        assert_eq!(app.get(other).await.status, 404, "{other}");
+    }
 }

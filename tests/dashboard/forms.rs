@@ -264,3 +264,73 @@ async fn a_confirmation_that_does_not_match_keeps_what_was_typed(
     assert_text!(faults(&wrong).join("\n"), @"This is not the team’s name; type it as it stands above.");
     assert!(wrong.text().contains(r#"name="name" value="Acmee""#));
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_a_colleague_changed_is_not_overwritten_unseen(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let ann = app.join(&ada, "Ann", "admin").await;
+    let key = app.send(&ada, &format!("{KEYS}/new"), &[("name", "K"), ("mode", "test"), ("scope", "read_only")]).await;
+    let rename = format!("{KEYS}/{}/rename", between(key.text(), "?key=", "\""));
+    let max = app.person_id(&app.join(&ada, "Max", "manager").await).await.unwrap();
+    let role = format!("/t/acme/settings/members/{max}/role");
+    let forms: [(&str, &str, [&str; 3]); 3] = [
+        (&rename, "name", ["K", "Ann's", "Ada's"]),
+        ("/t/acme/settings", "name", ["Acme", "Ann & Co", "Ada & Co"]),
+        (&role, "role", ["manager", "member", "manager"]),
+    ];
+    for (path, field, [old, theirs, mine]) in forms {
+        let opened = app.page(&ada, path).await;
+        let version = unescape(between(opened.text(), "name=\"version\" value=\"", "\""));
+        assert_eq!(version, old, "{path}");
+        assert_eq!(app.send(&ann, path, &[(field, theirs), ("version", old)]).await.status, 303, "{path}");
+        // With an error in between, and without.
+        for value in ["", mine] {
+            let refused = app.send(&ada, path, &[(field, value), ("version", &version)]).await;
+            assert!(
+                refused.status == 422 && refused.text().contains("since you opened this page"),
+                "{path}: {refused}"
+            );
+        }
+        let told = app.send(&ada, path, &[(field, mine), ("version", &version)]).await;
+        assert!(told.text().contains("since you opened this page"), "{told}");
+        let version = unescape(between(told.text(), "name=\"version\" value=\"", "\""));
+        assert_eq!(version, theirs, "{path}");
+        assert_eq!(app.send(&ada, path, &[(field, mine), ("version", &version)]).await.status, 303, "{path}");
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_key_of_one_name_is_warned_about_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let path = format!("{KEYS}/new");
+    let fields = [("name", "Staging"), ("mode", "test"), ("scope", "read_only")];
+    assert_eq!(app.send(&ada, &path, &fields).await.status, 200);
+    let warned = app.send(&ada, &path, &fields).await;
+    assert!(warned.status == 422 && warned.text().contains("Another active key is called"), "{warned}");
+    let same_name = between(warned.text(), "name=\"same_name\" value=\"", "\"");
+    assert_eq!(app.send(&ada, &path, &[&fields[..], &[("same_name", same_name)]].concat()).await.status, 200);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_public_url_links_begin_with_the_origin_of_the_form(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let owner = app.person_id(&ada).await.unwrap();
+    let invite = |origin: &'static str| {
+        let fields = [("email", "x@example.com"), ("role", "member"), ("for", owner.as_str())];
+        let call = app.call("POST", "/t/acme/settings/members/invite").cookie(&ada).form(&fields);
+        async move { call.header("origin", origin).await }
+    };
+    assert!(invite("https://keys.example.com").await.text().contains("https://keys.example.com/link/"));
+    assert!(app.page(&ada, "/t/acme/settings").await.text().contains("<code>public_url</code> is not set"));
+    assert!(app.get("/docs").await.text().contains("KEYHOUSE_URL=http://keyhouse.test\n"));
+}

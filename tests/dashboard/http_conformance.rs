@@ -74,10 +74,21 @@ async fn over_https_the_cookie_is_for_https_and_for_this_host_alone() {
     assert_eq!(ours.header("strict-transport-security"), Some("max-age=63072000"));
     let plain = ask("POST", "/sign-in", &[kind, ("origin", "http://keys.example.com")], form).await;
     assert_eq!(plain.status, 400);
+    assert!(plain.text().contains("This Keyhouse is at https://keys.example.com"), "{plain}");
+    let wrong_host = ask("GET", "/sign-in", &[], "").await;
+    assert!(wrong_host.text().contains("This Keyhouse is at <a href=\"https://keys.example.com\">"), "{wrong_host}");
     // A cookie of the plain name could have been set by a neighbour: it is none.
     let planted = cookie.split(';').next().unwrap().replace("__Host-", "");
     assert_eq!(ask("GET", "/account", &[("cookie", &planted)], "").await.status, 303);
     assert_eq!(ask("GET", "/account", &[("cookie", cookie.split(';').next().unwrap())], "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_fresh_installation_points_to_its_set_up_link() {
+    let app = TestApp::on(Engine::Sqlite).await;
+    assert!(app.get("/sign-in").await.text().contains("Open the set-up link"));
+    app.set_up().await;
+    assert!(!app.get("/sign-in").await.text().contains("set-up link"));
 }
 
 #[tokio::test]

@@ -14,8 +14,7 @@ const PAGE: &str = "/t/acme/settings/integrations/api-keys";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 async fn create(app: &TestApp, cookie: &str, name: &str, mode: &str) -> Answer {
-    let form = app.page(cookie, &format!("{PAGE}/new")).await;
-    let id = between(form.text(), r#"name="id" value=""#, "\"").to_owned();
+    let id = app.inner.new_key_id().to_string();
     app.send(cookie, &format!("{PAGE}/new"), &[("id", &id), ("name", name), ("mode", mode), ("scope", "read_only")])
         .await
 }
@@ -103,6 +102,8 @@ async fn the_eleventh_is_refused_with_the_reason(#[values(Engine::Sqlite, Engine
     }
     let list = app.page(&ada, PAGE).await;
     assert!(list.text().contains("10 of 10 active") && list.text().contains(r#"aria-disabled="true""#));
+    let form = app.page(&ada, &format!("{PAGE}/new")).await;
+    assert_eq!(form.text().matches("/revoke\" data-open>Revoke").count(), 10, "which one to revoke instead");
     let refused = create(&app, &ada, "K11", "test").await;
     assert_eq!(refused.status, 409);
     assert!(
@@ -126,7 +127,7 @@ async fn rename_and_revoke_from_the_page(#[values(Engine::Sqlite, Engine::Postgr
     assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 200);
     app.inner.flush_last_used(keyhouse::app::last_used::Flush::Everything).await.unwrap();
     let asked = app.page(&ada, &format!("{PAGE}/{id}/revoke")).await;
-    assert_text!(words(between(asked.text(), "<section", "</section>")), @r#"class="sheet" data-sheet aria-labelledby="sheet-title" Revoke New? Token pk_live_yLH... Mode Live Last used just now from 203.0.113.7 Calls with this key will get 401 within a second. This can’t be undone. This key is in use. Type New to revoke it Keep key Revoke key"#);
+    assert_text!(words(between(asked.text(), "<section", "</section>")), @r#"class="sheet" data-sheet aria-labelledby="sheet-title" Revoke New? Token pk_live_VyL... Mode Live Last used just now from 203.0.113.7 Calls with this key will get 401 within a second. This can’t be undone. This key is in use. Type New to revoke it Keep key Revoke key"#);
     for typed in ["", "Old", "new"] {
         assert_eq!(app.send(&ada, &format!("{PAGE}/{id}/revoke"), &[("name", typed)]).await.status, 422, "{typed}");
     }
@@ -135,7 +136,7 @@ async fn rename_and_revoke_from_the_page(#[values(Engine::Sqlite, Engine::Postgr
     assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 401, "the very next call");
     let list = app.page(&ada, revoked.location()).await;
     assert!(list.text().contains("Revoked New."));
-    assert_text!(rows(&list).join("\n"), @"New Revoked pk_live_yLH... Live Read-only Ada just now just now by Ada in 90 days");
+    assert_text!(rows(&list).join("\n"), @"New Revoked pk_live_VyL... Live Read-only Ada just now just now by Ada in 90 days");
     assert_eq!(app.send(&ada, &format!("{PAGE}/{id}/rename"), &[("name", "x")]).await.status, 422, "not any more");
 
     app.advance(90 * DAY - Duration::from_millis(1));

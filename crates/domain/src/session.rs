@@ -12,6 +12,9 @@ pub const ABSOLUTE_TIMEOUT: Duration = Duration::from_secs(30 * DAY);
 /// How long after a sign-in or password whatever ends or opens something for good is still allowed.
 pub const REAUTH_WINDOW: Duration = Duration::from_secs(15 * 60);
 
+/// Sessions of one person at a time; when a new one begins, the oldest ends.
+pub const SESSIONS_MAX: u32 = 50;
+
 const DAY: u64 = 24 * 60 * 60;
 
 /// A browser that a person signed in with.

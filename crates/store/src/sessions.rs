@@ -9,7 +9,7 @@ use keyhouse_domain::ids::{PersonId, SessionId};
 use keyhouse_domain::password::PasswordHash;
 use keyhouse_domain::person::Person;
 use keyhouse_domain::secret::SecretHash;
-use keyhouse_domain::session::{ABSOLUTE_TIMEOUT, Session};
+use keyhouse_domain::session::{ABSOLUTE_TIMEOUT, SESSIONS_MAX, Session};
 use keyhouse_domain::timestamp::Timestamp;
 
 #[derive(sqlx::FromRow)]
@@ -198,7 +198,7 @@ impl Transaction {
 }
 
 impl Tx {
-    /// Begins a session of the person, from the context's address.
+    /// Begins a session of the person, from the context's address; ends the person's oldest beyond [`SESSIONS_MAX`].
     pub(crate) async fn add_session(&mut self, person: PersonId, session: &NewSession<'_>) -> Result<()> {
         let (at, source) = (self.context.at, self.context.source.clone());
         let insert = sql("INSERT INTO sessions (id, secret_hash, person_id, created_at, seen_at, authenticated_at, \
@@ -210,7 +210,14 @@ impl Tx {
         .bind(at)
         .bind(source)
         .bind(session.browser);
-        self.execute(insert).await.map(drop)
+        self.execute(insert).await?;
+        let end_oldest = sql("UPDATE sessions SET ended_at = $2 WHERE person_id = $1 AND ended_at IS NULL AND id NOT IN \
+                              (SELECT id FROM sessions WHERE person_id = $1 AND ended_at IS NULL \
+                               ORDER BY created_at DESC, id DESC LIMIT $3)")
+        .bind(person)
+        .bind(at)
+        .bind(i64::from(SESSIONS_MAX));
+        self.execute(end_oldest).await.map(drop)
     }
 
     /// Ends one of a person's sessions, or all; returns how many.

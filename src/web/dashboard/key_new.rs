@@ -9,14 +9,15 @@ use super::authorize::{Authorized, AuthorizedForm};
 use super::forms::{FieldErrors, RawForm};
 use super::key_row::{KeyRow, PAGE};
 use super::layout::Layout;
-use super::rejection::PageResult;
+use super::rejection::{PageResult, Rejection};
 use super::responses;
 use crate::app::keys::CreateKeyError;
 use crate::web::{AppState, assets};
-use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, NewKey};
+use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, ListedKey, NewKey};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::ManageKeys;
 use keyhouse_domain::scope::Scope;
+use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_token::Mode;
 
 /// The id is chosen when the form is rendered, so that the same form sent twice makes one key.
@@ -30,6 +31,9 @@ pub(super) struct CreateKeyForm {
     mode: String,
     #[serde(default)]
     scope: String,
+    /// The name for which the person has seen the warning that another active key has it.
+    #[serde(default)]
+    same_name: String,
 }
 
 #[derive(Template)]
@@ -45,17 +49,15 @@ struct NewKeyPage<'a> {
     errors: FieldErrors,
     /// The team has the most active keys it can have.
     is_full: bool,
+    /// With `is_full`: the active keys, the least recently used first.
+    candidates: Vec<KeyRow>,
+    /// Another active key has this name.
+    is_name_taken: bool,
     max: u32,
 }
 
 impl<'a> NewKeyPage<'a> {
-    fn new(
-        access: &Authorized<ManageKeys>,
-        id: KeyId,
-        form: &'a CreateKeyForm,
-        errors: FieldErrors,
-        is_full: bool,
-    ) -> Self {
+    fn new(access: &Authorized<ManageKeys>, id: KeyId, form: &'a CreateKeyForm, errors: FieldErrors) -> Self {
         Self {
             layout: Layout::of(access, "Create API key", "keys"),
             base: access.path(PAGE),
@@ -65,17 +67,36 @@ impl<'a> NewKeyPage<'a> {
             scope: Scope::parse(&form.scope),
             max_name: KeyName::MAX,
             errors,
-            is_full,
+            is_full: false,
+            candidates: Vec::new(),
+            is_name_taken: false,
             max: ACTIVE_KEYS_MAX,
         }
     }
 }
 
+impl NewKeyPage<'_> {
+    fn set_full(&mut self, mut keys: Vec<ListedKey>, now: Timestamp) {
+        keys.sort_by_key(|key| key.last_use.as_ref().map_or(Timestamp::from_ms(0), |used| used.at));
+        self.is_full = true;
+        self.candidates = keys.iter().map(|key| KeyRow::of(key, now)).collect();
+    }
+}
+
 pub(super) async fn new(State(state): State<AppState>, access: Authorized<ManageKeys>) -> PageResult {
-    let is_full = state.app.queries().active_key_count(access.team().id).await? >= ACTIVE_KEYS_MAX;
     let form = CreateKeyForm::default();
-    let page = NewKeyPage::new(&access, state.app.new_key_id(), &form, FieldErrors::default(), is_full);
+    let mut page = NewKeyPage::new(&access, state.app.new_key_id(), &form, FieldErrors::default());
+    let keys = active_keys(&state, &access).await?;
+    if keys.len() >= ACTIVE_KEYS_MAX as usize {
+        page.set_full(keys, state.app.clock().now());
+    }
     Ok(responses::ok(&page))
+}
+
+async fn active_keys(state: &AppState, access: &Authorized<ManageKeys>) -> Result<Vec<ListedKey>, Rejection> {
+    let mut keys = state.app.keys_of(access.team()).await?;
+    keys.retain(|key| key.key.is_active());
+    Ok(keys)
 }
 
 #[derive(Template)]
@@ -115,9 +136,18 @@ pub(super) async fn create(
     }
     let id: KeyId = form.id.parse().unwrap_or_else(|_| state.app.new_key_id());
     let (Some(name), Some(mode), Some(scope)) = (name, mode, scope) else {
-        let page = NewKeyPage::new(&access, id, &form, errors, false);
+        let page = NewKeyPage::new(&access, id, &form, errors);
         return Ok(responses::form(&page.errors, &page));
     };
+    // Two keys may have one name, but then they can't be told apart in the list and in the audit log: warn once.
+    if form.same_name != name.as_str() {
+        let is_taken = |key: &ListedKey| key.name.as_ref() == Some(&name) && key.key.id != id;
+        if active_keys(&state, &access).await?.iter().any(is_taken) {
+            let mut page = NewKeyPage::new(&access, id, &form, errors);
+            page.is_name_taken = true;
+            return Ok(responses::page(StatusCode::UNPROCESSABLE_ENTITY, &page));
+        }
+    }
     let save = insert(&state, &access, id, NewKey { name, mode, scope }, &form, &raw);
     match mode {
         Mode::Live => access.user.with_recent_authentication(&state, &raw, save).await,
@@ -155,7 +185,8 @@ async fn insert(
             Ok(responses::page(StatusCode::CONFLICT, &page))
         }
         Err(CreateKeyError::LimitReached) => {
-            let page = NewKeyPage::new(access, id, form, FieldErrors::default(), true);
+            let mut page = NewKeyPage::new(access, id, form, FieldErrors::default());
+            page.set_full(active_keys(state, access).await?, state.app.clock().now());
             Ok(responses::page(StatusCode::CONFLICT, &page))
         }
         Err(CreateKeyError::Forbidden(_)) => Err(access.permission_lost(state, raw).await),

@@ -47,6 +47,9 @@ pub(super) async fn edit(
 pub(super) struct RenameKeyForm {
     #[serde(default)]
     name: String,
+    /// The name that the form was opened with.
+    #[serde(default)]
+    version: String,
 }
 
 pub(super) async fn update(
@@ -55,6 +58,11 @@ pub(super) async fn update(
     AuthorizedForm { access, form, raw }: AuthorizedForm<Authorized<ManageKeys>, RenameKeyForm>,
 ) -> PageResult {
     let key = KeyRow::of(&key_row::find(&state, &access, id).await?, state.app.clock().now());
+    if !form.version.is_empty() && form.version != key.name {
+        let error =
+            format!("Somebody renamed this key to “{}” since you opened this page. Save again to replace it", key.name);
+        return rename_page(&access, key, &form.name, FieldErrors::one("name", error));
+    }
     let name = match KeyName::parse(&form.name) {
         Ok(name) => name,
         Err(error) => return rename_page(&access, key, &form.name, FieldErrors::one("name", error)),

@@ -5,11 +5,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use axum_extra::extract::CookieJar;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::authorize::LastPathParam;
-use super::forms::{FieldErrors, RawForm};
+use super::forms::{FORM_OWNER, FieldErrors, RawForm};
 use super::rejection::{PageResult, Rejection, see_other};
 use super::responses::{self, message};
 use super::session::ClientSession;
@@ -34,6 +35,9 @@ struct LinkPage<'a> {
     email: String,
     name: &'a str,
     team_name: &'a str,
+    /// Who is signed in with this browser, if it is somebody else; and their id, which the form carries.
+    signed_in_as: String,
+    current_person: String,
     min: usize,
     max: usize,
     errors: FieldErrors,
@@ -59,13 +63,21 @@ struct Opened {
     step: Step,
     person: Option<Person>,
     team: String,
+    /// The person who is signed in with this browser.
+    current: Option<Person>,
+}
+
+/// The code of a link. Characters after it that can't belong to it are ignored: mail programs and chats add a full stop or
+/// a bracket to a link.
+fn parse_code(text: &str) -> Option<Secret> {
+    Secret::parse(text.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()))
 }
 
 fn gone() -> Rejection {
     Rejection::page(message(
         StatusCode::NOT_FOUND,
         "This link can’t be used",
-        "It has been used, was withdrawn, or is older than 7 days. Ask whoever sent it for a new one.",
+        "It has been used, was withdrawn, is not complete, or is older than 7 days. Ask whoever sent it for a new one.",
         ("Sign in", "/sign-in"),
     ))
 }
@@ -73,6 +85,7 @@ fn gone() -> Rejection {
 async fn open(state: &AppState, client: &ClientSession, code: Option<&Secret>) -> Result<Opened, Rejection> {
     let Some(code) = code else { return Err(gone()) };
     let link = state.app.link(code).await?.ok_or_else(gone)?;
+    let current = client.session(state).await?.map(|(_, person)| person);
     let mut team_name = String::new();
     let (step, person) = match &link.purpose {
         Purpose::SetUp => (Step::SetUp, None),
@@ -81,10 +94,9 @@ async fn open(state: &AppState, client: &ClientSession, code: Option<&Secret>) -
         Purpose::Invite { team, email, .. } => {
             let team = state.app.queries().team(&TeamRef::Id(*team)).await?.ok_or_else(gone)?;
             team.name.as_str().clone_into(&mut team_name);
-            let session =
-                client.session(state).await?.filter(|(_, person)| person.email.canonical() == email.canonical());
-            match (session, state.app.invitee(email).await?) {
-                (Some((_, person)), _) => (Step::Join, Some(person)),
+            let invited = current.clone().filter(|person| person.email.canonical() == email.canonical());
+            match (invited, state.app.invitee(email).await?) {
+                (Some(person), _) => (Step::Join, Some(person)),
                 (None, Invitee::New) => (Step::JoinAsNew, None),
                 (None, Invitee::Known(person)) => (Step::JoinByPassword, Some(person)),
                 (None, Invitee::NoPasswordSet) => {
@@ -101,7 +113,7 @@ async fn open(state: &AppState, client: &ClientSession, code: Option<&Secret>) -
             }
         }
     };
-    Ok(Opened { link, step, person, team: team_name })
+    Ok(Opened { link, step, person, team: team_name, current })
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -127,6 +139,12 @@ fn link_page(opened: &Opened, form: &LinkForm, errors: FieldErrors, retry_after:
         email,
         name: &form.name,
         team_name: &form.team,
+        signed_in_as: opened
+            .current
+            .as_ref()
+            .filter(|current| opened.person.as_ref().is_none_or(|person| person.id != current.id))
+            .map_or_else(String::new, |current| current.name.to_string()),
+        current_person: opened.current.as_ref().map_or_else(String::new, |current| current.id.to_string()),
         min: Password::MIN,
         max: Password::MAX,
         errors,
@@ -140,7 +158,7 @@ pub(super) async fn show(
     client: ClientSession,
     LastPathParam(code): LastPathParam<String>,
 ) -> PageResult {
-    let opened = open(&state, &client, Secret::parse(&code).as_ref()).await?;
+    let opened = open(&state, &client, parse_code(&code).as_ref()).await?;
     link_page(&opened, &LinkForm::default(), FieldErrors::default(), None)
 }
 
@@ -151,9 +169,13 @@ pub(super) async fn update(
     raw: RawForm,
 ) -> PageResult {
     let form: LinkForm = raw.parse()?;
-    let code = Secret::parse(&code);
+    let code = parse_code(&code);
     let opened = open(&state, &client, code.as_ref()).await?;
     let Some(code) = code else { return Err(gone()) };
+    // Another person has signed in with this browser since the page was opened: show whom it would sign out.
+    if raw.get(FORM_OWNER) != opened.current.as_ref().map_or_else(String::new, |person| person.id.to_string()) {
+        return link_page(&opened, &form, FieldErrors::default(), None);
+    }
     let (app, info) = (&state.app, client.info());
     let mut errors = FieldErrors::default();
     let used = match (opened.step, &opened.person, &opened.link.purpose) {
@@ -190,7 +212,10 @@ pub(super) async fn update(
     match used {
         Ok((started, team)) => {
             let path = team.map_or("/".to_owned(), |team| format!("/t/{}/products", team.slug.as_str()));
-            let cookie = started.map(|started| client.cookies.set_session(&started.secret)).unwrap_or_default();
+            let cookie = match started {
+                Some(started) => client.replace_session(&state, &started).await?,
+                None => CookieJar::default(),
+            };
             Ok((cookie, see_other(&path)).into_response())
         }
         Err(UseLinkError::Gone) => Err(gone()),

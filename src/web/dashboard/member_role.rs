@@ -54,6 +54,9 @@ pub(super) async fn edit(
 pub(super) struct RoleForm {
     #[serde(default)]
     role: String,
+    /// The role that the form was opened with.
+    #[serde(default)]
+    version: String,
 }
 
 pub(super) async fn update(
@@ -62,6 +65,12 @@ pub(super) async fn update(
     AuthorizedForm { access, form, raw }: AuthorizedForm<Authorized<ManageTeam>, RoleForm>,
 ) -> PageResult {
     let member = members::find(&state, &access, id).await?;
+    let selected = Role::parse_given(&form.role).unwrap_or(member.role);
+    if !form.version.is_empty() && form.version != member.role.as_str() {
+        let current = member.role.label();
+        let error = format!("Somebody made this member {current} since you opened this page. Save again to replace it");
+        return role_page(&access, member, selected, FieldErrors::one("role", error));
+    }
     let Some(role) = Role::parse_given(&form.role) else {
         let role = member.role;
         return role_page(&access, member, role, FieldErrors::one("role", "Choose a role"));

@@ -12,8 +12,9 @@ use super::cookies::Cookies;
 use super::forms::RawForm;
 use super::rejection::{LOCATION_MAX, PageResult, Rejection, see_other};
 use super::{responses, user_agent};
-use crate::app::sessions::ClientInfo;
+use crate::app::sessions::{ClientInfo, StartedSession};
 use crate::web::AppState;
+use crate::web::base_url::BaseUrl;
 use crate::web::context::{CallerId, RequestContext};
 use keyhouse_domain::person::Person;
 use keyhouse_domain::public_url::PublicUrl;
@@ -43,6 +44,7 @@ impl FromRequestParts<AppState> for ClientSession {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Rejection> {
         let ip = RequestContext::from_request_parts(parts, state).await?.client_ip();
+        let Ok(base_url) = BaseUrl::from_request_parts(parts, state).await;
         let user_agent = header_text(&parts.headers, header::USER_AGENT).unwrap_or_default();
         let is_https = state.public_url.as_ref().is_some_and(PublicUrl::is_https);
         let cookies = Cookies::new(state.app.instance_tag().await?, is_https);
@@ -54,7 +56,7 @@ impl FromRequestParts<AppState> for ClientSession {
             last_team: cookies.last_team(&jar).map(str::to_owned),
             cookies,
             path_and_query: path_and_query(parts).to_owned(),
-            base_url: base_url(&parts.headers, state.public_url.as_ref()),
+            base_url: base_url.to_string(),
             elsewhere: elsewhere(&parts.headers, state.public_url.as_ref()),
         })
     }
@@ -68,14 +70,6 @@ fn header_text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The configured public URL, or else what the request says.
-fn base_url(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> String {
-    match public_url {
-        Some(url) => url.to_string(),
-        None => format!("http://{}", header_text(headers, header::HOST).unwrap_or("localhost")),
-    }
-}
-
 fn elsewhere(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> Option<String> {
     let url = public_url.filter(|url| url.is_https())?;
     let host = header_text(headers, header::HOST)?;
@@ -86,6 +80,19 @@ fn elsewhere(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> Option<Stri
 impl ClientSession {
     pub(super) fn info(&self) -> ClientInfo<'_> {
         ClientInfo { addr: self.ip, name: self.user_agent }
+    }
+
+    /// A cookie with the secret of a new session. Ends the session that this browser had before: nobody could end it on
+    /// purpose any more, since no browser holds its secret.
+    pub(super) async fn replace_session(
+        &self,
+        state: &AppState,
+        started: &StartedSession,
+    ) -> Result<CookieJar, Rejection> {
+        if let Some((former, person)) = self.session(state).await? {
+            state.app.sign_out(&person, Some(former.id), self.info()).await?;
+        }
+        Ok(self.cookies.set_session(&started.secret))
     }
 
     /// The valid session of this browser, if there is one.

@@ -10,6 +10,7 @@ use super::layout::Layout;
 use super::rejection::{PageResult, see_other};
 use super::responses;
 use crate::app::teams::ChangeTeamError;
+use crate::web::base_url::lacks_public_url;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::permission::ManageTeam;
@@ -22,46 +23,67 @@ struct SettingsPage<'a> {
     layout: Layout,
     base: String,
     name: &'a str,
+    version: &'a str,
     slug: &'a str,
     id: String,
     is_owner: bool,
     max_name: usize,
+    /// `public_url` is not set although people use HTTPS.
+    lacks_public_url: bool,
     errors: FieldErrors,
 }
 
-fn settings_page(access: &Authorized<ManageTeam>, name: &str, message: &str, errors: FieldErrors) -> PageResult {
+fn settings_page(
+    state: &AppState,
+    access: &Authorized<ManageTeam>,
+    name: &str,
+    message: &str,
+    errors: FieldErrors,
+) -> PageResult {
+    let lacks_public_url = lacks_public_url(state);
     let team = access.team();
     let page = SettingsPage {
         layout: Layout::of(access, "Settings", "settings").with_message(message),
         base: access.path(""),
         name,
+        version: team.name.as_str(),
         slug: team.slug.as_str(),
         id: team.id.to_string(),
         is_owner: access.membership.role == Role::Owner,
         max_name: TeamName::MAX,
+        lacks_public_url,
         errors,
     };
     Ok(responses::form(&page.errors, &page))
 }
 
-pub(super) async fn edit(access: Authorized<ManageTeam>, query: Query) -> PageResult {
+pub(super) async fn edit(State(state): State<AppState>, access: Authorized<ManageTeam>, query: Query) -> PageResult {
     let message = if query.get_or_empty("done") == "renamed" { "Saved" } else { "" };
-    settings_page(&access, access.team().name.as_str(), message, FieldErrors::default())
+    settings_page(&state, &access, access.team().name.as_str(), message, FieldErrors::default())
 }
 
 #[derive(Deserialize)]
 pub(super) struct SettingsForm {
     #[serde(default)]
     name: String,
+    /// The name that the form was opened with.
+    #[serde(default)]
+    version: String,
 }
 
 pub(super) async fn update(
     State(state): State<AppState>,
     AuthorizedForm { access, form, raw }: AuthorizedForm<Authorized<ManageTeam>, SettingsForm>,
 ) -> PageResult {
+    let current = access.team().name.as_str();
+    if !form.version.is_empty() && form.version != current {
+        let error =
+            format!("Somebody renamed the team to “{current}” since you opened this page. Save again to replace it");
+        return settings_page(&state, &access, &form.name, "", FieldErrors::one("name", error));
+    }
     let name = match TeamName::parse(&form.name) {
         Ok(name) => name,
-        Err(error) => return settings_page(&access, &form.name, "", FieldErrors::one("name", error)),
+        Err(error) => return settings_page(&state, &access, &form.name, "", FieldErrors::one("name", error)),
     };
     match state.app.rename_team(&access.permit, &name).await {
         Ok(()) => Ok(see_other(&format!("{}?done=renamed", access.path("/settings")))),

@@ -66,7 +66,7 @@ pub(super) async fn create(State(state): State<AppState>, client: ClientSession,
             } else {
                 responses::ok(&ContinuePage { action: next, path: next.split('?').next().unwrap_or("/"), fields: kept })
             };
-            Ok((client.cookies.set_session(&started.secret), response).into_response())
+            Ok((client.replace_session(&state, &started).await?, response).into_response())
         }
         Err(error) => {
             let (message, retry_after) =

@@ -1,4 +1,4 @@
-//! Whoever asks for a change must come from our own pages: no other site may use a signed-in browser (CSRF).
+//! CSRF protection: unsafe requests must come from pages of this installation.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
@@ -9,19 +9,24 @@ use crate::web::AppState;
 use crate::web::error::{ApiError, ErrorCode};
 use keyhouse_domain::public_url::PublicUrl;
 
-/// Refuses unsafe methods from elsewhere, before anything else looks at them.
+/// Refuses unsafe methods from other origins, before any other processing.
 pub(crate) async fn same_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
     if request.method().is_safe() || is_ours(request.headers(), state.public_url.as_ref()) {
         return next.run(request).await;
     }
-    ApiError::new(ErrorCode::BadRequest)
-        .with_message("This request did not come from a page of this Keyhouse, so nothing was done")
-        .with_source("cross-origin")
-        .into_response()
+    let message = match state.public_url.as_ref().filter(|url| url.is_https() && is_plain_http(request.headers())) {
+        Some(url) => format!("This Keyhouse is at {url}: open it there. Over plain HTTP nothing was done"),
+        None => "This request did not come from a page of this Keyhouse, so nothing was done".to_owned(),
+    };
+    ApiError::new(ErrorCode::BadRequest).with_message(message).with_source("cross-origin").into_response()
 }
 
-/// Browsers say where a request comes from, by `Sec-Fetch-Site`, or by `Origin` where the page is plain HTTP or the
-/// browser is old. What says neither is no browser with our page open.
+fn is_plain_http(headers: &HeaderMap) -> bool {
+    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"http://"))
+}
+
+/// Browsers send `Sec-Fetch-Site`; over plain HTTP, and in old versions, only `Origin`. A request with neither was not sent
+/// by a browser from a page of this installation.
 fn is_ours(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> bool {
     let single = |name| {
         let mut values = headers.get_all(name).iter();
@@ -34,7 +39,7 @@ fn is_ours(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> bool {
     if public_url.is_some_and(|url| url.as_str() == origin) {
         return true;
     }
-    // With a public URL over https a page over http is not ours, whatever its host.
+    // With an HTTPS public URL, a page over HTTP is of another origin, whatever its host.
     let host = match public_url.is_some_and(PublicUrl::is_https) {
         true => origin.strip_prefix("https://"),
         false => origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")),
