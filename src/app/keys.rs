@@ -4,11 +4,12 @@
 
 use super::{App, in_batches};
 use keyhouse_domain::api_key::{ApiKey, KeyName, KeyState, ListedKey, NewKey};
-use keyhouse_domain::ids::KeyId;
+use keyhouse_domain::ids::{KeyId, PersonId};
 use keyhouse_domain::permission::KeyAdmin;
 use keyhouse_domain::team::{Team, TeamRef};
+use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_store::{NewKeyRow, StoreError};
-use keyhouse_token::RawToken;
+use keyhouse_token::{Mode, RawToken};
 
 pub use keyhouse_store::{CreateKeyError, RenameKeyError, Revocation, RevokeKeyError};
 
@@ -92,16 +93,54 @@ impl App {
         self.queries().keys_of_team(team.id, self.clock.now()).await
     }
 
-    /// The key of a token and its team, for a token found where it should not be. Does not count as a use.
+    /// Revokes the active keys of the admin's team that one person created, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// See [`RevokeKeyError`].
+    pub async fn revoke_keys_created_by(&self, admin: &KeyAdmin, person: PersonId) -> Result<(), RevokeKeyError> {
+        for key in self.queries().active_keys_of_team(admin.team()).await? {
+            if key.creator.person == Some(person) {
+                self.revoke_key(admin, key.key.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A page of a team's revoked keys that are still listed, the latest revocation first.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn revoked_keys_of(
+        &self,
+        team: &Team,
+        mode: Option<Mode>,
+        before: Option<(Timestamp, KeyId)>,
+        limit: u32,
+    ) -> Result<Vec<ListedKey>, StoreError> {
+        self.queries().revoked_keys_of_team(team.id, mode, before, self.clock.now(), limit).await
+    }
+
+    /// The key of a token that was found where it should not be, and its team; `None` if the team was deleted. Does not
+    /// count as a use of the key.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn key_of_token(&self, token: &RawToken) -> Result<Option<(ListedKey, Option<Team>)>, StoreError> {
+        let Some(found) = self.store.key_by_hash(&token.hash()).await?.key else { return Ok(None) };
+        let team = self.queries().team(&TeamRef::Id(found.team)).await?;
+        Ok(self.queries().key(found.id).await?.map(|key| (key, team)))
+    }
+
+    /// As [`App::key_of_token`], without the keys of deleted teams.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`] of a read.
     pub async fn find_key(&self, token: RawToken) -> Result<Option<(ListedKey, Team)>, StoreError> {
-        let Some(found) = self.store.key_by_hash(&token.hash()).await?.key else { return Ok(None) };
-        let key = self.queries().key(found.id).await?;
-        let team = self.queries().team(&TeamRef::Id(found.team)).await?;
-        Ok(key.zip(team))
+        Ok(self.key_of_token(&token).await?.and_then(|(key, team)| Some((key, team?))))
     }
 
     /// Clears the names of keys that were revoked 90 days ago; returns how many.

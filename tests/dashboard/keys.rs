@@ -170,25 +170,105 @@ async fn a_key_at_rest_is_remarked_and_filters_are_in_the_address(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leaked_token_leads_to_its_key_for_those_who_may_end_it(
+async fn every_token_in_a_text_leads_to_its_key_for_those_who_may_revoke_it(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;
     let ada = app.set_up().await;
     let token = token_in(&create(&app, &ada, "Leaked", "live").await);
-    let found = app.send(&ada, &format!("{PAGE}/find"), &[("token", &format!(" {token}\n"))]).await;
-    assert!(found.status == 200 && found.text().contains("Leaked") && found.text().contains("Revoke key…"));
-    assert!(!found.text().contains(&token[12..]), "it is not shown again");
-    let cut = app.send(&ada, &format!("{PAGE}/find"), &[("token", &token[..40])]).await;
-    assert_text!(faults(&cut).join("\n"), @"This is no token of this Keyhouse: wrong length. Paste the whole of it.");
-    assert!(!cut.text().contains(&token[12..40]), "nor is a part of it");
-    // Another team's: it does not say whose.
+    let second = token_in(&create(&app, &ada, "Leaked too", "test").await);
     let other = app.team("Globex").await;
     let theirs = app.key(&other, Mode::Live, Scope::ReadOnly).await;
-    let strange = app.send(&ada, &format!("{PAGE}/find"), &[("token", theirs.token.expose())]).await;
-    assert!(strange.status == 422 && !strange.text().contains("Globex"));
-    assert_text!(faults(&strange).join("\n"), @"No key of yours has this token. Its form is right, so it may be another team’s.");
-    // And another team's key is on no page of ours.
+    let find = |text: String| {
+        let (app, ada) = (&app, &ada);
+        async move { app.send(ada, &format!("{PAGE}/find"), &[("token", &text)]).await }
+    };
+    for text in [
+        format!(" {token}\n"),
+        format!("\"{token}\","),
+        format!("Authorization: Bearer {token}"),
+        format!("KEY={token} npm start"),
+        format!("curl \"http://x/?token={token}&y=1\""),
+    ] {
+        let found = find(text.clone()).await;
+        assert!(
+            found.status == 200 && found.text().contains("Leaked") && found.text().contains("Revoke key…"),
+            "{text}"
+        );
+        assert!(!found.text().contains(&token[12..]), "it is not shown again");
+    }
+    let many = find(format!("a={token} b={second} c={token} d={} e={}", theirs.token.expose(), &token[..40])).await;
+    assert_eq!(many.text().matches("class=\"note\"").count(), 4, "{many}");
+    assert!(many.text().contains("<bdi>Leaked</bdi>") && many.text().contains("<bdi>Leaked too</bdi>"));
+    assert!(many.text().contains("No key in your teams has this token") && !many.text().contains("Globex"));
+    assert!(many.text().contains("is none: wrong length") && !many.text().contains(&token[12..40]));
+    let none = find("nothing here".to_owned()).await;
+    assert_text!(faults(&none).join("\n"), @"There is no token of this Keyhouse in this text. Paste the whole token.");
+    // And another team's key is on no page of this one.
     assert_eq!(app.page(&ada, &format!("{PAGE}/{}/revoke", theirs.key.id)).await.status, 404);
     assert_eq!(app.send(&ada, &format!("{PAGE}/{}/revoke", theirs.key.id), &[]).await.status, 404);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_a_deleted_team_is_found_by_who_created_it(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let token = token_in(&create(&app, &ada, "Leaked", "live").await);
+    let email = keyhouse_domain::person::Email::parse("ada@example.com").unwrap();
+    let name = keyhouse_domain::team::TeamName::parse("Second").unwrap();
+    app.inner.create_team("tester", &name, &email).await.unwrap();
+    let stranger = app.team("Globex").await;
+    let theirs = app.browser("owner@globex.example").await;
+    assert_eq!(app.send(&ada, "/t/acme/settings/delete", &[("name", "Acme")]).await.location(), "/");
+    let find = |team: &str| format!("/t/{team}/settings/integrations/api-keys/find");
+    let found = app.send(&ada, &find("second"), &[("token", &token)]).await;
+    assert!(found.text().contains("<dd>Deleted</dd>") && found.text().contains("with its team"), "{found}");
+    let hidden = app.send(&theirs, &find(stranger.slug.as_str()), &[("token", &token)]).await;
+    assert!(hidden.text().contains("No key in your teams has this token"), "{hidden}");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_keys_are_paged_the_latest_revocation_first(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let team = app.inner.team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
+    let old = app.key(&team, Mode::Live, Scope::ReadOnly).await.key;
+    for _ in 0..104 {
+        app.advance(Duration::from_millis(1));
+        let key = app.key(&team, Mode::Test, Scope::ReadOnly).await.key;
+        app.inner.revoke_key(&app.shell(&team), key.id).await.unwrap();
+    }
+    app.advance(Duration::from_millis(1));
+    app.inner.revoke_key(&app.shell(&team), old.id).await.unwrap();
+    let ids = |page: &Answer| -> Vec<String> {
+        page.text()
+            .split("<tr class=\"gone\" id=\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap().to_owned())
+            .collect()
+    };
+    let (mut path, mut seen) = (PAGE.to_owned(), Vec::new());
+    loop {
+        let page = app.page(&ada, &path).await;
+        let rows = ids(&page);
+        assert!(rows.len() <= 50, "{}", rows.len());
+        seen.extend(rows);
+        let Some(at) = page.text().find("\">Revoked earlier") else { break };
+        let before = &page.text()[..at];
+        path = before[before.rfind("href=\"").unwrap() + 6..].replace("&#38;", "&");
+    }
+    assert_eq!((seen.len(), &seen[0]), (105, &old.id.to_string()), "the oldest key was revoked last");
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 105, "each once");
+    let live = app.page(&ada, &format!("{PAGE}?status=revoked&mode=live")).await;
+    assert_eq!(ids(&live), [old.id.to_string()]);
+    let audit = app.page(&ada, "/t/acme/settings/audit").await;
+    assert!(audit.text().matches("<option value=\"key_").count() <= 110);
 }

@@ -185,3 +185,36 @@ async fn a_thousand_members_are_paged_and_searched(#[values(Engine::Sqlite, Engi
     let found = app.page(&ada, &format!("{MEMBERS}?q=M007")).await;
     assert!(found.text().contains("m007@example.com") && !found.text().contains("m008@"));
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_stops_managing_keys_may_have_theirs_revoked(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let new = |name: &'static str| [("name", name), ("mode", "test"), ("scope", "read_only")];
+    for (exit, choice, status) in
+        [("role", "keep", 200), ("role", "revoke", 401), ("leave", "keep", 200), ("leave", "revoke", 401)]
+    {
+        let name = format!("Ann{exit}{choice}");
+        let ann = app.join(&ada, &name, "admin").await;
+        let made = app.send(&ann, &format!("{KEYS}/new"), &new("Ann's")).await;
+        let token = between(made.text(), "translate=\"no\">", "<").to_owned();
+        let id = app.person_id(&ann).await.unwrap();
+        let (path, cookie) = match exit {
+            "role" => (format!("{MEMBERS}/{id}/role"), &ada),
+            _ => ("/t/acme/leave".to_owned(), &ann),
+        };
+        let page = app.page(cookie, &path).await;
+        assert!(page.text().contains("Ann&#39;s") && page.text().contains("value=\"revoke\""), "{exit}: {page}");
+        assert_eq!(app.send(cookie, &path, &[("role", "manager"), ("keys", choice)]).await.status, 303, "{exit}");
+        assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, status, "{exit}, {choice}");
+        // The next round's key has the same name.
+        let kept = app.page(&ada, KEYS).await;
+        if let Some((_, rest)) = kept.text().split_once("<tr id=\"") {
+            let key = rest.split('"').next().unwrap();
+            app.send(&ada, &format!("{KEYS}/{key}/revoke"), &[]).await;
+        }
+    }
+}

@@ -163,6 +163,35 @@ async fn keys_of_team_shows_revoked_keys_for_90_days(#[values(Engine::Sqlite, En
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn active_keys_of_team_leaves_out_revoked_keys(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let it = Fixture::on(engine).await;
+    let (first, second) = (it.key(10).await, it.key(11).await);
+    it.store.revoke_key(&it.key_admin(), first.id, &context(12)).await.unwrap();
+    let keys = it.queries().active_keys_of_team(it.team.id).await.unwrap();
+    assert_eq!(keys.iter().map(|key| key.key.id).collect::<Vec<_>>(), [second.id]);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_keys_of_team_is_paged_by_revocation(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let it = Fixture::on(engine).await;
+    let (first, second) = (it.key(10).await, it.key(11).await);
+    it.store.revoke_key(&it.key_admin(), first.id, &context(12)).await.unwrap();
+    it.store.revoke_key(&it.key_admin(), second.id, &context(13)).await.unwrap();
+    let page = async |before| {
+        let keys = it.queries().revoked_keys_of_team(it.team.id, None, before, NOW, 1).await.unwrap();
+        keys.into_iter().map(|key| key.key.id).collect::<Vec<_>>()
+    };
+    // Revoked in the same millisecond: the newer key first.
+    assert_eq!(page(None).await, [second.id]);
+    assert_eq!(page(Some((NOW, second.id))).await, [first.id]);
+    assert_eq!(page(Some((NOW, first.id))).await, []);
+    let gone = NOW.plus(REVOKED_SHOWN_FOR);
+    assert_eq!(it.queries().revoked_keys_of_team(it.team.id, None, None, gone, 9).await.unwrap(), []);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redact_revoked_key_names_clears_names_after_90_days(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {

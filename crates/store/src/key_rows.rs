@@ -89,6 +89,44 @@ impl Queries {
         let select = sql_of(&[SELECT_LISTED, condition]).bind(team).bind(now.minus(REVOKED_SHOWN_FOR));
         listed(self.reads.fetch_all(select).await?)
     }
+
+    /// A team's active keys, newest first: at most ten.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn active_keys_of_team(&self, team: TeamId) -> Result<Vec<ListedKey>> {
+        let condition = "WHERE team_id = $1 AND revoked_at IS NULL ORDER BY created_at DESC, id DESC";
+        listed(self.reads.fetch_all(sql_of(&[SELECT_LISTED, condition]).bind(team)).await?)
+    }
+
+    /// Up to `limit` keys of a team that were revoked less than [`REVOKED_SHOWN_FOR`] before `now`, the latest revocation
+    /// first; below `before`, which is another key's revocation and id.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn revoked_keys_of_team(
+        &self,
+        team: TeamId,
+        mode: Option<Mode>,
+        before: Option<(Timestamp, KeyId)>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<ListedKey>> {
+        let (at, id) = before.map_or((i64::MAX, String::new()), |(at, id)| (at.ms(), id.to_string()));
+        let condition = "WHERE team_id = $1 AND revoked_at > $2 AND ($3 IS NULL OR mode = $3) \
+                         AND (revoked_at < $4 OR (revoked_at = $4 AND id < $5)) \
+                         ORDER BY revoked_at DESC, id DESC LIMIT $6";
+        let select = sql_of(&[SELECT_LISTED, condition])
+            .bind(team)
+            .bind(now.minus(REVOKED_SHOWN_FOR))
+            .bind(mode.map(|mode| mode.as_str().to_owned()))
+            .bind(at)
+            .bind(id)
+            .bind(limit);
+        listed(self.reads.fetch_all(select).await?)
+    }
 }
 
 impl Store {

@@ -211,12 +211,13 @@ impl Tx {
         .bind(source)
         .bind(session.browser);
         self.execute(insert).await?;
-        let end_oldest = sql("UPDATE sessions SET ended_at = $2 WHERE person_id = $1 AND ended_at IS NULL AND id NOT IN \
+        let end_oldest =
+            sql("UPDATE sessions SET ended_at = $2 WHERE person_id = $1 AND ended_at IS NULL AND id NOT IN \
                               (SELECT id FROM sessions WHERE person_id = $1 AND ended_at IS NULL \
                                ORDER BY created_at DESC, id DESC LIMIT $3)")
-        .bind(person)
-        .bind(at)
-        .bind(i64::from(SESSIONS_MAX));
+            .bind(person)
+            .bind(at)
+            .bind(i64::from(SESSIONS_MAX));
         self.execute(end_oldest).await.map(drop)
     }
 

@@ -5,18 +5,20 @@ use axum::extract::State;
 
 use super::authorize::Authorized;
 use super::layout::{Layout, TimeTag};
-use super::rejection::PageResult;
+use super::rejection::{PageResult, Rejection};
 use super::responses::{ok, url};
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
+use keyhouse_domain::api_key::ListedKey;
 use keyhouse_domain::audit::{Action, AuditEvent, AuditFilter};
-use keyhouse_domain::ids::AuditId;
+use keyhouse_domain::ids::{AuditId, KeyId};
 use keyhouse_domain::permission::ManageTeam;
-use keyhouse_domain::timestamp::Timestamp;
 
 const PAGE: &str = "/settings/audit";
 /// Events on one page.
 const ROWS: u32 = 50;
+/// Options of the filters by person and by revoked key. The others are reached from the Members page, and from a key's menu.
+const OPTIONS: u32 = 100;
 
 struct EventRow {
     at: TimeTag,
@@ -100,7 +102,6 @@ fn page_url(path: &str, query: &Query, before: Option<AuditId>) -> String {
 }
 
 pub(super) async fn index(State(state): State<AppState>, access: Authorized<ManageTeam>, query: Query) -> PageResult {
-    let now = state.app.clock().now();
     let team = access.team();
     let filter = filter(&query);
     let before = query.get_or_empty("before").parse().ok();
@@ -109,30 +110,12 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     events.truncate(ROWS as usize);
     let last = events.last().filter(|_| has_more).map(|event| event.id);
     let base = access.path(PAGE);
-    let members = state.app.queries().members_page(team.id, "", None, 200).await?;
-    let mut people: Vec<_> = members.into_iter().map(|member| (member.person.to_string(), member.name)).collect();
-    // The selected person stays an option, in the team or not.
-    if let Some(person) = filter.person.filter(|person| people.iter().all(|(id, _)| *id != person.to_string())) {
-        let name = state.app.person(person).await?.filter(|_| !events.is_empty());
-        people.push((person.to_string(), name.map_or("Somebody else".to_owned(), |found| found.name.to_string())));
-    }
-    let mut keys: Vec<_> = state
-        .app
-        .keys_of(team)
-        .await?
-        .into_iter()
-        .map(|key| {
-            let name = key.name.map_or_else(String::new, |name| name.as_str().to_owned());
-            (key.key.id.to_string(), format!("{name} ({})", key.key.prefix))
-        })
-        .collect();
-    if let Some(target) = filter.target.as_ref().filter(|target| keys.iter().all(|(id, _)| id != *target)) {
-        keys.push((target.clone(), target.clone()));
-    }
+    let people = person_options(&state, &access, &filter, events.is_empty()).await?;
+    let keys = key_options(&state, &access, &filter).await?;
     let actions = Action::ALL.iter().map(|action| (action.as_str().to_owned(), words(*action).to_owned()));
     Ok(ok(&AuditPage {
         layout: Layout::of(&access, "Audit log", "audit"),
-        rows: events.iter().map(|event| row(event, now)).collect(),
+        rows: events.iter().map(row).collect(),
         people: choices(people, query.get_or_empty("person")),
         keys: choices(keys, query.get_or_empty("key")),
         actions: choices(actions.collect(), query.get_or_empty("action")),
@@ -144,9 +127,48 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     }))
 }
 
-fn row(event: &AuditEvent, now: Timestamp) -> EventRow {
+/// The team's members, and the person that is selected, in the team or not.
+async fn person_options(
+    state: &AppState,
+    access: &Authorized<ManageTeam>,
+    filter: &AuditFilter,
+    is_empty: bool,
+) -> Result<Vec<(String, String)>, Rejection> {
+    let members = state.app.queries().members_page(access.team().id, "", None, OPTIONS).await?;
+    let mut people: Vec<_> = members.into_iter().map(|member| (member.person.to_string(), member.name)).collect();
+    if let Some(person) = filter.person.filter(|person| people.iter().all(|(id, _)| *id != person.to_string())) {
+        let name = state.app.person(person).await?.filter(|_| !is_empty);
+        people.push((person.to_string(), name.map_or("Somebody else".to_owned(), |found| found.name.to_string())));
+    }
+    Ok(people)
+}
+
+/// The team's active keys, the latest revoked ones, and the key that is selected.
+async fn key_options(
+    state: &AppState,
+    access: &Authorized<ManageTeam>,
+    filter: &AuditFilter,
+) -> Result<Vec<(String, String)>, Rejection> {
+    let mut listed = state.app.queries().active_keys_of_team(access.team().id).await?;
+    listed.extend(state.app.revoked_keys_of(access.team(), None, None, OPTIONS).await?);
+    if let Some(id) = filter.target.as_deref().and_then(|id| id.parse::<KeyId>().ok()) {
+        let selected = state.app.queries().key(id).await?.filter(|key| key.key.team == access.team().id);
+        listed.extend(selected.filter(|_| listed.iter().all(|key| key.key.id != id)));
+    }
+    let option = |key: ListedKey| {
+        let name = key.name.map_or_else(String::new, |name| name.as_str().to_owned());
+        (key.key.id.to_string(), format!("{name} ({})", key.key.prefix))
+    };
+    let mut keys: Vec<_> = listed.into_iter().map(option).collect();
+    if let Some(target) = filter.target.as_ref().filter(|target| keys.iter().all(|(id, _)| id != *target)) {
+        keys.push((target.clone(), target.clone()));
+    }
+    Ok(keys)
+}
+
+fn row(event: &AuditEvent) -> EventRow {
     EventRow {
-        at: TimeTag::past(event.at, now),
+        at: TimeTag::exact(event.at),
         by: event.by.name.clone(),
         action: event.action.as_str(),
         words: words(event.action),

@@ -1,4 +1,4 @@
-//! "Which key is this?": the key of a token that was found where it should not be, and the way to revoke it.
+//! "Which key is this?": the keys of the tokens in a text that was found where it should not be, and the way to revoke them.
 
 use askama::Template;
 use axum::extract::State;
@@ -9,12 +9,13 @@ use super::authorize::{Authorized, AuthorizedForm};
 use super::forms::FieldErrors;
 use super::key_row::{KeyRow, PAGE};
 use super::layout::Layout;
-use super::rejection::PageResult;
+use super::rejection::{PageResult, Rejection};
 use super::responses;
 use crate::web::{AppState, assets};
+use keyhouse_domain::api_key::{KeyState, ListedKey};
+use keyhouse_domain::audit::AuditActor;
 use keyhouse_domain::permission::ManageKeys;
-use keyhouse_domain::team::Team;
-use keyhouse_token::RawToken;
+use keyhouse_token::{RawToken, find_tokens};
 
 #[derive(Template)]
 #[template(path = "key_find.html")]
@@ -22,52 +23,99 @@ struct FindPage {
     layout: Layout,
     base: String,
     errors: FieldErrors,
-    found: Option<Found>,
+    found: Vec<FoundToken>,
 }
 
-struct Found {
-    key: KeyRow,
-    team: String,
-    /// Path of the page that revokes it; `None` if it is revoked.
-    revoke: Option<String>,
+/// A token in the text, or a text that begins like one.
+struct FoundToken {
+    /// Beginning of the token; empty if it is none.
+    prefix: String,
+    result: FindResult,
 }
 
-fn find_page(access: &Authorized<ManageKeys>, errors: FieldErrors, found: Option<Found>) -> PageResult {
+enum FindResult {
+    Key {
+        key: Box<KeyRow>,
+        /// Empty if the team was deleted.
+        team: String,
+        /// Path of the page that revokes it; empty if it is revoked.
+        revoke: String,
+    },
+    /// No key of this person's teams.
+    NotYours,
+    /// Why it is no token.
+    Malformed(String),
+}
+
+fn find_page(access: &Authorized<ManageKeys>, errors: FieldErrors, found: Vec<FoundToken>) -> PageResult {
     let layout = Layout::of(access, "Which key is this?", "keys");
     let page = FindPage { layout, base: access.path(PAGE), errors, found };
     Ok(responses::form(&page.errors, &page))
 }
 
 pub(super) async fn show(access: Authorized<ManageKeys>) -> PageResult {
-    find_page(&access, FieldErrors::default(), None)
+    find_page(&access, FieldErrors::default(), Vec::new())
 }
 
 #[derive(Deserialize)]
 pub(super) struct FindKeyForm {
+    /// Any text.
     #[serde(default)]
     token: Zeroizing<String>,
 }
 
-/// Finds keys only of teams whose keys this person manages: a token must not tell strangers whose it is.
 pub(super) async fn create(
     State(state): State<AppState>,
     AuthorizedForm { access, form, .. }: AuthorizedForm<Authorized<ManageKeys>, FindKeyForm>,
 ) -> PageResult {
-    let token = match RawToken::parse(form.token.trim().as_bytes(), state.app.brand()) {
-        Ok(token) => token,
-        Err(error) => {
-            let message = format!("This is no token of this Keyhouse: {error}. Paste the whole of it");
-            return find_page(&access, FieldErrors::one("token", message), None);
+    let mut found: Vec<FoundToken> = Vec::new();
+    let mut hashes = Vec::new();
+    for token in find_tokens(form.token.as_bytes(), state.app.brand()) {
+        match token {
+            Ok(token) if hashes.contains(&token.hash()) => {}
+            Ok(token) => {
+                hashes.push(token.hash());
+                found.push(find(&state, &access, token).await?);
+            }
+            Err(error) => {
+                let result = FindResult::Malformed(error.to_string());
+                found.push(FoundToken { prefix: String::new(), result });
+            }
         }
+    }
+    if found.is_empty() {
+        let message = "There is no token of this Keyhouse in this text. Paste the whole token";
+        return find_page(&access, FieldErrors::one("token", message), found);
+    }
+    find_page(&access, FieldErrors::default(), found)
+}
+
+/// Shows keys only of teams whose keys this person manages: a token must not tell strangers whose it is. A deleted team has
+/// no members any more; its keys are shown to the person who created or revoked them.
+async fn find(state: &AppState, access: &Authorized<ManageKeys>, token: RawToken) -> Result<FoundToken, Rejection> {
+    let prefix = token.prefix().to_string();
+    let Some((key, team)) = state.app.key_of_token(&token).await? else {
+        return Ok(FoundToken { prefix, result: FindResult::NotYours });
     };
-    let found = state.app.find_key(token).await?;
-    let manages = |team: &Team| access.teams.iter().any(|(own, role)| own.id == team.id && role.administers());
-    let Some((key, team)) = found.filter(|(_, team)| manages(team)) else {
-        let message = "No key of yours has this token. Its form is right, so it may be another team’s";
-        return find_page(&access, FieldErrors::one("token", message), None);
+    let is_shown = match &team {
+        Some(team) => access.teams.iter().any(|(own, role)| own.id == team.id && role.administers()),
+        None => has_acted(access, &key),
     };
-    let base = format!("/t/{}{PAGE}", team.slug.as_str());
-    let revoke = key.key.is_active().then(|| format!("{base}/{}/revoke", key.key.id));
-    let key = KeyRow::of(&key, state.app.clock().now());
-    find_page(&access, FieldErrors::default(), Some(Found { key, team: team.name.as_str().to_owned(), revoke }))
+    let revoke = match &team {
+        Some(team) if key.key.is_active() => format!("/t/{}{PAGE}/{}/revoke", team.slug.as_str(), key.key.id),
+        _ => String::new(),
+    };
+    let result = if is_shown {
+        let team = team.map_or_else(String::new, |team| team.name.as_str().to_owned());
+        FindResult::Key { key: Box::new(KeyRow::of(&key, state.app.clock().now())), team, revoke }
+    } else {
+        FindResult::NotYours
+    };
+    Ok(FoundToken { prefix, result })
+}
+
+/// Whether the person created or revoked the key.
+fn has_acted(access: &Authorized<ManageKeys>, key: &ListedKey) -> bool {
+    let is_me = |actor: &AuditActor| actor.person == Some(access.user.person.id);
+    is_me(&key.creator) || matches!(&key.key.state, KeyState::Revoked { by, .. } if is_me(by))
 }

@@ -94,9 +94,7 @@ pub(super) async fn new(State(state): State<AppState>, access: Authorized<Manage
 }
 
 async fn active_keys(state: &AppState, access: &Authorized<ManageKeys>) -> Result<Vec<ListedKey>, Rejection> {
-    let mut keys = state.app.keys_of(access.team()).await?;
-    keys.retain(|key| key.key.is_active());
-    Ok(keys)
+    Ok(state.app.queries().active_keys_of_team(access.team().id).await?)
 }
 
 #[derive(Template)]

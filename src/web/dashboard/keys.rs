@@ -6,13 +6,18 @@ use axum::extract::State;
 use super::authorize::Authorized;
 use super::key_row::{KeyRow, PAGE};
 use super::layout::Layout;
-use super::rejection::PageResult;
+use super::rejection::{PageResult, Rejection};
 use super::responses::{ok, url};
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
-use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, ListedKey};
+use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, KeyState, ListedKey};
+use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::ManageKeys;
+use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_token::Mode;
+
+/// Revoked keys on one page.
+const REVOKED_ROWS: usize = 50;
 
 #[derive(Template)]
 #[template(path = "keys.html")]
@@ -23,12 +28,15 @@ struct KeysPage {
     settings: String,
     active: Vec<KeyRow>,
     revoked: Vec<KeyRow>,
+    /// The next page of revoked keys, if there is one.
+    older: Option<String>,
+    is_first: bool,
     count: u32,
     max: u32,
     mode: Option<Mode>,
     /// `active`, `revoked`, or empty for both.
     status: &'static str,
-    total: usize,
+    is_filtered: bool,
 }
 
 impl KeysPage {
@@ -43,36 +51,65 @@ impl KeysPage {
 
 pub(super) async fn index(State(state): State<AppState>, access: Authorized<ManageKeys>, query: Query) -> PageResult {
     let now = state.app.clock().now();
-    let keys = state.app.keys_of(access.team()).await?;
     // The key that the person has just created, renamed or revoked.
-    let about = query.get_or_empty("key");
-    let about_key = keys.iter().find(|key| key.key.id.to_string() == about);
-    let name = about_key.and_then(|key| key.name.as_ref()).map_or("", KeyName::as_str);
-    let message = match (query.get_or_empty("done"), about_key) {
+    let about = key_of_team(&state, &access, query.get_or_empty("key")).await?;
+    let about_id = about.as_ref().map(|key| key.key.id);
+    let name = about.as_ref().and_then(|key| key.name.as_ref()).map_or("", KeyName::as_str);
+    let message = match (query.get_or_empty("done"), &about) {
         ("renamed", Some(_)) => format!("Renamed to {name}"),
         ("revoked", Some(key)) if !key.key.is_active() => format!("Revoked {name}"),
         _ => String::new(),
     };
     let mode = Mode::parse(query.get_or_empty("mode"));
     let status = ["active", "revoked"].into_iter().find(|status| *status == query.get_or_empty("status")).unwrap_or("");
-    let count = keys.iter().filter(|key| key.key.is_active()).count();
-    let shown = keys.iter().filter(|key| mode.is_none_or(|mode| key.key.mode == mode));
-    let (active, revoked): (Vec<_>, Vec<_>) = shown.partition(|key| key.key.is_active());
-    let rows = |keys: Vec<&ListedKey>, is_shown: bool| {
-        let row = |key: &&ListedKey| KeyRow { is_new: key.key.id.to_string() == about, ..KeyRow::of(key, now) };
-        if is_shown { keys.iter().map(row).collect() } else { Vec::new() }
+    let before = key_of_team(&state, &access, query.get_or_empty("before")).await?.and_then(|key| revocation(&key));
+
+    let mut active = state.app.queries().active_keys_of_team(access.team().id).await?;
+    let count = u32::try_from(active.len()).unwrap_or(ACTIVE_KEYS_MAX);
+    active.retain(|key| status != "revoked" && before.is_none() && mode.is_none_or(|mode| key.key.mode == mode));
+    let mut revoked = match status {
+        "active" => Vec::new(),
+        _ => state.app.revoked_keys_of(access.team(), mode, before, REVOKED_ROWS as u32 + 1).await?,
     };
+    let has_more = revoked.len() > REVOKED_ROWS;
+    revoked.truncate(REVOKED_ROWS);
+    let base = access.path(PAGE);
+    let older = revoked.last().filter(|_| has_more).map(|last| {
+        let (mode, id) = (mode.map_or("", Mode::as_str), last.key.id.to_string());
+        url(&base, [("mode", mode), ("status", "revoked"), ("before", id.as_str())])
+    });
+    let row = |key: &ListedKey| KeyRow { is_new: about_id == Some(key.key.id), ..KeyRow::of(key, now) };
     Ok(ok(&KeysPage {
         layout: Layout::of(&access, "API keys", "keys").with_message(message),
-        base: access.path(PAGE),
+        base,
         integrations: access.path("/settings/integrations"),
         settings: access.path("/settings"),
-        active: rows(active, status != "revoked"),
-        revoked: rows(revoked, status != "active"),
-        count: u32::try_from(count).unwrap_or(ACTIVE_KEYS_MAX),
+        active: active.iter().map(row).collect(),
+        revoked: revoked.iter().map(row).collect(),
+        older,
+        is_first: before.is_none(),
+        count,
         max: ACTIVE_KEYS_MAX,
         mode,
         status,
-        total: keys.len(),
+        is_filtered: mode.is_some() || !status.is_empty() || before.is_some(),
     }))
+}
+
+/// A key that an address names, if it is the team's.
+async fn key_of_team(
+    state: &AppState,
+    access: &Authorized<ManageKeys>,
+    id: &str,
+) -> Result<Option<ListedKey>, Rejection> {
+    let Ok(id) = id.parse::<KeyId>() else { return Ok(None) };
+    Ok(state.app.queries().key(id).await?.filter(|key| key.key.team == access.team().id))
+}
+
+/// When a key was revoked, and its id: its place in the list of revoked keys.
+fn revocation(key: &ListedKey) -> Option<(Timestamp, KeyId)> {
+    match &key.key.state {
+        KeyState::Revoked { at, .. } => Some((*at, key.key.id)),
+        KeyState::Active => None,
+    }
 }

@@ -88,6 +88,11 @@ impl TimeTag {
         Self { words: at.ago(now), iso: at.to_string(), exact: at.exact() }
     }
 
+    /// For the audit log: the exact time itself.
+    pub(super) fn exact(at: Timestamp) -> Self {
+        Self { words: at.exact(), iso: at.to_string(), exact: at.exact() }
+    }
+
     pub(super) fn future(at: Timestamp, now: Timestamp) -> Self {
         Self { words: at.ahead(now), iso: at.to_string(), exact: at.exact() }
     }

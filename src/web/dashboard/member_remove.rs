@@ -7,15 +7,13 @@ use serde::Deserialize;
 use super::authorize::{Authorized, AuthorizedForm, LastPathParam};
 use super::forms::FieldErrors;
 use super::layout::Layout;
-use super::members::{self, PAGE};
+use super::members::{self, CreatedKey, PAGE};
 use super::rejection::{PageResult, see_other};
 use super::responses;
 use crate::web::{AppState, assets};
-use keyhouse_domain::api_key::KeyName;
 use keyhouse_domain::ids::PersonId;
 use keyhouse_domain::permission::ManageTeam;
 use keyhouse_domain::team::Member;
-use keyhouse_token::Mode;
 
 #[derive(Template)]
 #[template(path = "member_remove.html")]
@@ -23,8 +21,7 @@ struct RemovePage {
     layout: Layout,
     base: String,
     member: Member,
-    /// The active keys that the member created: name, prefix, and whether it is live.
-    keys: Vec<(String, String, bool)>,
+    keys: Vec<CreatedKey>,
     errors: FieldErrors,
 }
 
@@ -34,17 +31,11 @@ async fn remove_page(
     member: Member,
     errors: FieldErrors,
 ) -> PageResult {
-    let keys = state.app.keys_of(access.team()).await?;
-    let created = keys.iter().filter(|key| key.key.is_active() && key.creator.person == Some(member.person));
+    let keys = members::created_keys(state, access, member.person).await?;
     let page = RemovePage {
         layout: Layout::of(access, &format!("Remove {}?", member.name), "members"),
         base: access.path(PAGE),
-        keys: created
-            .map(|key| {
-                let name = key.name.as_ref().map_or("", KeyName::as_str).to_owned();
-                (name, key.key.prefix.to_string(), key.key.mode == Mode::Live)
-            })
-            .collect(),
+        keys,
         member,
         errors,
     };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::authorize::{Authorized, AuthorizedForm, LastPathParam};
 use super::forms::FieldErrors;
 use super::layout::Layout;
-use super::members::{self, PAGE};
+use super::members::{self, CreatedKey, PAGE};
 use super::rejection::{PageResult, see_other};
 use super::responses;
 use crate::web::{AppState, assets};
@@ -25,16 +25,29 @@ struct RolePage {
     /// The role that is selected.
     role: Role,
     is_me: bool,
+    /// The active keys that the member created, if they can manage keys now.
+    keys: Vec<CreatedKey>,
     errors: FieldErrors,
 }
 
-fn role_page(access: &Authorized<ManageTeam>, member: Member, role: Role, errors: FieldErrors) -> PageResult {
+async fn role_page(
+    state: &AppState,
+    access: &Authorized<ManageTeam>,
+    member: Member,
+    role: Role,
+    errors: FieldErrors,
+) -> PageResult {
+    let keys = match member.role.administers() {
+        true => members::created_keys(state, access, member.person).await?,
+        false => Vec::new(),
+    };
     let page = RolePage {
         layout: Layout::of(access, &format!("Role of {}", member.name), "members"),
         base: access.path(PAGE),
         is_me: member.person == access.membership.person.id,
         member,
         role,
+        keys,
         errors,
     };
     Ok(responses::form(&page.errors, &page))
@@ -47,13 +60,16 @@ pub(super) async fn edit(
 ) -> PageResult {
     let member = members::find(&state, &access, id).await?;
     let role = member.role;
-    role_page(&access, member, role, FieldErrors::default())
+    role_page(&state, &access, member, role, FieldErrors::default()).await
 }
 
 #[derive(Deserialize)]
 pub(super) struct RoleForm {
     #[serde(default)]
     role: String,
+    /// `revoke` revokes the keys that the member created, if the new role can't manage keys.
+    #[serde(default)]
+    keys: String,
     /// The role that the form was opened with.
     #[serde(default)]
     version: String,
@@ -69,19 +85,23 @@ pub(super) async fn update(
     if !form.version.is_empty() && form.version != member.role.as_str() {
         let current = member.role.label();
         let error = format!("Somebody made this member {current} since you opened this page. Save again to replace it");
-        return role_page(&access, member, selected, FieldErrors::one("role", error));
+        return role_page(&state, &access, member, selected, FieldErrors::one("role", error)).await;
     }
     let Some(role) = Role::parse_given(&form.role) else {
         let role = member.role;
-        return role_page(&access, member, role, FieldErrors::one("role", "Choose a role"));
+        return role_page(&state, &access, member, role, FieldErrors::one("role", "Choose a role")).await;
     };
     let gives_power = role.administers() && !member.role.administers();
+    let loses_power = member.role.administers() && !role.administers();
     let save = async {
+        if loses_power && form.keys == "revoke" {
+            members::revoke_created_keys(&state, &access, &raw, id).await?;
+        }
         match state.app.change_role(&access.permit, id, role).await {
             Ok(()) => Ok(see_other(&format!("{}?done=role", access.path(PAGE)))),
             Err(error) => {
                 let errors = members::change_error(&state, &access, &raw, error).await?;
-                role_page(&access, member, role, errors)
+                role_page(&state, &access, member, role, errors).await
             }
         }
     };

@@ -8,15 +8,18 @@ use super::forms::{FieldErrors, RawForm};
 use super::layout::{Layout, TimeTag};
 use super::rejection::{PageResult, Rejection};
 use super::responses::{ok, url};
+use crate::app::keys::RevokeKeyError;
 use crate::app::members::ChangeMemberError;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
+use keyhouse_domain::api_key::KeyName;
 use keyhouse_domain::ids::PersonId;
 use keyhouse_domain::link::{Link, Purpose};
 use keyhouse_domain::permission::{ManageTeam, Permission};
 use keyhouse_domain::person::Email;
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::Member;
+use keyhouse_token::Mode;
 
 /// Path of the members page, below the team's.
 pub(super) const PAGE: &str = "/settings/members";
@@ -110,6 +113,47 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
 /// A member of the team.
 pub(super) async fn find<P>(state: &AppState, access: &Authorized<P>, id: PersonId) -> Result<Member, Rejection> {
     state.app.queries().member(access.team().id, id).await?.ok_or_else(Rejection::not_found)
+}
+
+/// An active key that a member created.
+pub(super) struct CreatedKey {
+    pub name: String,
+    pub prefix: String,
+    pub mode: Mode,
+}
+
+/// The active keys that a member created: they know their tokens, also after they lose access.
+pub(super) async fn created_keys<P>(
+    state: &AppState,
+    access: &Authorized<P>,
+    person: PersonId,
+) -> Result<Vec<CreatedKey>, Rejection> {
+    let keys = state.app.queries().active_keys_of_team(access.team().id).await?;
+    let created = keys.into_iter().filter(|key| key.creator.person == Some(person));
+    Ok(created
+        .map(|key| CreatedKey {
+            name: key.name.as_ref().map_or("", KeyName::as_str).to_owned(),
+            prefix: key.key.prefix.to_string(),
+            mode: key.key.mode,
+        })
+        .collect())
+}
+
+/// Revokes the active keys that a member created, before a change takes the permission away. Not in one transaction with
+/// it: if the change fails, the keys are revoked all the same, which the person asked for.
+pub(super) async fn revoke_created_keys<P: Permission>(
+    state: &AppState,
+    access: &Authorized<P>,
+    raw: &RawForm,
+    person: PersonId,
+) -> Result<(), Rejection> {
+    let Ok(permit) = access.membership.permit() else { return Err(access.permission_lost(state, raw).await) };
+    match state.app.revoke_keys_created_by(&permit, person).await {
+        // Revoked meanwhile by somebody else.
+        Ok(()) | Err(RevokeKeyError::NoSuchKey) => Ok(()),
+        Err(RevokeKeyError::Forbidden(_)) => Err(access.permission_lost(state, raw).await),
+        Err(RevokeKeyError::Store(error)) => Err(error.into()),
+    }
 }
 
 /// What a page shows after a change of a member failed; or the response in its place.
