@@ -237,7 +237,7 @@ async fn revoked_keys_are_paged_the_latest_revocation_first(
 ) {
     let app = TestApp::on(engine).await;
     let ada = app.set_up().await;
-    let team = app.inner.team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
+    let team = app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
     let old = app.key(&team, Mode::Live, Scope::ReadOnly).await.key;
     for _ in 0..104 {
         app.advance(Duration::from_millis(1));

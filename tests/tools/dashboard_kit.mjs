@@ -56,7 +56,7 @@ export const start = async (command, env = {}) => {
     // As if all had signed in some time ago: the real clock can't be turned.
     const age = (minutes) => execFileSync("python3", ["-c", `import sqlite3
 with sqlite3.connect("${join(data, "keyhouse.db")}", timeout=10) as db:
-    db.execute("UPDATE sessions SET proved_at = proved_at - ${minutes * 60_000}")`]);
+    db.execute("UPDATE sessions SET authenticated_at = authenticated_at - ${minutes * 60_000}")`]);
     const url = new URL(said.url);
     // As the browser calls it: the name that the tests are run with, which is not what the server calls itself.
     const base = `http://${process.env.NAME ?? url.hostname}:${url.port}`;
