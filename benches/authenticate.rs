@@ -1,6 +1,6 @@
-//! What it costs to know whose token it is: asked of the database each time, and remembered under a lease.
+//! The cost of authenticating a token: with a database query each time, and from the key cache under a lease.
 //!
-//! `cargo bench --bench verdict`; the last figures are in `docs/performance.md`.
+//! `cargo bench --bench authenticate`; the last figures are in `docs/performance.md`.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn measure(engine: &str, app: TestApp) {
         assert!(app.inner.authenticate(token, std::net::Ipv4Addr::LOCALHOST.into()).await.is_ok());
     };
     let call = async || assert_eq!(app.get("/api/v1/key").bearer(token).await.status, 200);
-    // Nobody follows the changes yet, so there is no lease.
+    // The change feed has not been polled, so there is no lease.
     let (verdict_asked, call_asked) = (best(&verdict, CALLS / 10).await, best(&call, CALLS / 10).await);
     app.inner.apply_changes(&mut app.inner.change_feed()).await.expect("the database answers");
     let (verdict_known, call_known) = (best(&verdict, CALLS).await, best(&call, CALLS).await);
@@ -52,7 +52,7 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// The mean of the best of a few rounds: what the machine does when it does little else.
+/// The mean of the best of a few rounds, to exclude other load on the machine.
 async fn best(deed: &impl AsyncFn(), calls: u32) -> Duration {
     let mut best = Duration::MAX;
     for _ in 0..ROUNDS {

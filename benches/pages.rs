@@ -1,4 +1,4 @@
-//! What the keys page of a big team costs: the server's side of it, and its weight with everything it loads.
+//! The cost of the pages of a large team: the time in the server, and the bytes with everything that a page loads.
 //!
 //! `cargo bench --bench pages`; the last figures are in `docs/performance.md`.
 
@@ -22,7 +22,7 @@ fn main() {
     });
 }
 
-/// The machine's time, for measuring alone.
+/// Monotonic time, to measure durations.
 fn ticks() -> Duration {
     keyhouse::app::infra::clock::Clock::System.monotonic()
 }
@@ -37,7 +37,7 @@ async fn measure(engine: &str, app: TestApp) {
         app.key(&team, Mode::Live, Scope::ReadWrite).await;
     }
     if let test_support::TestDatabase::Postgres { .. } = app.place {
-        // As PostgreSQL does by itself within a minute or so.
+        // Autovacuum gathers the statistics by itself within about a minute.
         app.place.execute_sql("ANALYZE").await.expect("statistics");
     }
     let browser = app.browser("owner@acme.example").await;
@@ -52,7 +52,7 @@ async fn measure(engine: &str, app: TestApp) {
             assert_eq!(answer.status, 200);
             weight = answer.body.len();
             if took.len() == 1 {
-                // All that the page makes a browser load.
+                // Everything that the page makes a browser load.
                 let links = answer.text().split('"').filter(|text| text.starts_with("/assets/"));
                 let mut all = weight;
                 for link in links {

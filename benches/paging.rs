@@ -1,4 +1,4 @@
-//! A list of a million products, paged to its end: what does a page cost at the beginning and at the end, and by which plan?
+//! Reads a list of a million products to its end: the cost of the first and the last pages, and the query plan.
 //!
 //! `cargo bench --bench paging`; the last figures are in `docs/performance.md`.
 
@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Row};
 use test_support::{Engine, TestApp, TestDatabase};
 
 const ROWS: u32 = 1_000_000;
-/// As `store/products.rs` asks for a page.
+/// The page query of `crates/store/src/products.rs`.
 const PAGE: &str = "SELECT id, name FROM products WHERE (team_id, mode, status) >= ('T', 'live', 'active') \
                     AND (team_id, mode, status, id) < ('T', 'live', 'active', 'C') \
                     ORDER BY team_id DESC, mode DESC, status DESC, id DESC LIMIT 101";
@@ -25,7 +25,7 @@ fn main() {
     });
 }
 
-/// The machine's time, for measuring alone.
+/// Monotonic time, to measure durations.
 fn ticks() -> Duration {
     keyhouse::app::infra::clock::Clock::System.monotonic()
 }

@@ -1,4 +1,4 @@
-//! Law 2: every route has a row for every kind of caller. A route without one fails; the list of open ones may only shrink.
+//! The access matrix: every route with the status for every kind of caller. A route without a row fails the test.
 
 use rstest::rstest;
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ const OPEN: [&str; 8] = [
     "GET /readyz",
 ];
 
-/// Route, then the status for: nobody, a revoked key, a read-only key, a test key, a live key, another team's key.
+/// Route, then the status without a key, with a revoked key, a read-only key, a test key, a live key, another team's key.
 const MATRIX: [(&str, [u16; 6]); 11] = [
     ("GET /api/v1/key", [401, 401, 200, 200, 200, 200]),
     ("GET /api/v1/products", [401, 401, 200, 200, 200, 200]),
@@ -41,7 +41,7 @@ const MATRIX: [(&str, [u16; 6]); 11] = [
     ("ANY /auth/envoy/{*path}", [401, 401, 200, 200, 200, 200]),
 ];
 
-/// A page, then the status for: nobody, a live key, the owner of another team, and in the team a member, a manager, an
+/// A page, then the status without a session, with a live key, for the owner of another team, and for a member, a manager, an
 /// admin, the owner. A form is sent empty. Without a session a page is a redirect to the sign-in page, 303, and a
 /// form is the sign-in page itself, 403.
 #[rustfmt::skip]
@@ -92,7 +92,7 @@ const PAGES: [(&str, [u16; 7]); 44] = [
     ("GET /t/{team}/settings/audit.csv", [303, 303, 404, 403, 403, 200, 200]),
 ];
 
-/// The API's routes as its description has them, which is made from the list that makes the router; and the rest as
+/// The API's routes from the OpenAPI document, which is built from the same list as the router, and the other routes as
 /// `src/web/mod.rs` and `src/web/dashboard/mod.rs` write it: `.route("path", get(…))`.
 fn routes() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -136,7 +136,7 @@ fn every_route_has_a_row_and_every_row_a_route() {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_matrix_holds(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn each_caller_gets_the_status_in_the_matrix(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let other = app.team("Globex").await;
@@ -182,7 +182,9 @@ async fn the_matrix_holds(#[values(Engine::Sqlite, Engine::Postgres)] engine: En
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_matrix_of_pages_holds(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn each_person_gets_the_status_in_the_matrix_of_pages(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
     let app = TestApp::on(engine).await;
     let people =
         ["outsider@example.com", "member@example.com", "manager@example.com", "admin@example.com", "owner@example.com"];
@@ -198,7 +200,7 @@ async fn the_matrix_of_pages_holds(#[values(Engine::Sqlite, Engine::Postgres)] e
         let (method, path) = route.split_once(' ').unwrap();
         let mut statuses = Vec::new();
         for caller in 0..7 {
-            // A team of its own for each: what one has done must not show to the next.
+            // A new team for each caller, so that one caller's change does not affect the next.
             let team = new_team(&format!("Acme {row} {caller}"), people[4]).await;
             for (email, role) in [
                 (people[1], Role::Member),

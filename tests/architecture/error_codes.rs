@@ -1,11 +1,11 @@
-//! Law 3: the table of errors is what callers were told it is.
+//! The table of errors is a contract: its snapshot, and the same table in the guide.
 
 use keyhouse::web::error::ErrorCode;
 
 use test_support::assert_text;
 
 #[test]
-fn the_table_of_errors() {
+fn the_table_of_errors_has_not_changed() {
     let rows: Vec<_> = ErrorCode::ALL
         .iter()
         .map(|code| format!("{} {} {}: {}", code.status(), code.error_type(), code.code(), code.message()))
@@ -34,9 +34,9 @@ fn the_table_of_errors() {
     ");
 }
 
-/// The guide lists every code with the very words of the table, and none that is gone.
+/// The guide lists every code with the message of the table, and no other code.
 #[test]
-fn the_guide_has_the_table_as_it_is() {
+fn the_guide_has_the_same_table() {
     let guide = super::repository("docs/guide/errors.md");
     let row = |code: &ErrorCode| {
         format!("| {} | `{}` | `{}` | {} |", code.status(), code.error_type(), code.code(), code.message())

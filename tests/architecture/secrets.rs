@@ -1,4 +1,4 @@
-//! Law 6: after the longest story no token, link, cookie or password is found: not in the database, not in a log at trace level, not in `Debug`.
+//! No token, link, cookie or password is in the database, in a log at trace level or in `Debug`, after every kind of request.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use keyhouse_token::Mode;
 use test_support::process::{ServerProcess, keyhouse, run_json};
 use test_support::{Engine, Server, TestApp, TestDatabase};
 
-/// What must not be found: the token whole, and from its ninth character on, plain or turned to hex or base64.
+/// The byte strings that must be absent: the token from its ninth character on, plain, in hex and in base64.
 fn traces(token: &str) -> Vec<Vec<u8>> {
     let tail = &token[8..];
     let hex: String = tail.bytes().map(|b| format!("{b:02x}")).collect();
-    // Base64 depends on where the text begins in the triplet; one of three windows is in any encoding of it.
+    // Base64 depends on the offset in a group of three bytes; any encoding contains one of these three windows.
     let base64 =
         (0..3).map(|skip| data_encoding::BASE64.encode(&tail.as_bytes()[skip..skip + 30]).as_bytes()[..36].to_vec());
     [tail.as_bytes().to_vec(), hex.into_bytes()].into_iter().chain(base64).collect()
@@ -34,8 +34,8 @@ fn files_of(folder: &Path) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// People get in by their links, one chooses a password and signs in; returns every secret that was in play.
-fn enter(serving: &ServerProcess, place: &TestDatabase) -> Vec<String> {
+/// People sign in by their links, and one sets a password and signs in with it. Returns every secret that was used.
+fn sign_in(serving: &ServerProcess, place: &TestDatabase) -> Vec<String> {
     const PASSWORD: &str = "lamp river quiet stone amber violet seven windows";
     let post = |path: &str, body: &str| {
         let head = format!(
@@ -67,7 +67,7 @@ fn enter(serving: &ServerProcess, place: &TestDatabase) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_token_is_left_anywhere() {
+async fn no_secret_is_in_the_database_or_a_log() {
     for place in [TestDatabase::folder(), TestDatabase::postgres().await] {
         let mut serving = ServerProcess::start(&place, "demo", "trace");
         let mut tokens: Vec<String> = serving.said["keys"]
@@ -115,12 +115,12 @@ async fn no_token_is_left_anywhere() {
                 assert_absent(&tokens, "an answer", answer.as_bytes());
             }
         }
-        tokens.extend(enter(&serving, &place));
+        tokens.extend(sign_in(&serving, &place));
         run_json(&place, &["key", "rename", key["id"].as_str().unwrap(), "New name"]);
         run_json(&place, &["key", "revoke", key["id"].as_str().unwrap()]);
         assert!(serving.refuses_in_time("/api/v1/key", &tokens[3]));
 
-        // While it runs, the write-ahead log is there too; and once more after the end.
+        // While the server runs, the write-ahead log is in the folder too; then once more after it stopped.
         for stopped in [false, true] {
             if stopped {
                 assert!(serving.terminate().success());
@@ -138,7 +138,7 @@ async fn no_token_is_left_anywhere() {
                 }
             }
             let log = serving.logs();
-            assert!(log.windows(11).any(|w| w == b"sqlx::query"), "the log says all it can");
+            assert!(log.windows(11).any(|w| w == b"sqlx::query"), "the log is at trace level");
             assert_absent(&tokens, "the server's log", &log);
             assert_absent(&tokens, "the shell's log", &shell_log);
         }

@@ -1,14 +1,14 @@
-//! The dashboard in a real browser. The stories run twice: on localhost, and over plain HTTP on another name, where
-//! browsers trust less and lend no clipboard.
+//! The dashboard in a real browser. The scenarios run twice: on localhost, and over plain HTTP with another host name, which
+//! browsers treat as insecure: no clipboard, for example.
 
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use super::{Path, here, run, tool};
 
-/// The look-over leaves its pictures in `target/pictures`; `scripts/pictures` takes some of them into `docs`.
+/// The accessibility check writes screenshots to `target/pictures`; `scripts/pictures` copies some of them to `docs`.
 ///
-/// One browser after the other: three at once leave each other no frames on a small machine.
+/// The browser tests run one at a time, by the test group in `.config/nextest.toml`, and by the lock under `cargo test`.
 fn browse(program: &str, name: &str) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -24,17 +24,17 @@ fn browse(program: &str, name: &str) {
 }
 
 #[test]
-fn the_dashboards_stories_come_true() {
+fn the_dashboard_works_in_a_browser_on_localhost() {
     browse("dashboard.mjs", "127.0.0.1");
 }
 
 #[test]
-fn the_dashboards_stories_come_true_over_plain_http_on_another_name() {
+fn the_dashboard_works_in_a_browser_over_plain_http_with_another_host_name() {
     browse("dashboard.mjs", "keyhouse.test");
 }
 
-/// Every page and dialog, by an engine for accessibility: light and dark, 320, 768 and 1440 wide.
+/// Every page and dialog with axe-core: light and dark, 320, 768 and 1440 pixels wide.
 #[test]
-fn the_dashboard_can_be_read_by_everybody_everywhere() {
+fn every_page_of_the_dashboard_passes_the_accessibility_checks() {
     browse("dashboard_looks.mjs", "127.0.0.1");
 }

@@ -1,5 +1,4 @@
-//! The guide, taken at its word: every command of every page is run by a shell against the real server, and has to
-//! answer what the page says.
+//! Runs every command of the guide in a shell against the real server, and compares the response with the page.
 
 use std::process::Command;
 
@@ -8,7 +7,7 @@ use serde_json::Value;
 use super::{Path, ServerProcess, TestDatabase, here, run, tool};
 use test_support::process::run_json;
 
-/// What stands in the guide as an example: it is there in every answer, but never the same.
+/// Fields whose values in the guide are examples: only the type is compared.
 const VARIES: [&str; 6] = ["id", "request_id", "createdAt", "updatedAt", "nextCursor", "prefix"];
 
 /// A fenced block: its language line and its text.
@@ -29,8 +28,8 @@ fn blocks(markdown: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The same but for what varies by its nature, which is of the same type all the same.
-fn alike(page: &Value, real: &Value, at: &str) {
+/// Asserts equality, except for values of [`VARIES`], of which only the type must be equal.
+fn assert_same(page: &Value, real: &Value, at: &str) {
     match (page, real) {
         (Value::Object(page), Value::Object(real)) => {
             assert_eq!(page.keys().collect::<Vec<_>>(), real.keys().collect::<Vec<_>>(), "{at}");
@@ -38,13 +37,13 @@ fn alike(page: &Value, real: &Value, at: &str) {
                 if VARIES.contains(&&**name) {
                     assert_eq!(value.is_string(), real[name].is_string(), "{at}.{name}");
                 } else {
-                    alike(value, &real[name], &format!("{at}.{name}"));
+                    assert_same(value, &real[name], &format!("{at}.{name}"));
                 }
             }
         }
         (Value::Array(page), Value::Array(real)) => {
             assert_eq!(page.len(), real.len(), "{at}");
-            page.iter().zip(real).for_each(|(page, real)| alike(page, real, at));
+            page.iter().zip(real).for_each(|(page, real)| assert_same(page, real, at));
         }
         (page, real) => assert_eq!(page, real, "{at}"),
     }
@@ -63,12 +62,16 @@ fn check_http(page: &str, real: &str, at: &str) {
         assert!(varies || found == value, "{at}: {name} is {found}, not {value}");
     }
     if !page_body.trim().is_empty() {
-        alike(&serde_json::from_str(page_body).expect("JSON"), &serde_json::from_str(real_body).expect("JSON"), at);
+        assert_same(
+            &serde_json::from_str(page_body).expect("JSON"),
+            &serde_json::from_str(real_body).expect("JSON"),
+            at,
+        );
     }
 }
 
 #[test]
-fn every_command_of_the_guide_answers_what_its_page_says() {
+fn every_command_of_the_guide_returns_what_its_page_shows() {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide");
     let mut count = 0;
     for entry in std::fs::read_dir(guide).expect("the guide") {
@@ -103,7 +106,7 @@ fn every_command_of_the_guide_answers_what_its_page_says() {
             match kind.split_once(' ') {
                 Some(("json", status)) => {
                     let real: Value = serde_json::from_str(&real).unwrap_or_else(|_| panic!("{at}: {real}"));
-                    alike(&serde_json::from_str(page).expect("JSON in the guide"), &real, &at);
+                    assert_same(&serde_json::from_str(page).expect("JSON in the guide"), &real, &at);
                     if let Some(made) = real["data"]["id"].as_str() {
                         made.clone_into(&mut id);
                     }

@@ -1,6 +1,6 @@
-//! Other people's tools against the real server: what the API says of itself is what it does.
+//! Independent tools against the real server: schemathesis, generated clients, browsers, proxies.
 //!
-//! `scripts/test` installs them under `target/tools` and runs this; a plain `cargo test` leaves it out.
+//! `scripts/test` installs them under `target/tools` and runs these tests; a plain `cargo test` does not.
 
 mod dashboard;
 mod docs;
@@ -22,7 +22,7 @@ fn tool(name: &str) -> PathBuf {
     path
 }
 
-/// Runs a command to its end; a bad one shows all that was said.
+/// Runs a command, which must succeed; returns what it printed.
 fn run(command: &mut Command) -> String {
     let output = command.output().expect("it starts");
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -30,7 +30,7 @@ fn run(command: &mut Command) -> String {
     said
 }
 
-/// A demo with its rate limits out of the way.
+/// The demo without rate limits.
 fn demo(place: &TestDatabase) -> ServerProcess {
     ServerProcess::start_with(
         place,
@@ -44,11 +44,11 @@ fn token(serving: &ServerProcess, n: usize) -> String {
     serving.said["keys"][n]["token"].as_str().expect("a token").to_owned()
 }
 
-/// The seed makes a run repeatable; each engine has its own, so that two runs try different things.
+/// The seed makes a run repeatable; each engine has another one, so that two runs try different inputs.
 fn schemathesis(place: &TestDatabase, seed: &str) {
     let serving = demo(place);
     let folder = tempfile::tempdir().expect("a folder");
-    // It makes numbers of as many places as the description lets it; in its own words that is a multiple.
+    // schemathesis limits decimal places by `multipleOf`, and does not read the extension.
     let mut request = String::from("GET /api/v1/openapi.json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     request = serving.send(request.as_bytes());
     let described = request.split_once("\r\n\r\n").expect("a body").1;
@@ -89,7 +89,7 @@ async fn schemathesis_finds_nothing_on_postgres() {
 }
 
 #[test]
-fn a_generated_python_client_lives_a_products_life() {
+fn a_generated_python_client_runs_every_operation_on_a_product() {
     let place = TestDatabase::folder();
     let serving = demo(&place);
     let folder = tempfile::tempdir().expect("a folder");
@@ -100,7 +100,7 @@ fn a_generated_python_client_lives_a_products_life() {
     run(Command::new(tool("python/bin/python"))
         .current_dir(folder.path())
         .env("PYTHONPATH", folder.path())
-        .arg(here("client_story.py"))
+        .arg(here("generated_client.py"))
         .arg(format!("http://{}", serving.address))
         .env("TOKEN", token(&serving, 2)));
 }
@@ -115,7 +115,7 @@ fn generated_types_compile_in_strict_typescript() {
         .arg(tool("node_modules/openapi-typescript/bin/cli.js"))
         .args([&format!("http://{}/api/v1/openapi.json", serving.address), "-o", "api.d.ts"])
         .arg("--default-non-nullable=false"));
-    std::fs::copy(here("types_story.ts"), folder.path().join("story.ts")).expect("a copy");
+    std::fs::copy(here("generated_types.ts"), folder.path().join("story.ts")).expect("a copy");
     run(Command::new(tool("bin/node"))
         .current_dir(folder.path())
         .arg(tool("node_modules/typescript/bin/tsc"))
