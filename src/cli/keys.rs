@@ -75,7 +75,7 @@ impl KeyCommand {
             Self::Create { team, name, mode, scope, acting_as } => {
                 let team = super::team(app, &team).await?;
                 let admin = admin(app, &team, acting_as.as_ref()).await?;
-                create(app, &admin, &team, NewKey { name, mode, scope }, json).await
+                create(app, &admin, &team, NewKey::new(name, mode, scope), json).await
             }
             Self::List { team } => list(app, &super::team(app, &team).await?, json).await,
             Self::Rename { id, name } => {

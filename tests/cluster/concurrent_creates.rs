@@ -9,7 +9,7 @@ use rstest::rstest;
 use test_support::{Engine, TestApp, open};
 
 fn new_key(n: usize) -> NewKey {
-    NewKey { name: KeyName::parse(&format!("K{n}")).unwrap(), mode: Mode::Live, scope: Scope::ReadOnly }
+    NewKey::new(KeyName::parse(&format!("K{n}")).unwrap(), Mode::Live, Scope::ReadOnly)
 }
 
 /// Sixty creations at once over three nodes; returns how many were done and how many refused.

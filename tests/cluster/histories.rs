@@ -89,7 +89,7 @@ impl History {
     async fn create(&mut self, node: usize, pick: usize) {
         let heir = Email::parse("heir@example.com").unwrap();
         let member = self.nodes[node].app.queries().member_by_email(self.team.id, &heir).await.unwrap().unwrap();
-        let new = NewKey { name: KeyName::parse("K").unwrap(), mode: Mode::Live, scope: Scope::ReadOnly };
+        let new = NewKey::new(KeyName::parse("K").unwrap(), Mode::Live, Scope::ReadOnly);
         let Ok(admin) = KeyAdmin::member(&member, "192.0.2.1") else {
             assert!(!self.heir_is_admin);
             return;

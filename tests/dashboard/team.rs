@@ -132,7 +132,7 @@ async fn a_role_or_session_lost_before_the_write_is_lost(#[values(Engine::Sqlite
     let ada = app.set_up().await;
     let ann = app.join(&ada, "Ann", "admin").await;
     let id = person(&app, "ann@example.com").await;
-    let new_key = || NewKey { name: KeyName::parse("K").unwrap(), mode: Mode::Test, scope: Scope::ReadOnly };
+    let new_key = || NewKey::new(KeyName::parse("K").unwrap(), Mode::Test, Scope::ReadOnly);
 
     // Let in as an admin; by the time of the write she is none.
     let before = seat(&app, &ann).await;

@@ -206,7 +206,7 @@ impl InProcessApp {
             let mut made = Vec::new();
             for _ in 0..keys {
                 let name = KeyName::parse("K").expect("a name");
-                let new = NewKey { name, mode: Mode::Live, scope: Scope::ReadWrite };
+                let new = NewKey::new(name, Mode::Live, Scope::ReadWrite);
                 let created = self.app.create_key(&admin, new).await.expect("a key");
                 let (team, id) = (team.slug.as_str().to_owned(), created.key.id.to_string());
                 made.push(Key { team, id, token: created.token.expose().to_owned() });

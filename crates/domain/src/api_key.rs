@@ -48,6 +48,13 @@ pub struct NewKey {
     pub scope: Scope,
 }
 
+impl NewKey {
+    /// A key with the properties that every key must have; the others keep their defaults.
+    pub fn new(name: KeyName, mode: Mode, scope: Scope) -> Self {
+        Self { name, mode, scope }
+    }
+}
+
 /// Active until revoked; there is no way back, and the database refuses one too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyState {

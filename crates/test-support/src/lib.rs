@@ -195,7 +195,7 @@ impl TestApp {
     }
 
     pub async fn key(&self, team: &Team, mode: Mode, scope: Scope) -> Created {
-        let new = NewKey { name: KeyName::parse("A key").expect("a name"), mode, scope };
+        let new = NewKey::new(KeyName::parse("A key").expect("a name"), mode, scope);
         self.inner.create_key(&self.shell(team), new).await.expect("a key")
     }
 

@@ -136,7 +136,7 @@ async fn new_keys(app: &App, team: &Team) -> anyhow::Result<[Created; 3]> {
     }
     let mut made = Vec::new();
     for (name, mode, scope) in KEYS {
-        made.push(app.create_key(&admin, NewKey { name: KeyName::parse(name)?, mode, scope }).await?);
+        made.push(app.create_key(&admin, NewKey::new(KeyName::parse(name)?, mode, scope)).await?);
     }
     made.try_into().map_err(|_| anyhow::anyhow!("three keys were made, but not three are here"))
 }

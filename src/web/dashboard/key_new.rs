@@ -146,7 +146,7 @@ pub(super) async fn create(
             return Ok(responses::page(StatusCode::UNPROCESSABLE_ENTITY, &page));
         }
     }
-    let save = insert(&state, &access, id, NewKey { name, mode, scope }, &form, &raw);
+    let save = insert(&state, &access, id, NewKey::new(name, mode, scope), &form, &raw);
     match mode {
         Mode::Live => access.user.with_recent_authentication(&state, &raw, save).await,
         Mode::Test => save.await,
