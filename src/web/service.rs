@@ -183,7 +183,7 @@ mod tests {
         let app = App::new(store, brand, Clock::System, Rng::System, Default::default());
         let owner = Email::parse("ada@example.com").unwrap();
         let team = app.create_team("tester", &TeamName::parse("Acme").unwrap(), &owner).await.unwrap();
-        let new = NewKey { name: KeyName::parse("K").unwrap(), mode: Mode::Test, scope: Scope::ReadOnly };
+        let new = NewKey::new(KeyName::parse("K").unwrap(), Mode::Test, Scope::ReadOnly);
         let key = app.create_key(&KeyAdmin::shell("tester", team.id), new).await.unwrap();
         let state = AppState {
             app,

@@ -1,5 +1,6 @@
 //! The public API, call by call.
 
+mod access_log;
 mod changes;
 mod credentials;
 mod forward_auth;

@@ -1,4 +1,4 @@
-//! Exact, however many ask at once.
+//! Limits and unique names under concurrency.
 
 use keyhouse::app::keys::CreateKeyError;
 use keyhouse_domain::api_key::{KeyName, NewKey};
@@ -12,7 +12,7 @@ fn new_key(n: usize) -> NewKey {
     NewKey::new(KeyName::parse(&format!("K{n}")).unwrap(), Mode::Live, Scope::ReadOnly)
 }
 
-/// Sixty creations at once over three nodes; returns how many were done and how many refused.
+/// Sixty concurrent creations over three nodes; returns how many succeeded and how many were refused.
 async fn concurrent_creates(app: &TestApp, team: &keyhouse_domain::team::Team, seeds: [u64; 2]) -> (usize, usize) {
     let mut nodes = vec![app.inner.clone()];
     for seed in seeds {
@@ -38,13 +38,13 @@ async fn concurrent_creates(app: &TestApp, team: &keyhouse_domain::team::Team, s
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_keys_and_not_eleven(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn sixty_concurrent_creations_make_exactly_ten_keys(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     assert_eq!(concurrent_creates(&app, &team, [2, 3]).await, (10, 50));
     assert_eq!(app.inner.keys_of(&team).await.unwrap().len(), 10);
 
-    // A revoked key makes room for one more, and only one.
+    // A revoked key frees one slot.
     let one = app.inner.keys_of(&team).await.unwrap()[4].key.id;
     app.inner.revoke_key(&app.shell(&team), one).await.unwrap();
     assert_eq!(concurrent_creates(&app, &team, [4, 5]).await, (1, 59));
@@ -54,7 +54,9 @@ async fn ten_keys_and_not_eleven(#[values(Engine::Sqlite, Engine::Postgres)] eng
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_is_revoked_once_however_many_do_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn concurrent_revocations_of_one_key_are_audited_once(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Live, Scope::ReadOnly).await.key;
@@ -73,7 +75,7 @@ async fn a_key_is_revoked_once_however_many_do_it(#[values(Engine::Sqlite, Engin
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn teams_of_one_name_get_slugs_of_their_own(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn teams_with_the_same_name_get_different_slugs(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let calls: Vec<_> = (0..6)
         .map(|_| {
@@ -95,7 +97,7 @@ async fn teams_of_one_name_get_slugs_of_their_own(#[values(Engine::Sqlite, Engin
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_sku_however_many_want_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn concurrent_products_with_one_sku_succeed_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     let mut statuses = Vec::new();

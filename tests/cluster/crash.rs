@@ -1,4 +1,4 @@
-//! kill -9, and a database that goes away.
+//! kill -9, and databases that stop or are suspended.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use test_support::process::{ServerProcess, keyhouse, run_json};
 use test_support::{Engine, Server, TestApp, TestDatabase};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_nine_in_the_middle_of_creating_keys() {
+async fn a_process_killed_while_it_creates_keys_leaves_no_half_written_key() {
     for place in [TestDatabase::folder(), TestDatabase::postgres().await] {
         run_json(&place, &["migrate"]);
         let mut acknowledged = Vec::new();
@@ -25,7 +25,7 @@ async fn kill_nine_in_the_middle_of_creating_keys() {
             let mut children: Vec<_> = (0..3)
                 .map(|_| keyhouse(&place, &create).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
                 .collect();
-            // Which of them is where when the axe falls differs from round to round.
+            // The processes are killed at a different point in each round.
             if round % 4 != 0 {
                 let mut one = [0];
                 let _first_byte = children[round % 3].stdout.as_mut().unwrap().read(&mut one).unwrap();
@@ -54,7 +54,7 @@ async fn kill_nine_in_the_middle_of_creating_keys() {
         for token in &acknowledged {
             assert_eq!(server.get("/api/v1/key", token), 200);
         }
-        // Whole or not at all: each key has its audit event, each event its key.
+        // Atomic: each key has its audit event, and each event its key.
         let halves = "UPDATE teams SET touched_at = touched_at WHERE \
             (SELECT count(*) FROM keys) <> (SELECT count(*) FROM audit WHERE action = 'key.created') \
             OR (SELECT seq FROM changes) <> (SELECT count(*) FROM keys)";
@@ -62,9 +62,9 @@ async fn kill_nine_in_the_middle_of_creating_keys() {
     }
 }
 
-/// On a PostgreSQL of its own, which is killed and comes back.
+/// On a separate PostgreSQL, which is killed and restarted.
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_goes_and_comes_back() {
+async fn calls_are_503_while_postgres_is_down_and_work_after_its_restart() {
     let server = Server::start();
     let app = TestApp::at(TestDatabase::Postgres { url: server.new_database().await }).await;
     let token = app.live_token().await;
@@ -77,7 +77,7 @@ async fn postgres_goes_and_comes_back() {
     let answer = app.post("/api/v1/products", "{}").bearer(&token).await;
     assert_eq!(answer.status, 503);
     server.resume();
-    // Connections of before are found dead one by one; then all is as it was.
+    // The pool discards its broken connections one by one.
     let mut status = 0;
     for _ in 0..20 {
         status = app.get("/api/v1/products").bearer(&token).await.status.as_u16();
@@ -89,9 +89,9 @@ async fn postgres_goes_and_comes_back() {
     assert_eq!(status, 200);
 }
 
-/// A frozen server keeps no time-out of its own: ours must bite, in a call that is under way and at the end.
+/// A suspended server enforces no time-out, so the client's must: in a call in progress and at shutdown.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_postgres_is_503_and_does_not_keep_the_process_from_ending() {
+async fn a_suspended_postgres_is_503_and_does_not_block_shutdown() {
     let server = Server::start();
     let place = TestDatabase::Postgres { url: server.new_database().await };
     let mut serving = ServerProcess::start(&place, "demo", "info");
@@ -111,12 +111,12 @@ async fn a_frozen_postgres_is_503_and_does_not_keep_the_process_from_ending() {
     }
     assert_eq!(status, 200, "and it comes back without a restart");
     server.freeze();
-    // The last use can't be written, and says so; but the process ends.
+    // The last use can not be written, which is logged, and the process exits.
     assert_eq!(serving.terminate().code(), Some(1));
     assert!(String::from_utf8(serving.logs()).unwrap().contains("the last uses of some keys could not be written"));
 }
 
-/// Two nodes that use the same keys write the same rows, at the same moment.
+/// Two nodes write the same rows concurrently.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_nodes_write_last_uses_of_the_same_keys_at_once() {
     let app = TestApp::on(Engine::Postgres).await;
@@ -141,15 +141,15 @@ async fn two_nodes_write_last_uses_of_the_same_keys_at_once() {
     }
 }
 
-/// kill -9 can't tell a careless server from a durable one; what it says of itself can.
+/// kill -9 does not show whether a server is durable; its settings do.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_careless_postgres_is_told_of_in_words() {
+async fn a_postgres_that_is_not_durable_is_logged_at_start() {
     let server = Server::start_with(&["fsync=off", "full_page_writes=off", "synchronous_commit=off"]);
     let place = TestDatabase::Postgres { url: server.new_database().await };
     let (store, _, warnings) = Store::migrate_and_open(&place.location(), None).await.unwrap();
     store.close().await;
     let warnings: Vec<_> = warnings.into_iter().map(|warning| warning.0).collect();
-    // synchronous_commit a session may say for itself, and ours do.
+    // synchronous_commit can be set per session, and the application sets it.
     assert_eq!(
         warnings,
         [
@@ -162,7 +162,7 @@ async fn a_careless_postgres_is_told_of_in_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_standby_that_nobody_waits_for_is_told_of_and_is_no_database_to_open() {
+async fn an_asynchronous_standby_is_logged_and_can_not_be_opened() {
     let primary = Server::start();
     let place = TestDatabase::Postgres { url: primary.new_database().await };
     let (store, _, warnings) = Store::migrate_and_open(&place.location(), None).await.unwrap();
@@ -174,7 +174,7 @@ async fn a_standby_that_nobody_waits_for_is_told_of_and_is_no_database_to_open()
     primary.sql("SELECT pg_reload_conf()");
     let warned = async || Store::open(&place.location(), None).await.unwrap().2;
     let mut warnings = warned().await;
-    // The server reads its settings again in its own time.
+    // The server reloads its settings asynchronously.
     for _ in 0..200 {
         if !warnings.is_empty() {
             break;

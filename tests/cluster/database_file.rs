@@ -1,4 +1,4 @@
-//! Databases that are not where they were, or that say nothing.
+//! SQLite files that are replaced, and database servers that do not respond.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use test_support::process::{ServerProcess, run, run_json};
 use test_support::proxy::Proxy;
 use test_support::{Engine, Server, TestApp, TestDatabase, follow};
 
-/// On SQLite, whose file anybody can move away under a server that goes on with what is no file any more.
+/// On SQLite, where a server keeps its file open after the path was replaced.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_file_that_was_replaced_is_noticed_and_nothing_is_written_to_the_old_one() {
     let app = TestApp::on(Engine::Sqlite).await;
@@ -28,8 +28,8 @@ async fn a_database_file_that_was_replaced_is_noticed_and_nothing_is_written_to_
     assert!(app.inner.revoke_all_keys(&admin).await.is_err());
 }
 
-/// The process ends, for whoever keeps it running to start it on the file that is there now: whole, for the old one's log is
-/// not left beside it.
+/// The process exits, so that its supervisor starts it on the new file, which is intact: the old write-ahead log is not left
+/// beside it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_whose_file_was_replaced_ends_and_starts_again_on_the_backup() {
     let place = TestDatabase::folder();
@@ -59,9 +59,9 @@ async fn a_server_whose_file_was_replaced_ends_and_starts_again_on_the_backup() 
     create();
 }
 
-/// A server that takes connections and says nothing: whoever wants to revoke a key hears of it.
+/// A server that accepts connections and sends nothing: `key revoke` reports it.
 #[test]
-fn a_database_that_says_nothing_is_given_up() {
+fn a_database_that_does_not_respond_is_reported_after_five_seconds() {
     let proxy = Proxy::to(Server::shared().address());
     proxy.black_hole();
     let place = TestDatabase::Postgres { url: proxy.lead("postgres://keyhouse:hunter2@db/keyhouse") };

@@ -1,4 +1,4 @@
-//! Random histories of two nodes on one database, against a model of what each may say.
+//! Random operations on two nodes with one database, compared with a model of the allowed responses.
 
 use keyhouse::app::App;
 use keyhouse::app::key_cache::LEASE;
@@ -25,11 +25,11 @@ const SEEDS: [u8; 2] = [1, 2];
 struct Node {
     app: App,
     change_feed: ChangeFeed,
-    /// When it last asked, with success, what had changed.
+    /// The time of its last successful poll.
     asked: Option<Timestamp>,
 }
 
-/// A key as it should be.
+/// The expected state of a key.
 struct Model {
     id: keyhouse_domain::ids::KeyId,
     token: String,
@@ -38,7 +38,7 @@ struct Model {
 
 struct Revoked {
     at: Timestamp,
-    /// The nodes that have heard of it: the one that did it, and those that have asked since.
+    /// The nodes that have applied it: the one that revoked, and those that have polled since.
     known_to: [bool; 2],
 }
 
@@ -49,7 +49,7 @@ struct History {
     keys: Vec<Model>,
     /// Whether the second member may manage keys.
     heir_is_admin: bool,
-    /// Processes so far, each with dice of its own.
+    /// The number of processes so far; each has another random seed.
     processes: u64,
 }
 
@@ -68,7 +68,7 @@ impl History {
     }
 
     async fn step(&mut self, choice: u32, node: usize, pick: usize) {
-        // Mostly the newest ones, so that much happens to the same few keys.
+        // Mostly the newest keys, so that many operations concern the same keys.
         let newest = self.keys.len().min(if pick.is_multiple_of(8) { usize::MAX } else { 3 });
         let known = (newest > 0).then(|| self.keys.len() - 1 - pick / 8 % newest);
         match (choice, known) {
@@ -76,7 +76,7 @@ impl History {
             (2, Some(key)) => self.rename(node, key).await,
             (3..=4, Some(key)) => self.revoke(node, key).await,
             (5, _) => self.follow(node).await,
-            // Half a lease, or more than a whole one.
+            // Half a lease, or more than one.
             (6..=8, _) => self.app.advance(if pick.is_multiple_of(2) { LEASE / 2 } else { LEASE }),
             (9, _) => self.change_role(node).await,
             (10, _) => self.restart(node).await,
@@ -85,7 +85,7 @@ impl History {
         }
     }
 
-    /// By the second member, who may or may not.
+    /// By the second member, with or without the permission.
     async fn create(&mut self, node: usize, pick: usize) {
         let heir = Email::parse("heir@example.com").unwrap();
         let member = self.nodes[node].app.queries().member_by_email(self.team.id, &heir).await.unwrap().unwrap();
@@ -147,7 +147,7 @@ impl History {
         app.change_role(&owner, members[1].person, role).await.unwrap();
     }
 
-    /// The same node in a new process: it has forgotten everything.
+    /// The same node in a new process, with an empty cache.
     async fn restart(&mut self, nth: usize) {
         self.processes += 1;
         self.nodes[nth] = node(open(&self.app.place, self.app.clock.clone(), self.processes).await);
@@ -160,7 +160,7 @@ impl History {
         let Some(revoked) = &key.revoked else { return assert!(admitted, "an active key") };
         let now = self.app.clock.now();
         let has_lease = asking.asked.is_some_and(|asked| now < asked.plus(LEASE));
-        // Under a lease from before the revocation, and only then, it may not be known here yet.
+        // Only under a lease from before the revocation may the node still admit it.
         if revoked.known_to[node] || !has_lease || now >= revoked.at.plus(LEASE) {
             assert!(!admitted, "a revoked key");
         }
@@ -169,7 +169,7 @@ impl History {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_nodes_say_what_the_model_says(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn two_nodes_respond_as_the_model_does(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let mut history = History::new(app).await;
     for seed in SEEDS {

@@ -1,4 +1,4 @@
-//! What a node remembers of keys, and how long it may.
+//! The key cache and its lease.
 
 use rstest::rstest;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use test_support::proxy::Proxy;
 use test_support::wait::eventually;
 use test_support::{Engine, Server, TestApp, TestDatabase, follow, open};
 
-/// Revokes behind everybody's back: without the change counter, so that only a look into the database can tell.
+/// Revokes by SQL without the change counter, so that only a query of the database shows it.
 const REVOKED_IN_SECRET: &str = "UPDATE keys SET revoked_at = 1, revoked_by_name = 'nobody' WHERE revoked_at IS NULL";
 
 const GUIDE: &str = include_str!("../../docs/guide/operating.md");
@@ -28,7 +28,7 @@ async fn status(app: &TestApp, token: &str) -> u16 {
     app.get("/api/v1/key").bearer(token).await.status.as_u16()
 }
 
-/// How often the database was asked whose token it is.
+/// The number of key look-ups in the database.
 fn asked(app: &App) -> u64 {
     let asked = Metrics::of(app).value("keyhouse_key_lookups_total{source=\"database\"}");
     asked.expect("it is counted") as u64
@@ -36,7 +36,7 @@ fn asked(app: &App) -> u64 {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_record_counts_for_three_seconds_after_the_last_good_question(
+async fn a_record_is_used_for_three_seconds_after_the_last_successful_poll(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;
@@ -74,7 +74,7 @@ async fn a_wall_clock_that_jumps_ends_the_lease(#[values(Engine::Sqlite, Engine:
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_anybody_to_follow_the_changes_the_database_is_asked_each_time(
+async fn without_a_change_feed_each_call_queries_the_database(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;
@@ -86,7 +86,7 @@ async fn without_anybody_to_follow_the_changes_the_database_is_asked_each_time(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn revoked_here_a_key_is_refused_by_the_very_next_call(
+async fn a_key_revoked_on_this_node_is_refused_by_the_next_call(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;
@@ -101,7 +101,7 @@ async fn revoked_here_a_key_is_refused_by_the_very_next_call(
             0 => drop(app.inner.revoke_key(&admin, key.key.id).await.unwrap()),
             1 => drop(app.inner.revoke_all_keys(&admin).await.unwrap()),
             2 => {
-                // Somebody else's change says nothing of this key; what is remembered is asked for once, and counts again.
+                // Another key changed: the cached record is queried once more, and then used again.
                 let other = app.team("Other").await;
                 app.key(&other, Mode::Live, Scope::ReadOnly).await;
                 let before = asked(&app.inner);
@@ -121,7 +121,7 @@ async fn revoked_here_a_key_is_refused_by_the_very_next_call(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn revoked_elsewhere_a_key_is_refused_once_the_node_has_asked(
+async fn a_key_revoked_on_another_node_is_refused_after_the_next_poll(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;
@@ -150,7 +150,7 @@ async fn revoked_elsewhere_a_key_is_refused_once_the_node_has_asked(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revoked_key_writes_nothing_not_even_on_a_node_that_has_not_heard_of_it(
+async fn a_revoked_key_writes_nothing_even_on_a_node_that_still_caches_it(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;
@@ -177,9 +177,7 @@ async fn a_revoked_key_writes_nothing_not_even_on_a_node_that_has_not_heard_of_i
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_was_put_back_is_believed_and_nothing_from_before(
-    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
-) {
+async fn a_database_that_went_back_clears_the_cache(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     let mut change_feed = app.inner.change_feed();
@@ -195,7 +193,7 @@ async fn a_database_that_was_put_back_is_believed_and_nothing_from_before(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_guides_sql_after_a_restore_makes_nodes_forget_and_people_sign_in_again(
+async fn the_guides_sql_after_a_restore_clears_caches_and_ends_sessions(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;
@@ -220,7 +218,7 @@ async fn the_guides_sql_after_a_restore_makes_nodes_forget_and_people_sign_in_ag
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_cold_calls_with_one_key_are_one_question(
+async fn a_thousand_concurrent_calls_with_an_uncached_key_are_one_look_up(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;
@@ -270,7 +268,7 @@ async fn a_cancelled_call_leaves_its_look_up_to_the_calls_that_wait_for_it(
     assert_eq!((status(&app, &token).await, asked(&app.inner)), (200, before + 1), "no call was left to finish it");
 }
 
-/// A key that is revoked while a call of it waits for a lock.
+/// The key is revoked while its call waits for a lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_call_that_waited_for_a_lock_while_its_key_was_revoked_writes_nothing() {
     let app = TestApp::on(Engine::Postgres).await;
@@ -302,9 +300,9 @@ async fn a_call_that_waited_for_a_lock_while_its_key_was_revoked_writes_nothing(
     assert_eq!(app.place.execute_sql(kept).await.unwrap(), 1);
 }
 
-/// Houses with the same dice make the same tokens: what one has made is what the other will.
+/// Two applications with the same seed create the same tokens, so the test has the token before it exists.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_nobody_has_is_remembered_briefly_and_works_as_soon_as_it_is_made() {
+async fn an_unknown_token_is_cached_for_a_second_and_works_as_soon_as_its_key_is_created() {
     let token = TestApp::on(Engine::Sqlite).await.live_token().await;
     for place in [TestDatabase::folder(), TestDatabase::postgres().await] {
         let app = TestApp::at(place).await;
@@ -325,9 +323,9 @@ async fn a_token_that_nobody_has_is_remembered_briefly_and_works_as_soon_as_it_i
     }
 }
 
-/// On a PostgreSQL of its own, which is killed and comes back.
+/// On a separate PostgreSQL, which is killed and restarted.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_database_what_is_known_counts_until_the_lease_is_over() {
+async fn without_the_database_cached_records_are_used_until_the_lease_ends() {
     let server = Server::start();
     let app = TestApp::at(TestDatabase::Postgres { url: server.new_database().await }).await;
     let token = app.live_token().await;
@@ -342,7 +340,7 @@ async fn without_the_database_what_is_known_counts_until_the_lease_is_over() {
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")), "nobody knows: never 401");
     assert_eq!(app.get("/readyz").await.status, 503);
     server.resume();
-    // A question's own connection is made anew; what is in the pool is found dead one by one.
+    // The change feed opens a new connection; the pool discards its broken ones one by one.
     follow(&app.inner, &mut change_feed).await;
     let mut statuses = Vec::new();
     while statuses.last() != Some(&200) && statuses.len() < 20 {
@@ -351,9 +349,9 @@ async fn without_the_database_what_is_known_counts_until_the_lease_is_over() {
     assert!(statuses.ends_with(&[200]) && statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
 }
 
-/// A network that fails in other ways than a server does: nothing arrives, or far too late.
+/// Network faults: nothing arrives, or much too late.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_loses_sight_of_the_database_stops_believing_what_it_knows() {
+async fn a_node_that_can_not_reach_the_database_stops_using_cached_records() {
     type Trouble = fn(&Proxy);
     let troubles: [Trouble; 3] = [Proxy::cut, Proxy::black_hole, |proxy| proxy.delay(Duration::from_secs(30))];
     for trouble in troubles {
@@ -393,9 +391,9 @@ async fn a_node_that_loses_sight_of_the_database_stops_believing_what_it_knows()
     }
 }
 
-/// Its own database answers, but nobody has ever told it what changes.
+/// Its database responds, but its change feed was never polled.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_never_had_a_lease_is_not_ready_and_asks_each_time() {
+async fn a_node_that_never_had_a_lease_is_not_ready_and_queries_each_time() {
     let app = TestApp::on(Engine::Sqlite).await;
     let token = app.live_token().await;
     let server = Server::shared();
@@ -411,11 +409,11 @@ async fn a_node_that_never_had_a_lease_is_not_ready_and_asks_each_time() {
 }
 
 #[test]
-fn no_order_of_things_revives_a_key() {
+fn no_interleaving_admits_a_revoked_key() {
     test_support::interleavings::explore(1000);
 }
 
 #[test]
-fn the_guide_shows_the_balancer_that_is_drilled() {
+fn the_guide_shows_the_balancer_configuration_that_is_tested() {
     assert!(GUIDE.contains(test_support::balancer::CONFIG));
 }

@@ -1,4 +1,4 @@
-//! What becomes of a key over its months.
+//! The life of a key: creation, revocation, the 90 days after it.
 
 use rstest::rstest;
 use std::time::Duration;
@@ -18,7 +18,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ninety_days_later(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn a_revoked_key_leaves_the_list_after_ninety_days_and_stays_refused(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
@@ -36,7 +38,7 @@ async fn ninety_days_later(#[values(Engine::Sqlite, Engine::Postgres)] engine: E
     assert_eq!(app.inner.redact_revoked_key_names().await.unwrap(), 1);
     assert_eq!(app.inner.queries().key(key.key.id).await.unwrap().unwrap().name, None);
 
-    // The hash stays: the token is refused for good, and a found one still leads to its key.
+    // The hash stays, so the token is refused for good and `key find` still finds its key.
     assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 401);
     assert!(app.inner.find_key(key.token).await.unwrap().is_some());
     assert!(
@@ -52,7 +54,7 @@ async fn ninety_days_later(#[values(Engine::Sqlite, Engine::Postgres)] engine: E
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn revoked_is_for_good(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn a_revocation_can_not_be_undone(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
@@ -102,7 +104,7 @@ async fn each_change_leaves_one_audit_event(#[values(Engine::Sqlite, Engine::Pos
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_lost_before_the_write_is_lost(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn a_permit_is_refused_after_its_role_was_lost(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let email = Email::parse("bob@example.com").unwrap();
@@ -111,7 +113,7 @@ async fn a_role_lost_before_the_write_is_lost(#[values(Engine::Sqlite, Engine::P
     let admin = KeyAdmin::member(&bob, "192.0.2.1").unwrap();
     let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
     app.place.execute_sql("UPDATE members SET role = 'manager' WHERE role = 'admin'").await.unwrap();
-    // The proof in hand was good when it was made; the write looks again.
+    // The permit was valid when it was created; the transaction checks the role again.
     assert!(matches!(app.inner.revoke_key(&admin, key.key.id).await, Err(RevokeKeyError::Forbidden(_))));
     assert!(matches!(app.inner.revoke_all_keys(&admin).await, Err(RevokeKeyError::Forbidden(_))));
     let renamed = app.inner.rename_key(&admin, key.key.id, &KeyName::parse("x").unwrap()).await;
@@ -131,4 +133,26 @@ async fn another_teams_key_can_be_neither_renamed_nor_revoked(
     assert!(matches!(app.inner.revoke_key(&app.shell(&ours), key.key.id).await, Err(RevokeKeyError::NoSuchKey)));
     let renamed = app.inner.rename_key(&app.shell(&ours), key.key.id, &KeyName::parse("x").unwrap()).await;
     assert!(matches!(renamed, Err(RenameKeyError::NoSuchKey)));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expired_sessions_and_links_are_deleted_and_others_stay(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    app.team("Acme").await;
+    let email = Email::parse("owner@acme.example").unwrap();
+    let cookie = app.browser(email.as_str()).await;
+    app.inner.sign_in_link("tester", &email).await.unwrap().unwrap();
+    assert_eq!(app.inner.purge_sessions_and_links().await.unwrap(), 0, "nothing is old");
+    assert_eq!(app.get("/account").cookie(&cookie).await.status, 200);
+
+    app.advance(DAY * 400);
+    let fresh = app.browser(email.as_str()).await;
+    let deleted = app.inner.purge_sessions_and_links().await.unwrap();
+    assert!(deleted >= 2, "the old session and the old links: {deleted}");
+    assert_eq!(app.inner.purge_sessions_and_links().await.unwrap(), 0, "all at once");
+    assert_eq!(app.get("/account").cookie(&fresh).await.status, 200, "a valid session stays");
+    assert_eq!(app.get("/account").cookie(&cookie).await.status, 303, "an expired one is gone");
 }

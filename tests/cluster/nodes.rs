@@ -1,4 +1,4 @@
-//! Several nodes on one database, and the Redis in which they count together.
+//! Several nodes on one database, and their shared rate limit in Redis.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};
@@ -22,13 +22,13 @@ use test_support::proxy::Proxy;
 use test_support::redis::Redis;
 use test_support::{TestApp, TestDatabase, open_with};
 
-/// Enough for a busy machine, and short enough to wait for a Redis that says nothing, fifteen times.
+/// Enough for a busy machine, and short enough to time out fifteen times on a Redis that does not respond.
 const BRIEFLY: Duration = Duration::from_millis(200);
-/// Where Redis is well, and each call is to be judged by it.
+/// For tests in which Redis must decide every call.
 const PATIENTLY: Duration = Duration::from_secs(10);
 const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
 
-/// Nodes that share a Redis, and a key of theirs. The clock is the machine's, as Redis's is.
+/// Nodes that share a Redis, and a key. They use the system clock, as Redis does.
 struct Nodes {
     nodes: Vec<(App, Arc<RedisLimiter>)>,
     key: ApiKey,
@@ -45,7 +45,7 @@ impl Nodes {
             nodes.push(app.with_redis(RedisAddress::parse(&redis.url()).unwrap().with_patience(patience)));
         }
         let nodes = Self { nodes, key };
-        // The second time each knows of all the others.
+        // After the second heartbeat each node has counted all the others.
         for _ in 0..2 {
             nodes.heartbeat().await;
         }
@@ -60,7 +60,7 @@ impl Nodes {
         self.nodes[node].0.count_call(&self.key, FROM).await.expect("there is a limit")
     }
 
-    /// How many of so many calls were admitted, each node in its turn.
+    /// How many of that many calls were admitted, on each node in turn.
     async fn admitted(&self, calls: usize) -> usize {
         let mut admitted = 0;
         for call in 0..calls {
@@ -78,12 +78,12 @@ impl Nodes {
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_nodes_share_one_limit_and_all_that_is_kept_of_it_expires() {
+async fn three_nodes_share_one_limit_and_every_redis_key_expires() {
     let redis = Redis::start();
     let nodes = Nodes::new(&redis, 60, HOUR, PATIENTLY).await;
     let first = nodes.call(0).await;
     assert_eq!((first.limit, first.remaining), (60, 59));
-    // An hour that ends meanwhile gives one call back.
+    // If the hour ends during the test, one more call is admitted.
     assert!((59..=60).contains(&nodes.admitted(100).await));
     let refused = nodes.call(1).await;
     assert!(refused.remaining == 0 && refused.retry_after.is_some_and(|wait| (1..=7200).contains(&wait)));
@@ -92,9 +92,9 @@ async fn three_nodes_share_one_limit_and_all_that_is_kept_of_it_expires() {
     assert_eq!(["slow", "failed", "away"].map(|reason| nodes.fallbacks(0, reason)), [0, 0, 0]);
 }
 
-/// The script is the definition once more, in another language: they must agree call by call.
+/// The Lua script and the Rust definition must agree on every call.
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_judges_as_the_definition_does() {
+async fn the_redis_script_agrees_with_the_definition() {
     let redis = Redis::start();
     let (limit, window) = (RateLimit::new(40, Duration::from_secs(1)).unwrap(), Duration::from_secs(1));
     let nodes = Nodes::new(&redis, 40, window, PATIENTLY).await;
@@ -106,7 +106,7 @@ async fn redis_judges_as_the_definition_does() {
     let (mut model, mut refused) = (Window::default(), 0);
     let began = time();
     while time().ms() - began.ms() < 3500 {
-        // Redis judged in one of these milliseconds.
+        // Redis decided in one of these milliseconds.
         let before = time();
         let told = nodes.call(0).await;
         let after = time();
@@ -122,7 +122,7 @@ async fn redis_judges_as_the_definition_does() {
     assert_eq!(nodes.fallbacks(0, "slow"), 0, "every call was judged by Redis");
 }
 
-/// Counts that lie ahead, as after a clock that was set back, move along: nobody is locked out until the old time comes.
+/// Counters with a time in the future, as after a clock that was set back, are taken as current: no lock-out follows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_whose_clock_was_set_back_locks_nobody_out() {
     let redis = Redis::start();
@@ -138,9 +138,9 @@ async fn a_redis_whose_clock_was_set_back_locks_nobody_out() {
     assert_eq!(redis.keys_without_expiry(), [""; 0]);
 }
 
-/// A Redis that answers, but later than a call can wait, is none.
+/// A Redis that responds later than a call waits counts as unavailable.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_is_slow_is_left_alone_and_told_of() {
+async fn a_slow_redis_is_not_used_and_is_reported() {
     let redis = Redis::start();
     let proxy = Proxy::to(redis.address());
     let app = TestApp::at(TestDatabase::folder()).await;
@@ -154,7 +154,7 @@ async fn a_redis_that_is_slow_is_left_alone_and_told_of() {
     for _ in 0..5 {
         app.count_call(&key, FROM).await.unwrap();
     }
-    // A new connection can be made, and is too slow to be of use.
+    // A new connection succeeds, but is too slow.
     assert!(matches!(cluster.heartbeat().await, Heartbeat::Failed(_)));
     assert!(matches!(cluster.heartbeat().await, Heartbeat::StillFailing(_)));
     proxy.pass();
@@ -164,7 +164,7 @@ async fn a_redis_that_is_slow_is_left_alone_and_told_of() {
     assert_eq!(redis.ask(&["ZCARD", "keyhouse:nodes"]), "0");
 }
 
-/// Each brings the empty database up to date if it is the first, and finds it so if not.
+/// The first one runs the migrations, and the others wait for them.
 #[tokio::test(flavor = "multi_thread")]
 async fn four_nodes_start_at_once_on_an_empty_database_and_are_equal() {
     let place = TestDatabase::postgres().await;
@@ -185,9 +185,9 @@ async fn four_nodes_start_at_once_on_an_empty_database_and_are_equal() {
     }
 }
 
-/// What a caller writes into the header itself counts for nothing.
+/// Addresses that the client writes into the header are ignored.
 #[test]
-fn behind_the_balancer_of_the_guide_everybody_has_their_own_address() {
+fn behind_the_balancer_of_the_guide_clients_are_told_apart_by_address() {
     let place = TestDatabase::folder();
     let proxies = [("KEYHOUSE_TRUSTED_PROXIES", balancer::SOURCE)];
     let serving = ServerProcess::start_with(&place, "serve", "info", &proxies);
@@ -212,12 +212,12 @@ fn behind_the_balancer_of_the_guide_everybody_has_their_own_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_redis_each_node_lets_its_share_pass() {
+async fn without_redis_each_node_admits_its_share_of_the_limit() {
     let redis = Redis::start();
     let nodes = Nodes::new(&redis, 60, HOUR, BRIEFLY).await;
     assert_eq!(nodes.admitted(30).await, 30, "ten on each node");
     redis.freeze();
-    // The first calls wait; then nobody does any more. Twenty are each node's share, and ten are used.
+    // The first calls wait for the time-out, later ones do not. The share of each node is twenty calls, and ten are used.
     let admitted = nodes.admitted(90).await;
     assert!((30..=33).contains(&admitted), "{admitted}");
     assert_eq!((nodes.fallbacks(0, "slow"), nodes.fallbacks(0, "away")), (5, 25));
@@ -226,7 +226,7 @@ async fn without_redis_each_node_lets_its_share_pass() {
     assert!(nodes.heartbeat().await.iter().all(|heartbeat| matches!(heartbeat, Heartbeat::Recovered)));
     assert_eq!(nodes.fallbacks(1, "away"), 25);
 
-    // Flushed, Redis starts from nothing, its scripts included: at most the limit once more.
+    // A flushed Redis has lost counters and scripts: at most the whole limit is admitted again.
     redis.flush();
     redis.ask(&["SCRIPT", "FLUSH"]);
     let admitted = nodes.admitted(120).await;
@@ -242,17 +242,17 @@ async fn without_redis_each_node_lets_its_share_pass() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_was_never_there_costs_no_call() {
+async fn no_call_fails_with_a_redis_that_was_never_reachable() {
     let redis = Redis::start();
     redis.kill();
     let nodes = Nodes::new(&redis, 60, HOUR, BRIEFLY).await;
-    // Nobody has ever seen another node: each lets the whole limit pass.
+    // No node has counted another one, so each admits the whole limit.
     assert!((180..=183).contains(&nodes.admitted(300).await));
     assert_eq!(nodes.fallbacks(0, "away"), 100);
 }
 
 #[test]
-fn the_operators_port_says_how_a_node_fares_and_the_main_port_does_not() {
+fn metrics_are_served_on_their_own_listener_only() {
     let (redis, place) = (Redis::start(), TestDatabase::folder());
     let settings = [("KEYHOUSE_REDIS_URL", &*redis.url()), ("KEYHOUSE_OPS_LISTEN", "127.0.0.1:0")];
     let serving = ServerProcess::start_with(&place, "serve", "info", &settings);

@@ -1,10 +1,10 @@
-//! The shell is another process on the same database: what it does counts within a second for the server.
+//! The command line is another process on the same database: the server applies its changes within a second.
 
 use test_support::TestDatabase;
 use test_support::process::{ServerProcess, run_json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_made_in_the_shell_works_and_revoked_it_is_refused() {
+async fn a_key_created_on_the_command_line_works_and_is_refused_once_revoked() {
     for place in [TestDatabase::folder(), TestDatabase::postgres().await] {
         let mut serving = ServerProcess::start(&place, "serve", "info");
         run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
@@ -16,7 +16,7 @@ async fn a_key_made_in_the_shell_works_and_revoked_it_is_refused() {
             run_json(&place, &["key", "revoke", id]);
             assert!(serving.refuses_in_time("/api/v1/products", token), "round {round}");
         }
-        // A graceful stop loses no last use, though none was due.
+        // A graceful stop writes last uses that are not due yet.
         let create = ["key", "create", "--team", "acme", "--name", "Last", "--mode", "live", "--scope", "read_only"];
         let key = run_json(&place, &create);
         assert_eq!(serving.get("/api/v1/key", key["token"].as_str().unwrap()), 200);
