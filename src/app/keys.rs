@@ -52,7 +52,7 @@ impl App {
             created_at: context.at,
             state: KeyState::Active,
         };
-        let row = NewKeyRow { key: &key, hash: token.hash(), name: &new.name };
+        let row = NewKeyRow { key: &key, hash: token.hash(), new: &new };
         self.store.create_key(admin, row, &context).await?;
         Ok(Created { key, token })
     }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use keyhouse_domain::api_key::{ApiKey, KeyName, KeyState};
+use keyhouse_domain::api_key::{ApiKey, KeyName, KeyState, NewKey};
 use keyhouse_domain::audit::{Action, AuditActor, AuditContext, AuditFilter};
 use keyhouse_domain::auth::Grant;
 use keyhouse_domain::ids::{IdSeed, KeyId, LinkId, PersonId, ProductId, SessionId, TeamId};
@@ -140,8 +140,9 @@ impl Fixture {
     pub(super) async fn try_key(&self, admin: &KeyAdmin, n: u32) -> Result<ApiKey, CreateKeyError> {
         let mut context = context(n);
         context.by = admin.actor().by();
-        let (key, name) = (self.record(n), key_name("Backend"));
-        let row = NewKeyRow { key: &key, hash: self.token(n).hash(), name: &name };
+        let key = self.record(n);
+        let new = NewKey::new(key_name("Backend"), key.mode, key.scope);
+        let row = NewKeyRow { key: &key, hash: self.token(n).hash(), new: &new };
         self.store.create_key(admin, row, &context).await.map(|()| key)
     }
 

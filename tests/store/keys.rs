@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, LastUse, REVOKED_SHOWN_FOR};
+use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, LastUse, NewKey, REVOKED_SHOWN_FOR};
 use keyhouse_domain::audit::Action;
 use keyhouse_domain::auth::AuthError;
 use keyhouse_domain::ids::KeyId;
@@ -55,8 +55,9 @@ async fn create_key_needs_a_role_that_still_administers(#[values(Engine::Sqlite,
 async fn create_key_refuses_a_token_that_exists(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     it.key(10).await;
-    let (key, name) = (it.record(11), key_name("Copy"));
-    let row = keyhouse_store::NewKeyRow { key: &key, hash: it.token(10).hash(), name: &name };
+    let key = it.record(11);
+    let new = NewKey::new(key_name("Copy"), key.mode, key.scope);
+    let row = keyhouse_store::NewKeyRow { key: &key, hash: it.token(10).hash(), new: &new };
     let refused = it.store.create_key(&it.key_admin(), row, &context(12)).await;
     assert!(matches!(refused, Err(CreateKeyError::Store(_))), "{refused:?}");
 }

@@ -3,7 +3,7 @@
 use crate::db::{Transaction, Tx, sql};
 use crate::error::StoreError;
 use crate::{Result, Store};
-use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, ApiKey, KeyName, ListedKey, REVOKED_SHOWN_FOR};
+use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, ApiKey, KeyName, ListedKey, NewKey, REVOKED_SHOWN_FOR};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::ids::{KeyId, PersonId, TeamId};
 use keyhouse_domain::permission::{Forbidden, KeyAdmin};
@@ -17,8 +17,8 @@ pub struct NewKeyRow<'a> {
     pub key: &'a ApiKey,
     /// SHA-256 of the token.
     pub hash: TokenHash,
-    /// What its team calls it.
-    pub name: &'a KeyName,
+    /// What the person chose, the name included.
+    pub new: &'a NewKey,
 }
 
 /// Why a key was not created.
@@ -99,7 +99,7 @@ impl Store {
         }
         let slot = tx.free_slot(admin.team()).await?.ok_or(CreateKeyError::LimitReached)?;
         tx.insert_key(&new, slot).await?;
-        let detail = format!("{} \"{}\", {}", key.prefix, new.name, key.scope.label());
+        let detail = format!("{} \"{}\", {}", key.prefix, new.new.name, key.scope.label());
         tx.audit(key.team, Action::KeyCreated, key.id, detail).await?;
         Ok(tx.commit().await?)
     }
@@ -210,7 +210,7 @@ impl Tx {
         .bind(key.team)
         .bind(new.hash.as_bytes())
         .bind(key.prefix.as_str())
-        .bind(new.name.as_str())
+        .bind(new.new.name.as_str())
         .bind(key.mode.as_str())
         .bind(key.scope.as_str())
         .bind(slot)
