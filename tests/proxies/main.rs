@@ -7,6 +7,7 @@ mod full_counts;
 mod guide;
 mod recipe;
 mod stand;
+mod two_doors;
 mod upstream;
 
 use std::process::Command;

@@ -38,9 +38,28 @@ impl Recipe {
         matches!(self, Self::Nginx | Self::Envoy)
     }
 
+    /// Starts the recipe with a second door for people, in place of the plain one.
+    pub(crate) fn start_two_doors(self, keyhouse: SocketAddr, service: SocketAddr, portal: SocketAddr) -> Running {
+        let file = match self {
+            Self::Nginx => "nginx/two-doors.conf",
+            Self::Caddy => "caddy/two-doors.Caddyfile",
+            Self::Traefik => "traefik/two-doors.yml",
+            Self::Envoy | Self::HaProxy => panic!("no recipe with two doors"),
+        };
+        let plain = ["nginx/keyhouse.conf", "caddy/Caddyfile", "traefik/keyhouse.yml"];
+        self.start_edited(keyhouse, service, None, |name, text| {
+            let text = if plain.contains(&name) {
+                fs::read_to_string(repository("examples").join(file)).expect("the recipe")
+            } else {
+                text
+            };
+            text.replace(":4180", &format!(":{}", portal.port()))
+        })
+    }
+
     /// Starts the same proxy with the question to Keyhouse taken out, to compare with.
     pub(crate) fn start_without_verdicts(self, service: SocketAddr) -> Running {
-        self.start_edited(child_process::free_address(), service, None, |text| match self {
+        self.start_edited(child_process::free_address(), service, None, |_, text| match self {
             Self::Nginx => text.replace("auth_request /keyhouse-verify;", ""),
             Self::Envoy => {
                 let (before, rest) =
@@ -58,7 +77,7 @@ impl Recipe {
 
     /// Starts the proxy in front of `service`. `key_header` replaces `Authorization` as the README of each recipe says.
     pub(crate) fn start(self, keyhouse: SocketAddr, service: SocketAddr, key_header: Option<&str>) -> Running {
-        self.start_edited(keyhouse, service, key_header, |text| text)
+        self.start_edited(keyhouse, service, key_header, |_, text| text)
     }
 
     fn start_edited(
@@ -66,13 +85,13 @@ impl Recipe {
         keyhouse: SocketAddr,
         service: SocketAddr,
         key_header: Option<&str>,
-        edit: impl Fn(String) -> String,
+        edit: impl Fn(&str, String) -> String,
     ) -> Running {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (listen, internal) = (child_process::free_address(), child_process::free_address());
         let place = |name: &str| folder.path().join(name).display().to_string();
         let adapt = |file: &str| {
-            let mut text = fs::read_to_string(repository("examples").join(file)).expect("the recipe");
+            let mut text = edit(file, fs::read_to_string(repository("examples").join(file)).expect("the recipe"));
             for (written, port) in [(8000, listen), (8001, internal), (8080, keyhouse), (9000, service)] {
                 text = text
                     .replace(&format!(":{written}"), &format!(":{}", port.port()))
@@ -90,7 +109,7 @@ impl Recipe {
             let name = file.split_once('/').expect("a folder and a file").1;
             let text = text.replace("lua-load keyhouse.lua", &format!("lua-load {}", place("keyhouse.lua")));
             let text = text.replace("filename: keyhouse.yml", &format!("filename: {}", place("keyhouse.yml")));
-            fs::write(folder.path().join(name), edit(text)).expect("a configuration");
+            fs::write(folder.path().join(name), text).expect("a configuration");
         };
         let command = match self {
             Self::Nginx => {

@@ -22,7 +22,21 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
+    /// The service.
     pub(crate) async fn start() -> Self {
+        Self::serve(answer).await
+    }
+
+    /// A stand-in for oauth2-proxy: one session is good, its `/oauth2/auth` answers 202 or 401, any other path but its own
+    /// pages 202 or a redirect to sign-in.
+    pub(crate) async fn portal() -> Self {
+        Self::serve(portal).await
+    }
+
+    async fn serve<F>(answer: fn(Request<Incoming>) -> F) -> Self
+    where
+        F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let calls = Arc::new(AtomicUsize::new(0));
@@ -48,6 +62,32 @@ impl Upstream {
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
+}
+
+async fn portal(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let is_signed_in = request.headers().get("cookie").is_some_and(|cookie| cookie == "_oauth2_proxy=good");
+    let mut response = Response::new(Full::default());
+    let mut insert = |name: &'static str, value: &'static str| {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    };
+    let status = match (request.uri().path(), is_signed_in) {
+        ("/oauth2/start", _) => {
+            insert("x-portal", "sign-in");
+            StatusCode::OK
+        }
+        (_, true) => {
+            insert("x-auth-request-user", "ada");
+            insert("x-auth-request-email", "ada@example.com");
+            StatusCode::ACCEPTED
+        }
+        ("/oauth2/auth", false) => StatusCode::UNAUTHORIZED,
+        (_, false) => {
+            insert("location", "/oauth2/start?rd=%2F");
+            StatusCode::FOUND
+        }
+    };
+    *response.status_mut() = status;
+    Ok(response)
 }
 
 async fn answer(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
