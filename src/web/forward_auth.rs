@@ -54,7 +54,7 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
         .layer(AuthLayer(state.clone(), state.forward_auth.key_header.clone()))
 }
 
-/// For proxies that send a request of their own: its method says nothing about the proxied call.
+/// For proxies that send a request of their own. The method of that request is unrelated to the proxied call.
 async fn verify(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
     respond(&state, &request, forwarded_access(request.headers()))
 }

@@ -1,4 +1,4 @@
-//! Forward-auth: the same judgement as `/api/v1`, and no way to send a write past a read-only key.
+//! Forward-auth: the same decisions as `/api/v1`, and no way to send a write past a read-only key.
 
 use std::time::Duration;
 
@@ -237,7 +237,7 @@ async fn with_a_key_header_only_that_header_counts_and_the_api_keeps_its_own(
 }
 
 #[tokio::test]
-async fn disabled_endpoints_are_not_there() {
+async fn disabled_endpoints_return_404() {
     let app = TestApp::on(Engine::Sqlite).await;
     let token = app.live_token().await;
     let app = with_settings(app, ForwardAuth { enabled: false, ..ForwardAuth::default() });

@@ -33,7 +33,7 @@ async fn no_verdict_is_wrong_while_nodes_restart(
     let addresses = [free_address(), free_address()];
     let start = |nth: usize| ServerProcess::start_at(addresses[nth], &place, "serve", "warn", &NO_LIMITS);
     let mut nodes = [start(0), start(1)];
-    let balancer = Balancer::before(&addresses);
+    let balancer = Balancer::in_front_of(&addresses);
     run_json(&place, &["team", "create", "Acme", "--owner", "owner@example.com"]);
     let (writer, reader) = (key(&place, "acme", "live", "read_write"), key(&place, "acme", "live", "read_only"));
     let revoked = key(&place, "acme", "live", "read_write");

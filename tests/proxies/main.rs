@@ -5,9 +5,9 @@
 mod client;
 mod full_counts;
 mod guide;
+mod people_and_programs;
 mod recipe;
 mod stand;
-mod two_doors;
 mod upstream;
 
 use std::process::Command;
@@ -44,7 +44,9 @@ async fn a_recipe_holds_in_the_real_proxy(
     bodies_and_upgrades_pass(&stand, &front);
     early_refusals_reach_the_client(&stand, &front);
     preflights_pass_without_a_key_and_nothing_else_does(&stand, &front);
-    http_2_is_judged_alike(&stand, &front);
+    http_2_gets_the_same_answers(&stand, &front);
+    the_node_takes_the_address_of_the_client(&stand, &front);
+    long_cookies_do_not_count(&stand, &front, recipe);
     mixed(&stand, &front);
     a_revoked_key_is_refused_within_a_second(&stand, &front);
     without_its_database_nothing_passes(&stand, &front);
@@ -221,13 +223,36 @@ fn preflights_pass_without_a_key_and_nothing_else_does(stand: &Stand, front: &Ru
     assert_eq!(stand.upstream.calls(), before);
 }
 
-fn http_2_is_judged_alike(stand: &Stand, front: &Running) {
+fn http_2_gets_the_same_answers(stand: &Stand, front: &Running) {
     for (method, key, expected) in stand.cases() {
         let authorization = key.map_or("X-None: 1".to_owned(), |key| format!("Authorization: {}", key.bearer));
         let url = format!("http://{}/orders", front.address);
         let status = curl(&["--http2-prior-knowledge", "-X", method, "-H", &authorization, &url]);
         assert_eq!(status, expected, "{method} over HTTP/2");
     }
+}
+
+fn the_node_takes_the_address_of_the_client(stand: &Stand, front: &Running) {
+    let url = format!("http://{}/orders", front.address);
+    let authorization = format!("Authorization: {}", stand.reader.bearer);
+    let status = curl(&["--interface", "127.0.0.9", "-H", "X-Forwarded-For: 203.0.113.66", "-H", &authorization, &url]);
+    assert_eq!(status, 200);
+    let log = String::from_utf8(stand.serving.logs()).expect("text");
+    let last = log.lines().rfind(|line| line.contains("/auth/")).expect("a line of the request");
+    assert!(last.contains(r#""client":"127.0.0.9""#), "{last}");
+}
+
+fn long_cookies_do_not_count(stand: &Stand, front: &Running, recipe: Recipe) {
+    let cookie = "a".repeat(7000);
+    let headers: Vec<_> = ["Cookie"; 3].iter().map(|name| (*name, cookie.as_str())).collect();
+    let headers: Vec<_> = headers.into_iter().chain([("Authorization", stand.reader.bearer.as_str())]).collect();
+    // Two of the proxies themselves refuse a head of more than 16 KiB.
+    let expected = match recipe {
+        Recipe::Caddy => 431,
+        Recipe::HaProxy => 400,
+        Recipe::Nginx | Recipe::Traefik | Recipe::Envoy => 200,
+    };
+    assert_eq!(call(front.address, "GET", "/orders", &headers, b"").status, expected);
 }
 
 fn mixed(stand: &Stand, front: &Running) {

@@ -38,13 +38,18 @@ impl Recipe {
         matches!(self, Self::Nginx | Self::Envoy)
     }
 
-    /// Starts the recipe with a second door for people, in place of the plain one.
-    pub(crate) fn start_two_doors(self, keyhouse: SocketAddr, service: SocketAddr, portal: SocketAddr) -> Running {
+    /// Starts the recipe for people and programs on one host, in place of the plain one.
+    pub(crate) fn start_for_people_and_programs(
+        self,
+        keyhouse: SocketAddr,
+        service: SocketAddr,
+        portal: SocketAddr,
+    ) -> Running {
         let file = match self {
-            Self::Nginx => "nginx/two-doors.conf",
-            Self::Caddy => "caddy/two-doors.Caddyfile",
-            Self::Traefik => "traefik/two-doors.yml",
-            Self::Envoy | Self::HaProxy => panic!("no recipe with two doors"),
+            Self::Nginx => "nginx/people-and-programs.conf",
+            Self::Caddy => "caddy/people-and-programs.Caddyfile",
+            Self::Traefik => "traefik/people-and-programs.yml",
+            Self::Envoy | Self::HaProxy => panic!("no such recipe"),
         };
         let plain = ["nginx/keyhouse.conf", "caddy/Caddyfile", "traefik/keyhouse.yml"];
         self.start_edited(keyhouse, service, None, |name, text| {
@@ -75,7 +80,7 @@ impl Recipe {
         })
     }
 
-    /// Starts the proxy in front of `service`. `key_header` replaces `Authorization` as the README of each recipe says.
+    /// Starts the proxy in front of `service`. `key_header` replaces `Authorization` as the README of each recipe describes.
     pub(crate) fn start(self, keyhouse: SocketAddr, service: SocketAddr, key_header: Option<&str>) -> Running {
         self.start_edited(keyhouse, service, key_header, |_, text| text)
     }

@@ -49,6 +49,7 @@ impl Stand {
             ("KEYHOUSE_RATE_LIMIT_REQUESTS", limit.as_str()),
             ("KEYHOUSE_RATE_LIMIT_WINDOW_SECONDS", "86400"),
             ("KEYHOUSE_RATE_LIMIT_BAD_TOKENS", "0"),
+            ("KEYHOUSE_TRUSTED_PROXIES", "127.0.0.1"),
         ];
         all.extend(settings);
         let serving = ServerProcess::start_with(&led, "serve", "info", &all);

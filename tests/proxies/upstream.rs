@@ -1,4 +1,4 @@
-//! The protected service: says what it received, so that a test sees what a proxy let through.
+//! The protected service: returns what it received, so that a test can check what a proxy let through.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -119,14 +119,14 @@ async fn answer(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>,
         .iter()
         .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
         .collect();
-    let said = json!({
+    let report = json!({
         "method": parts.method.as_str(),
         "path": parts.uri.path(),
         "headers": headers,
         "length": body.len(),
         "sha256": Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
     });
-    let mut response = Response::new(Full::from(said.to_string()));
+    let mut response = Response::new(Full::from(report.to_string()));
     if parts.headers.contains_key(ORIGIN) {
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }

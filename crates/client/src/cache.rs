@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::grant::Grant;
 
-/// Longest time that an admission is reused, whatever a node says. Keyhouse's bound on a revocation's delay.
+/// Longest time that an admission is reused, even if a node allows more: the bound that Keyhouse sets on the delay of a revocation.
 const REUSE_MAX: Duration = Duration::from_secs(3);
 
 /// Most admissions that are kept: about 2 MiB. Beyond it, further calls are asked about one by one.
@@ -35,7 +35,7 @@ impl Admissions {
         self.0.get(&id).filter(|(_, until)| now < *until).map(|(grant, _)| grant.clone())
     }
 
-    /// Keeps an admission from the moment `asked` at which the question was sent: the node judged no earlier than that.
+    /// Keeps an admission from the moment `asked` at which the question was sent: the node decided no earlier than that.
     pub(crate) fn insert(&mut self, id: CallId, grant: Grant, asked: Instant, max_age: Duration, now: Instant) {
         let until = asked + max_age.min(REUSE_MAX);
         if until <= now {

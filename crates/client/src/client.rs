@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_secs(8);
 /// Longest body of a refusal; a node's are below 1 KiB.
 const BODY_MAX: usize = 64 * 1024;
 
-/// Headers that make some frameworks run another method; the node judges them too.
+/// Headers that make some frameworks run another method; the node checks them too.
 const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
 /// An address that is not `http://HOST[:PORT]`.
@@ -89,7 +89,7 @@ impl KeyhouseClient {
         self
     }
 
-    /// Asks the node for each call, so that each counts for the rate limit and a revocation is as quick as on the node.
+    /// Asks the node for each call, so that each counts for the rate limit and a revocation takes no longer than on the node.
     #[must_use]
     pub fn without_reuse(mut self) -> Self {
         self.reuses = false;
@@ -155,7 +155,7 @@ impl KeyhouseClient {
                 if let Ok(grant) = &outcome {
                     lock(&shared.admissions).insert(id, grant.clone(), asked, max_age, Instant::now());
                 }
-                // Whoever comes from now on either finds the admission or asks anew.
+                // A later call finds the admission or sends a question of its own.
                 lock(&shared.asking).remove(&id);
             }
             outcome

@@ -1,4 +1,4 @@
-//! What a node says of a call: whose key it carries, or why it is refused.
+//! A node's answer to a question about a call: whose key it carries, or why it is refused.
 
 use axum_core::body::Body;
 use axum_core::extract::FromRequestParts;
@@ -16,7 +16,7 @@ pub enum Scope {
 
 /// An admitted call's key. As an extractor it is present on every route below the [`KeyhouseLayer`](crate::KeyhouseLayer).
 ///
-/// The node has judged the scope by the method already: a handler for POST never sees a read-only key.
+/// The node has checked the scope against the method already: a handler for POST never sees a read-only key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// Id of the team that owns the key: `team_…`.
@@ -52,7 +52,7 @@ impl<S: Sync> FromRequestParts<S> for Grant {
 
     /// # Errors
     ///
-    /// 503 on a route that is not below the layer: a call that no node has judged is never admitted.
+    /// 503 on a route that is not below the layer: a call is never admitted without the decision of a node.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         parts.extensions.get::<Self>().cloned().ok_or_else(Refusal::unavailable)
     }
@@ -85,7 +85,7 @@ impl Refusal {
         Self { status, headers, body }
     }
 
-    /// 503: no node has judged the call.
+    /// 503: no node has decided about the call.
     pub(crate) fn unavailable() -> Self {
         let body = r#"{"error":{"type":"api_error","code":"service_unavailable","message":"The service can't answer right now; try again shortly","request_id":""}}"#;
         Self {

@@ -234,13 +234,13 @@ async fn keys_in_another_header_leave_authorization_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_outside_the_layer_admits_nobody() {
+async fn a_handler_outside_the_layer_refuses_every_call() {
     let open = Router::new().route("/orders", any(who));
     assert_eq!(call(&open, "GET", &[("authorization", UNKNOWN)]).await.status, 503);
 }
 
 #[test]
-fn only_a_plain_address_is_one() {
+fn an_address_with_a_path_a_user_or_another_scheme_is_refused() {
     for address in ["https://a", "http://a/path", "http://a?x", "http://u:p@a", "a:80", "", "ftp://a"] {
         assert!(KeyhouseClient::new(address).is_err(), "{address}");
     }

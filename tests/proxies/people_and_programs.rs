@@ -1,4 +1,4 @@
-//! Two doors on one host: people come by the session of a portal, programs by a key.
+//! People and programs on one host: people need a session of the portal, programs a key.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ const SESSION: (&str, &str) = ("Cookie", "_oauth2_proxy=good");
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn people_come_by_the_portal_and_programs_by_a_key(
+async fn people_need_a_session_and_programs_a_key(
     #[values(Recipe::Nginx, Recipe::Caddy, Recipe::Traefik)] recipe: Recipe,
 ) {
     let mut stand = Stand::new(200, &[]).await;
     let portal = Upstream::portal().await;
-    let front = recipe.start_two_doors(stand.serving.address, stand.upstream.address, portal.address);
+    let front = recipe.start_for_people_and_programs(stand.serving.address, stand.upstream.address, portal.address);
     within(Duration::from_secs(20), || call(front.address, "GET", "/", &[SESSION], b"").status == 200);
     let forged =
         [("X-Keyhouse-Team", "forged"), ("X-Auth-Request-Email", "forged"), ("X_Auth_Request_Email", "forged")];
@@ -72,7 +72,7 @@ async fn people_come_by_the_portal_and_programs_by_a_key(
     assert!(!answer.json().to_string().contains("forged"));
     assert_eq!(call(front.address, "OPTIONS", "/orders", &preflight[..1], b"").status, 302);
 
-    // One door closes without the other.
+    // While Keyhouse is away, people still reach the service.
     stand.serving.kill();
     let away = call(front.address, "GET", "/orders", &key(&stand.writer.bearer), b"");
     assert_eq!((away.status, away.header("location").len()), (503, 0));
