@@ -1,10 +1,14 @@
-//! Files for the browser, embedded: our own, and Swagger UI out of the crate that carries it. Served under the hash of
-//! what they hold, so that a browser may keep them for good, and compressed once. Pages are not: what is secret and what
-//! a stranger chose must not be squeezed together.
+//! Static files for the browser, embedded in the binary.
+//!
+//! A file's address holds the hash of its content, so browsers may cache it forever. Each file is compressed once. Pages
+//! are not compressed: a response that holds both a secret and text of an attacker's choice leaks the secret by its
+//! length (BREACH).
 
-use std::io::{Cursor, Read, Write};
+use std::fmt;
+use std::io::Write;
 use std::sync::LazyLock;
 
+use askama::filters::HtmlSafe;
 use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -25,21 +29,29 @@ struct Asset {
 
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     let css = "text/css; charset=utf-8";
-    // Without the charset some browsers read Swagger UI's bundle as Latin-1, and fail.
     let js = "text/javascript; charset=utf-8";
-    let [bundle, style] = swagger_ui(["swagger-ui-bundle.js", "swagger-ui.css"]);
+    let touch = asset("touch.png", "image/png", Bytes::from_static(include_bytes!("../../assets/touch.png")));
+    let mark = asset("mark.svg", "image/svg+xml", Bytes::from_static(include_bytes!("../../assets/mark.svg")));
     vec![
+        asset("manifest.webmanifest", "application/manifest+json", manifest(&[&touch, &mark])),
+        touch,
+        mark,
+        asset("icons.svg", "image/svg+xml", Bytes::from_static(include_bytes!("../../assets/icons.svg"))),
+        asset("keyhouse.css", css, Bytes::from_static(include_bytes!("../../assets/keyhouse.css"))),
+        asset("docs.js", js, Bytes::from_static(include_bytes!("../../assets/docs.js"))),
         asset("site.css", css, Bytes::from_static(include_bytes!("../../assets/site.css"))),
         asset("keyhouse.js", js, Bytes::from_static(include_bytes!("../../assets/keyhouse.js"))),
-        asset("reference.js", js, Bytes::from_static(include_bytes!("../../assets/reference.js"))),
-        asset("icon.svg", "image/svg+xml", Bytes::from_static(include_bytes!("../../assets/icon.svg"))),
         asset("keys.png", "image/png", Bytes::from_static(include_bytes!("../../docs/pictures/keys.png"))),
         asset("created.png", "image/png", Bytes::from_static(include_bytes!("../../docs/pictures/created.png"))),
         asset("revoke.png", "image/png", Bytes::from_static(include_bytes!("../../docs/pictures/revoke.png"))),
-        asset("swagger-ui-bundle.js", js, bundle),
-        asset("swagger-ui.css", css, style),
     ]
 });
+
+impl Asset {
+    fn url(&self) -> String {
+        format!("/assets/{}/{}", self.hash, self.name)
+    }
+}
 
 fn asset(name: &'static str, media_type: &'static str, bytes: Bytes) -> Asset {
     let digest = Sha256::digest(&bytes);
@@ -49,31 +61,62 @@ fn asset(name: &'static str, media_type: &'static str, bytes: Bytes) -> Asset {
     Asset { name, media_type, hash, bytes, gzipped: gzipped.into() }
 }
 
-/// # Panics
-///
-/// If the crate's archive does not hold what it is there for; a test sees that it does.
-fn swagger_ui<const N: usize>(names: [&str; N]) -> [Bytes; N] {
-    let archive = Cursor::new(utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED);
-    let mut archive = zip::ZipArchive::new(archive).expect("the crate carries an archive");
-    names.map(|name| {
-        let ending = format!("/dist/{name}");
-        let ours = |path: &String| path.ends_with(&ending) && path.matches('/').count() == 2;
-        let path = archive.file_names().filter_map(|path| Some(path.ok()?.into_owned())).find(ours);
-        let path = path.expect("the archive holds the file");
-        let mut bytes = Vec::new();
-        archive.by_name(&path).expect("a file").read_to_end(&mut bytes).expect("an intact archive");
-        bytes.into()
-    })
+/// The web app manifest: the name, the colors and the icons by their addresses.
+fn manifest(icons: &[&Asset]) -> Bytes {
+    let icons: Vec<_> = icons
+        .iter()
+        .map(|asset| {
+            let sizes = if asset.media_type == "image/png" { "180x180" } else { "any" };
+            serde_json::json!({ "src": asset.url(), "sizes": sizes, "type": asset.media_type })
+        })
+        .collect();
+    let manifest = serde_json::json!({
+        "name": "Keyhouse",
+        "short_name": "Keyhouse",
+        "start_url": "/",
+        "display": "browser",
+        "background_color": "#fbfaf7",
+        "theme_color": "#0b6b66",
+        "icons": icons,
+    });
+    manifest.to_string().into()
 }
+
+/// An icon of the sprite, or with `mark` the product's mark.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Icon {
+    name: &'static str,
+    class: &'static str,
+}
+
+/// The icon of this name in `assets/icons.svg`.
+pub(super) const fn icon(name: &'static str) -> Icon {
+    Icon { name, class: "icon" }
+}
+
+/// The product's mark.
+pub(super) const fn mark() -> Icon {
+    Icon { name: "mark", class: "mark" }
+}
+
+impl fmt::Display for Icon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, class } = self;
+        write!(f, r##"<svg class="{class}" aria-hidden="true"><use href="{}#{name}"/></svg>"##, url("icons.svg"))
+    }
+}
+
+/// Its text is fixed HTML, so templates need not escape it.
+impl HtmlSafe for Icon {}
 
 /// Where a page finds a file.
 ///
 /// # Panics
 ///
-/// If there is no such file: a fault in a template, found by whoever first opens the page in a test.
+/// If there is no such file. The name is fixed in a template, so the first test that opens the page finds the mistake.
 pub(super) fn url(name: &str) -> String {
     let asset = ASSETS.iter().find(|asset| asset.name == name).expect("templates name files that there are");
-    format!("/assets/{}/{name}", asset.hash)
+    asset.url()
 }
 
 pub(super) async fn get(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -> Response {

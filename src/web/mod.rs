@@ -33,6 +33,7 @@ mod middleware;
 pub mod openapi;
 pub mod server;
 mod service;
+mod theme;
 
 use std::sync::Arc;
 

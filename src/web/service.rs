@@ -21,6 +21,7 @@ use super::middleware::render_error::{ErrorFormat, render_error};
 use super::middleware::security_headers::set_security_headers;
 use super::middleware::{access_log, client_ip, http_check};
 use super::server::{self, HttpService};
+use super::theme::{self, Theme};
 use crate::app::infra::metrics::ApiOutcome;
 use keyhouse_domain::rate_limit::Quota;
 
@@ -129,8 +130,9 @@ impl HttpService for RootService {
         let format = ErrorFormat::of(tree != Tree::Site, request.headers());
 
         let span = access_log::span(&context);
-        let mut response = self.respond(tree, request).instrument(span).await;
-        let error = render_error(&mut response, &context, &method, format);
+        let theme = if tree == Tree::Site { Theme::of(request.headers()) } else { Theme::System };
+        let mut response = theme::scope(theme, self.respond(tree, request)).instrument(span).await;
+        let error = theme::sync_scope(theme, || render_error(&mut response, &context, &method, format));
         self.set_headers(tree, &context, response.headers_mut());
 
         let took = app.clock().monotonic().saturating_sub(began);

@@ -45,7 +45,7 @@ const MATRIX: [(&str, [u16; 6]); 11] = [
 /// admin, the owner. A form is sent empty. Without a session a page is a redirect to the sign-in page, 303, and a
 /// form is the sign-in page itself, 403.
 #[rustfmt::skip]
-const PAGES: [(&str, [u16; 7]); 44] = [
+const PAGES: [(&str, [u16; 7]); 45] = [
     ("GET /", [303, 303, 303, 200, 200, 200, 200]),
     ("GET /sign-in", [200, 200, 303, 303, 303, 303, 303]),
     ("POST /sign-in", [422, 422, 422, 422, 422, 422, 422]),
@@ -53,6 +53,7 @@ const PAGES: [(&str, [u16; 7]); 44] = [
     ("POST /sign-out", [303, 303, 303, 303, 303, 303, 303]),
     ("GET /link/{code}", [200, 200, 200, 200, 200, 200, 200]),
     ("POST /link/{code}", [422, 422, 422, 422, 422, 422, 422]),
+    ("POST /theme", [303, 303, 303, 303, 303, 303, 303]),
     ("GET /account", [303, 303, 200, 200, 200, 200, 200]),
     ("POST /account", [403, 403, 400, 400, 400, 400, 400]),
     ("GET /t/{team}", [303, 303, 404, 303, 303, 303, 303]),

@@ -125,9 +125,9 @@ fn every_command_of_the_guide_returns_what_its_page_shows() {
     assert!(count >= 15, "the guide has its commands: {count}");
 }
 
-/// The reference in a real browser: a test key authorizes, "Try it out" gets a 200, and the policy is never crossed.
+/// The docs in a real browser: "Try it" sends requests under the strict content security policy, and every page is accessible.
 #[test]
-fn the_reference_tries_calls_out_under_the_strict_policy() {
+fn the_reference_sends_requests_under_the_strict_policy() {
     let place = TestDatabase::folder();
     let serving = super::demo(&place);
     run(Command::new(tool("bin/node"))
@@ -136,4 +136,38 @@ fn the_reference_tries_calls_out_under_the_strict_policy() {
         .env("TOKEN", super::token(&serving, 2))
         .env("PLAYWRIGHT", tool("node_modules/playwright-core/index.mjs"))
         .env("AXE", tool("node_modules/axe-core/axe.min.js")));
+}
+
+/// The text of a page's first example, without its markup.
+fn example(page: &str) -> String {
+    let block = page.split_once("id=\"example-1\"").expect("an example").1;
+    let source = block.split_once("<pre").and_then(|(_, rest)| rest.split_once('>')).expect("a block of code").1;
+    let source = source.split_once("</pre>").expect("its end").0;
+    let mut text = String::new();
+    for (n, piece) in source.split('<').enumerate() {
+        text.push_str(if n == 0 { piece } else { piece.split_once('>').expect("a tag").1 });
+    }
+    text.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+}
+
+#[test]
+fn the_examples_in_python_and_node_create_a_product() {
+    let place = TestDatabase::folder();
+    let serving = super::demo(&place);
+    let folder = tempfile::tempdir().expect("a folder");
+    for (language, program, file) in [
+        ("curl", "bash".into(), "example.sh"),
+        ("python", tool("python/bin/python"), "example.py"),
+        ("node", "node".into(), "example.mjs"),
+    ] {
+        let request = format!(
+            "GET /docs/endpoints?lang={language} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            serving.address
+        );
+        let source = example(&serving.send(request.as_bytes())).replace("ANE-100", &format!("ANE-{language}"));
+        std::fs::write(folder.path().join(file), &source).expect("a file");
+        let output =
+            run(Command::new(program).current_dir(folder.path()).arg(file).env("TOKEN", super::token(&serving, 2)));
+        assert!(output.contains("Cup anemometer") && output.contains("ANE-"), "{source}\n{output}");
+    }
 }

@@ -27,24 +27,39 @@ const open = async (options) => {
     return page;
 };
 
-// Try it out.
+// Try it.
 const page = await open({});
 await page.goto(`${base}/docs/reference`);
-await page.getByRole("button", { name: "Authorize" }).click();
-await page.locator(".auth-container input").fill(process.env.TOKEN);
-await page.locator(".auth-btn-wrapper .authorize").click();
-await page.locator(".auth-btn-wrapper .btn-done").click();
-await page.locator("#operations-Products-listProducts .opblock-summary-control").click();
-await page.locator("#operations-Products-listProducts .try-out__btn").click();
-await page.locator("#operations-Products-listProducts .execute").click();
-const status = page.locator("#operations-Products-listProducts .live-responses-table .response-col_status");
-await status.first().waitFor();
-const said = (await page.locator("#operations-Products-listProducts .live-responses-table tbody .response-col_status").innerText()).trim();
-if (!said.startsWith("200")) fail(`try it out: ${said}`);
+const tryIt = (operation) => page.locator("section", { has: page.locator(`#${operation}`) }).locator("[data-try]");
+const answer = async (operation) => {
+    await tryIt(operation).getByRole("button", { name: "Send request" }).click();
+    await tryIt(operation).locator("[data-response]:not([hidden])").waitFor();
+    return tryIt(operation).locator("[data-response] .code-head").innerText();
+};
+await tryIt("listProducts").locator("summary").click();
+await tryIt("listProducts").getByLabel("Token").fill(process.env.TOKEN);
+await tryIt("listProducts").getByLabel("limit").fill("1");
+const listed = await answer("listProducts");
+if (!listed.startsWith("200")) fail(`list products: ${listed}`);
+await tryIt("createProduct").locator("summary").click();
+if ((await tryIt("createProduct").getByLabel("Token").inputValue()) !== process.env.TOKEN) fail("the token is to be typed again");
+const created = await answer("createProduct");
+if (!created.startsWith("201")) fail(`create a product: ${created}`);
 const stored = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]) + location.href + document.title);
 if (stored.includes(process.env.TOKEN.slice(8))) fail("the token is kept by the browser");
 await page.reload();
 if ((await page.content()).includes(process.env.TOKEN.slice(8))) fail("the token outlives the page");
+
+// Languages: the choice holds on the next page, and the example stays where it was.
+await page.goto(`${base}/docs/endpoints`);
+await page.locator(".tabs").first().getByRole("link", { name: "Python" }).click();
+await page.locator("#example-1 pre", { hasText: "requests.post" }).waitFor();
+await page.goto(`${base}/docs/authentication`);
+if (!(await page.locator("#example-1 pre").innerText()).includes("requests.get")) fail("the language is forgotten");
+await page.keyboard.press("/");
+await page.keyboard.type("restore");
+await page.keyboard.press("Enter");
+await page.getByRole("heading", { name: "Restore a product" }).waitFor();
 
 // Every page, as others see it, and as an engine for accessibility does.
 const axe = readFileSync(process.env.AXE, "utf8");
@@ -52,8 +67,8 @@ for (const colorScheme of ["light", "dark"]) {
     for (const width of [320, 1280]) {
         const page = await open({ colorScheme, viewport: { width, height: 900 }, reducedMotion: "reduce" });
         await page.goto(`${base}/docs`);
-        const paths = await page.locator("nav a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
-        if (paths.length < 8) fail(`too few pages: ${paths}`);
+        const paths = await page.locator("#nav li a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
+        if (paths.length < 10) fail(`too few pages: ${paths}`);
         for (const path of paths) {
             await page.goto(base + path, { waitUntil: "networkidle" });
             const wide = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -61,8 +76,7 @@ for (const colorScheme of ["light", "dark"]) {
             const dead = await page.locator("a[href^='#'], a[href^='/docs']").evaluateAll((links) =>
                 Promise.all(links.map(async (link) => ((await fetch(link.href)).ok ? null : link.href))));
             for (const link of dead.filter(Boolean)) fail(`${path}: dead link ${link}`);
-            const call = page.locator("#operations-Products-createProduct .opblock-summary-control");
-            if (path.endsWith("/reference")) await call.click();
+            if (path.endsWith("/reference")) await page.locator("[data-try] summary").nth(1).click();
             await page.evaluate(axe);
             const found = await page.evaluate(() => window.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"] }));
             for (const { id, nodes } of found.violations) {
@@ -72,9 +86,10 @@ for (const colorScheme of ["light", "dark"]) {
     }
 }
 
-// Without JavaScript every page but the reference's trials is whole.
+// Without JavaScript the pages read the same, in every language.
 const plain = await open({ javaScriptEnabled: false });
-await plain.goto(`${base}/docs/reference`);
-if (!(await plain.locator("noscript, main").first().isVisible())) fail("nothing without JavaScript");
+await plain.goto(`${base}/docs/reference?lang=go`);
+if (!(await plain.locator("#example-getKey pre").innerText()).includes("http.NewRequest")) fail("no Go without JavaScript");
+if ((await plain.locator("[data-try]:visible, [data-copy]:visible").count()) > 0) fail("dead buttons without JavaScript");
 
 await browser.close();

@@ -38,12 +38,12 @@ mod withdraw;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 pub use responses::error_page;
 
-use super::AppState;
 use super::middleware::csrf;
+use super::{AppState, theme};
 
 /// All pages. A form is sent to the address of its page. The signature of each handler says who may use it: an
 /// `Authorized<P>` can't be had without the permission `P`.
@@ -54,6 +54,7 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .route("/sign-in", get(sign_in::new).post(sign_in::create))
         .route("/sign-out", get(sign_out::show).post(sign_out::destroy))
         .route("/link/{code}", get(link::show).post(link::update))
+        .route("/theme", post(theme::choose))
         .route("/account", get(account::show).post(account::update))
         .route("/t/{team}", get(home::show))
         .route("/t/{team}/leave", get(leave::show).post(leave::destroy))

@@ -7,11 +7,7 @@ use keyhouse_domain::public_url::PublicUrl;
 
 /// Pages run no inline script and take no inline style.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
-/// The reference as well, but for the icons in Swagger UI's stylesheet.
-pub(crate) const REFERENCE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-                                    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// For every answer outside the API, errors that come before any route included.
 pub(crate) fn set_security_headers(state: &AppState, headers: &mut HeaderMap) {
