@@ -1,11 +1,11 @@
-// Progressive enhancement: dialogs instead of pages, updates instead of reloads, copy buttons. Everything works without
-// JavaScript as well.
+// The dashboard with JavaScript: dialogs instead of pages, lists that change without a reload, Copy, local times, shortcuts.
+// Everything works without it: each link leads to a page and each form is sent.
 
 const here = new URL(location.href);
 const find = (root, selector) => root.querySelector(selector);
 const all = (root, selector) => [...root.querySelectorAll(selector)];
 
-// Announced by screen readers.
+// A live region: its text is announced by screen readers.
 const live = document.createElement("p");
 live.className = "unseen";
 live.setAttribute("role", "status");
@@ -188,27 +188,15 @@ document.addEventListener("submit", async (event) => {
         }
     } catch {
         const note = document.createElement("p");
-        note.className = "fault offline";
+        note.className = "banner bad offline";
         note.setAttribute("role", "alert");
-        note.textContent = "Keyhouse can’t be reached or can’t answer. What you typed is still here: try again.";
-        form.append(note);
+        note.textContent = "Keyhouse can’t be reached or can’t answer. What you typed is still here. Try again.";
+        (find(form, ".body") ?? form).append(note);
         button?.focus();
     } finally {
         delete form.dataset.busy;
         button?.removeAttribute("aria-busy");
     }
-});
-
-// An error disappears when its field is changed.
-document.addEventListener("input", (event) => {
-    const field = event.target.closest("[aria-invalid]");
-    if (!field) return;
-    field.removeAttribute("aria-invalid");
-    const described = (field.getAttribute("aria-describedby") ?? "").split(" ");
-    for (const id of described.filter((id) => id.endsWith("fault"))) document.getElementById(id)?.remove();
-    const rest = described.filter((id) => !id.endsWith("fault")).join(" ");
-    if (rest) field.setAttribute("aria-describedby", rest);
-    else field.removeAttribute("aria-describedby");
 });
 
 // ---- Secrets.
@@ -251,29 +239,48 @@ const copy = async (node) => {
     }
 };
 
+const icon = (button, name) => {
+    const use = find(button, "use");
+    use.setAttribute("href", use.getAttribute("href").replace(/#.*/, `#${name}`));
+};
+
+// Shows for some seconds what has become of a copy. The button keeps its width.
+const label = (button, name, text, time) => {
+    const words = find(button, "span");
+    button.dataset.label ??= words?.innerHTML ?? "";
+    icon(button, name);
+    if (words) words.textContent = text;
+    setTimeout(() => {
+        icon(button, "copy");
+        if (words) words.innerHTML = button.dataset.label;
+    }, time);
+};
+
 document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (button) {
-        const node = find(button.parentElement, "[data-copied]");
-        const what = button.dataset.copy || "text";
-        button.style.minInlineSize = `${button.offsetWidth}px`;
-        button.dataset.label ??= button.innerHTML;
-        const back = () => (button.innerHTML = button.dataset.label);
+        const node = find(button.closest(".token, .code, .with-copy"), "[data-copied]");
         if (await copy(node)) {
             const reveal = button.closest("[data-reveal]");
             if (reveal) reveal.dataset.copied = "copied";
-            button.textContent = "✓ Copied";
-            say(`Copied the ${what}`);
+            label(button, "check", "Copied", 2000);
+            say(`Copied the ${button.dataset.copy || "text"}`);
             button.focus();
-            setTimeout(back, 2000);
         } else {
             select(node);
             node.focus();
             say("Press Ctrl+C to copy");
-            button.textContent = "Press Ctrl+C";
-            setTimeout(back, 6000);
+            label(button, "alert", "Ctrl+C", 6000);
         }
         return;
+    }
+    const eye = event.target.closest("[data-unmask]");
+    if (eye) {
+        const shown = find(eye.closest(".code"), "[data-mask]").classList.toggle("masked");
+        eye.setAttribute("aria-pressed", String(!shown));
+    }
+    if (event.target.closest("[data-share]")) {
+        navigator.share({ url: find(dialog.open ? dialog : document, "[data-secret]").textContent }).catch(() => {});
     }
     if (event.target.closest("[data-keep]")) {
         const reveal = find(dialog, "[data-reveal]");
@@ -295,7 +302,7 @@ document.addEventListener("focusin", (event) => {
     if (event.target.matches("code[data-secret]")) select(event.target);
 });
 
-// ---- Menus: arrows move, letters jump, Escape closes and goes back.
+// ---- Menus: arrows move, letters go to the next entry that starts with them, Escape closes.
 
 document.addEventListener("keydown", (event) => {
     const menu = event.target.closest("details.menu");
@@ -311,33 +318,165 @@ document.addEventListener("keydown", (event) => {
         items[(step + items.length) % items.length].focus();
         event.preventDefault();
     } else if (menu.open && event.key.length === 1 && event.key !== " ") {
-        // The next item with this letter, after the current one and around.
         const ahead = [...items.slice(at + 1), ...items.slice(0, at + 1)];
-        ahead.find((item) => item.textContent.toLowerCase().startsWith(event.key.toLowerCase()))?.focus();
+        ahead.find((item) => item.textContent.trim().toLowerCase().startsWith(event.key.toLowerCase()))?.focus();
+        event.stopPropagation();
     }
 });
 
-// Leaving a menu with Tab closes it.
 document.addEventListener("focusout", (event) => {
-    const menu = event.target.closest("details.menu");
+    const menu = event.target.closest("details.menu[open]");
     if (menu && event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
 });
 
 document.addEventListener("click", (event) => {
-    for (const menu of all(document, "details.menu[open], details.switch[open]")) {
+    for (const menu of all(document, "details.menu[open]")) {
         if (!menu.contains(event.target)) menu.open = false;
     }
+});
+
+// Near the lower edge of the window a menu opens upwards.
+document.addEventListener("toggle", (event) => {
+    if (!event.target.matches?.("details.menu[open]")) return;
+    const list = find(event.target, "ul");
+    event.target.classList.remove("up");
+    event.target.classList.toggle("up", list.getBoundingClientRect().bottom > innerHeight);
+}, true);
+
+// ---- Filters: the list changes in place, its new length is announced, the field keeps the focus.
+
+const filter = async (form) => {
+    if (!form.reportValidity()) return;
+    const fields = [...new FormData(form)].filter(([, value]) => value);
+    const url = new URL(form.action);
+    url.search = new URLSearchParams(fields);
+    const focused = document.activeElement.id;
+    try {
+        const loaded = await load(url);
+        if (!loaded) return;
+        history.pushState(null, "", location.href);
+        replace(loaded);
+        const field = focused && document.getElementById(focused);
+        if (field) {
+            field.focus();
+            field.setSelectionRange?.(field.value.length, field.value.length);
+        }
+        const found = all(document, "main caption, main .empty p").map((node) => node.textContent);
+        say(found.join(". "));
+    } catch {
+        location.assign(url);
+    }
+};
+
+document.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-filter]");
+    if (form && event.target.matches("select")) filter(form);
+});
+
+document.addEventListener("submit", (event) => {
+    if (!event.target.matches("form[data-filter]")) return;
+    event.preventDefault();
+    filter(event.target);
+});
+
+addEventListener("popstate", () => location.reload());
+
+// ---- Errors go as soon as their field changes.
+
+const clear = (event) => {
+    const field = event.target.closest(".field");
+    if (!field || !find(field, ".fault")) return;
+    for (const node of [field, ...all(field, "[aria-invalid]")]) node.removeAttribute("aria-invalid");
+    find(field, ".fault").remove();
+};
+document.addEventListener("input", clear);
+document.addEventListener("change", clear);
+
+// ---- Toasts: six seconds, longer while they are hovered or focused.
+
+const toast = (node) => {
+    let timer;
+    const start = () => (timer = setTimeout(() => node.remove(), 6000));
+    const stop = () => clearTimeout(timer);
+    for (const name of ["pointerenter", "focusin"]) node.addEventListener(name, stop);
+    for (const name of ["pointerleave", "focusout"]) node.addEventListener(name, start);
+    find(node, "[data-dismiss]").hidden = false;
+    find(node, "[data-dismiss]").addEventListener("click", () => {
+        node.remove();
+        find(document, "main h1")?.focus();
+    });
+    start();
+};
+
+// ---- Times in the reader's zone.
+
+const zone = new Intl.DateTimeFormat("en-US", { timeZoneName: "short" }).formatToParts().find((part) => part.type === "timeZoneName").value;
+const exact = new Intl.DateTimeFormat("en-US", { dateStyle: "medium", timeStyle: "long", hourCycle: "h23" });
+const stamp = new Intl.DateTimeFormat("en-US", { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+const localize = (root) => {
+    for (const time of all(root, "time.when")) {
+        time.dataset.tip = exact.format(new Date(time.dateTime));
+        // One tab stop for a row: its times show their tips while its link or menu has the focus.
+        if (time.closest("tr")?.querySelector("a, summary, button")) time.tabIndex = -1;
+    }
+    for (const time of all(root, "time[data-local]")) time.textContent = stamp.format(new Date(time.dateTime));
+    for (const node of all(root, "[data-zone]")) node.textContent = `Times in ${zone}`;
+};
+
+// ---- Shortcuts.
+
+const SHORTCUTS = [["/", "Search"], ["c", "Create"], ["g k", "Go to API Keys"], ["g p", "Go to Products"], ["?", "This list"]];
+const shortcuts = () => {
+    opener = document.activeElement;
+    const sheet = document.createElement("section");
+    sheet.className = "sheet";
+    const keys = (text) => text.split(" ").map((key) => `<kbd>${key}</kbd>`).join(" ");
+    const rows = SHORTCUTS.map(([key, what]) => `<dt>${keys(key)}</dt><dd>${what}</dd>`).join("");
+    sheet.innerHTML = `<div class="sheet-head"><div><h1 id="sheet-title" tabindex="-1">Keyboard shortcuts</h1></div></div>
+        <div class="body"><dl class="facts">${rows}</dl></div><div class="sheet-foot"><button type="button" class="button" data-leave>Close</button></div>`;
+    show(sheet);
+};
+
+let went = 0;
+document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || dialog.open) return;
+    if (event.target.closest("input, textarea, select, details.menu[open]")) return;
+    const go = event.timeStamp - went < 1000;
+    went = 0;
+    const target = {
+        "/": () => find(document, "#q")?.focus(),
+        "?": shortcuts,
+        c: () => find(document, "[data-create]")?.click(),
+        g: () => (went = event.timeStamp),
+        k: () => go && find(document, "#nav a[href$='/settings/integrations']") && location.assign(`${find(document, "#nav a[href$='/settings/integrations']").href}/api-keys`),
+        p: () => go && find(document, "#nav a[href$='/products']")?.click(),
+    }[event.key];
+    if (!target) return;
+    event.preventDefault();
+    target();
+});
+document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-shortcuts]")) return;
+    find(document, "#person").hidePopover();
+    shortcuts();
 });
 
 // ---- What new content needs.
 
 const enhance = (root) => {
-    for (const button of all(root, "[data-copy]")) button.hidden = false;
+    for (const button of all(root, "[data-copy], [data-unmask], [data-shortcuts]")) button.hidden = false;
+    for (const button of all(root, "[data-share]")) button.hidden = !navigator.share;
+    for (const token of all(root, "[data-mask]")) token.classList.add("masked");
+    for (const node of all(root, ".toast:not([data-timed])")) {
+        node.dataset.timed = "";
+        toast(node);
+    }
+    localize(root);
     for (const field of all(root, "input[data-peek]:not([data-peeks])")) {
         field.dataset.peeks = "";
         const button = document.createElement("button");
         button.type = "button";
-        button.className = "button small peek";
+        button.className = "button quiet low";
         button.textContent = "Show";
         const name = find(root, `label[for="${field.id}"]`)?.textContent ?? "value";
         button.setAttribute("aria-label", `Show ${name.toLowerCase()}`);
@@ -349,7 +488,7 @@ const enhance = (root) => {
             button.setAttribute("aria-pressed", String(!shown));
         });
         const around = document.createElement("span");
-        around.className = "peeked";
+        around.className = "inside";
         field.replaceWith(around);
         around.append(field, button);
         if (field.autofocus && !dialog.open) field.focus();
@@ -360,3 +499,5 @@ if (here.searchParams.has("done")) {
     here.searchParams.delete("done");
     history.replaceState(null, "", here);
 }
+// After signing in the focus is on the heading of the first page.
+if (/\/(sign-in|link\/[^/]*)$/.test(document.referrer.replace(/\?.*/, ""))) find(document, "main h1")?.focus();

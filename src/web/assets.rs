@@ -39,7 +39,6 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         asset("icons.svg", "image/svg+xml", Bytes::from_static(include_bytes!("../../assets/icons.svg"))),
         asset("keyhouse.css", css, Bytes::from_static(include_bytes!("../../assets/keyhouse.css"))),
         asset("docs.js", js, Bytes::from_static(include_bytes!("../../assets/docs.js"))),
-        asset("site.css", css, Bytes::from_static(include_bytes!("../../assets/site.css"))),
         asset("keyhouse.js", js, Bytes::from_static(include_bytes!("../../assets/keyhouse.js"))),
         asset("keys.png", "image/png", Bytes::from_static(include_bytes!("../../docs/pictures/keys.png"))),
         asset("created.png", "image/png", Bytes::from_static(include_bytes!("../../docs/pictures/created.png"))),

@@ -234,6 +234,11 @@ impl Currency {
         self.0.code()
     }
 
+    /// How many decimal places amounts usually have: 2 for EUR, 0 for JPY.
+    pub fn decimals(self) -> usize {
+        usize::from(self.0.exponent().unwrap_or(0))
+    }
+
     /// Every currency, ordered by code.
     pub fn all() -> Vec<Self> {
         let letters = || 'A'..='Z';

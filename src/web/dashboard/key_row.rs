@@ -1,7 +1,7 @@
 //! A key as pages show it.
 
 use super::authorize::Authorized;
-use super::layout::{TimeTag, name_of};
+use super::layout::TimeTag;
 use super::rejection::Rejection;
 use crate::web::AppState;
 use keyhouse_domain::api_key::{KeyName, KeyState, ListedKey};
@@ -25,6 +25,7 @@ pub(super) struct KeyRow {
     pub mode: Mode,
     pub scope: &'static str,
     pub creator: String,
+    pub creator_has_left: bool,
     pub created: TimeTag,
     pub last_used: Option<TimeTag>,
     pub last_from: String,
@@ -60,7 +61,8 @@ impl KeyRow {
             prefix: key.prefix.to_string(),
             mode: key.mode,
             scope: key.scope.label(),
-            creator: name_of(&listed.creator, listed.creator_has_left),
+            creator: listed.creator.name.clone(),
+            creator_has_left: listed.creator_has_left,
             created: TimeTag::past(key.created_at, now),
             last_used: listed.last_use.as_ref().map(|used| TimeTag::past(used.at, now)),
             last_from: listed.last_use.as_ref().map_or_else(String::new, |used| used.from.clone()),

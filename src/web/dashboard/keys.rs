@@ -25,7 +25,6 @@ struct KeysPage {
     layout: Layout,
     base: String,
     integrations: String,
-    settings: String,
     active: Vec<KeyRow>,
     revoked: Vec<KeyRow>,
     /// The next page of revoked keys, if there is one.
@@ -37,11 +36,35 @@ struct KeysPage {
     /// `active`, `revoked`, or empty for both.
     status: &'static str,
     is_filtered: bool,
+    search: String,
+    /// The name of a creator, or empty for all.
+    by: String,
+    /// `name`, `used`, `unused` (the least recently used first), or empty for the newest first.
+    sort: &'static str,
+    /// The names of all creators.
+    creators: Vec<String>,
 }
 
 impl KeysPage {
-    fn link(&self, mode: &str, status: &str) -> String {
-        url(&self.base, [("mode", mode), ("status", status)])
+    /// This page with another value of one parameter.
+    fn link(&self, name: &str, value: &str) -> String {
+        let pairs = [
+            ("q", self.search.as_str()),
+            ("mode", self.mode_word()),
+            ("status", self.status),
+            ("by", self.by.as_str()),
+            ("sort", self.sort),
+        ];
+        url(&self.base, pairs.map(|(other, current)| (other, if other == name { value } else { current })))
+    }
+
+    /// The attribute of the column that the list is sorted by.
+    fn aria_sort(&self, column: &str) -> &'static str {
+        match (self.sort, column) {
+            ("name", "name") | ("unused", "used") => " aria-sort=\"ascending\"",
+            ("used", "used") | ("", "") => " aria-sort=\"descending\"",
+            _ => "",
+        }
     }
 
     fn mode_word(&self) -> &'static str {
@@ -63,10 +86,29 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     let mode = Mode::parse(query.get_or_empty("mode"));
     let status = ["active", "revoked"].into_iter().find(|status| *status == query.get_or_empty("status")).unwrap_or("");
     let before = key_of_team(&state, &access, query.get_or_empty("before")).await?.and_then(|key| revocation(&key));
+    let sort = ["name", "used", "unused"].into_iter().find(|sort| *sort == query.get_or_empty("sort")).unwrap_or("");
+    let (search, by) = (query.get_or_empty("q").trim(), query.get_or_empty("by"));
+    let wanted = search.to_lowercase();
+    let name_of = |key: &ListedKey| key.name.as_ref().map_or_else(String::new, |name| name.as_str().to_lowercase());
+    let matches = |key: &ListedKey| {
+        (by.is_empty() || key.creator.name == by)
+            && (name_of(key).contains(&wanted) || key.key.prefix.to_string().contains(search))
+    };
 
     let mut active = state.app.queries().active_keys_of_team(access.team().id).await?;
     let count = u32::try_from(active.len()).unwrap_or(ACTIVE_KEYS_MAX);
-    active.retain(|key| status != "revoked" && before.is_none() && mode.is_none_or(|mode| key.key.mode == mode));
+    let mut creators: Vec<String> = active.iter().map(|key| key.creator.name.clone()).collect();
+    creators.sort();
+    creators.dedup();
+    active.retain(|key| {
+        status != "revoked" && before.is_none() && mode.is_none_or(|mode| key.key.mode == mode) && matches(key)
+    });
+    match sort {
+        "name" => active.sort_by_cached_key(name_of),
+        "used" => active.sort_by_key(|key| std::cmp::Reverse(key.last_use.as_ref().map(|used| used.at))),
+        "unused" => active.sort_by_key(|key| key.last_use.as_ref().map(|used| used.at)),
+        _ => {}
+    }
     let mut revoked = match status {
         "active" => Vec::new(),
         _ => state.app.revoked_keys_of(access.team(), mode, before, REVOKED_ROWS as u32 + 1).await?,
@@ -83,16 +125,23 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         layout: Layout::of(&access, "API keys", "keys").with_message(message),
         base,
         integrations: access.path("/settings/integrations"),
-        settings: access.path("/settings"),
         active: active.iter().map(row).collect(),
-        revoked: revoked.iter().map(row).collect(),
+        revoked: revoked.iter().filter(|key| matches(key)).map(row).collect(),
         older,
         is_first: before.is_none(),
         count,
         max: ACTIVE_KEYS_MAX,
         mode,
         status,
-        is_filtered: mode.is_some() || !status.is_empty() || before.is_some(),
+        is_filtered: mode.is_some()
+            || !status.is_empty()
+            || before.is_some()
+            || !search.is_empty()
+            || !by.is_empty(),
+        search: search.to_owned(),
+        by: by.to_owned(),
+        sort,
+        creators,
     }))
 }
 

@@ -4,7 +4,6 @@ use askama::Template;
 
 use super::authorize::Authorized;
 use super::session::CurrentUser;
-use keyhouse_domain::audit::AuditActor;
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::Team;
 use keyhouse_domain::timestamp::Timestamp;
@@ -16,6 +15,9 @@ pub(super) struct Layout {
     /// Which entry of the navigation this page belongs to.
     pub section: &'static str,
     pub person: String,
+    /// The role in the team; empty outside one.
+    pub role: &'static str,
+    pub email: String,
     /// The hidden field `for` of each form on the page.
     pub person_id: String,
     pub team: Option<LayoutTeam>,
@@ -41,6 +43,8 @@ impl Layout {
             title: format!("{title} · {}", team.name.as_str()),
             section,
             person: access.user.person.name.as_str().to_owned(),
+            role: access.membership.role.label(),
+            email: access.user.person.email.as_str().to_owned(),
             person_id: access.user.person.id.to_string(),
             team: Some(LayoutTeam {
                 name: team.name.as_str().to_owned(),
@@ -58,11 +62,18 @@ impl Layout {
             title: title.to_owned(),
             section,
             person: user.person.name.as_str().to_owned(),
+            role: "",
+            email: user.person.email.as_str().to_owned(),
             person_id: user.person.id.to_string(),
             team: None,
             others: teams.iter().map(|(team, _)| name_and_path(team)).collect(),
             message: String::new(),
         }
+    }
+
+    /// Path of the team's settings.
+    pub(super) fn settings(&self) -> String {
+        self.team.as_ref().map_or_else(|| "/".to_owned(), |team| format!("{}/settings", team.base))
     }
 
     pub(super) fn with_message(self, message: impl Into<String>) -> Self {
@@ -74,13 +85,21 @@ fn name_and_path(team: &Team) -> (String, String) {
     (team.name.as_str().to_owned(), format!("/t/{}", team.slug.as_str()))
 }
 
-/// A time in words, with the exact one in its `title`. Escaped already.
+/// At most `max` initials of a name, for its avatar: those of the first and the last word.
+pub(super) fn initials(name: impl AsRef<str>, max: usize) -> String {
+    let words: Vec<&str> =
+        name.as_ref().split_whitespace().filter(|word| word.starts_with(char::is_alphanumeric)).collect();
+    let ends = words.first().into_iter().chain(words.get(1..).and_then(<[&str]>::last));
+    ends.filter_map(|word| word.chars().next()).take(max).flat_map(char::to_uppercase).collect()
+}
+
+/// A time in words, with the exact one in a tip that opens on hover, focus and tap. Escaped already.
 #[derive(Template)]
-#[template(ext = "html", source = r#"<time datetime="{{ iso }}" title="{{ exact }}">{{ words }}</time>"#)]
+#[template(ext = "html", source = r#"<time class="when" tabindex="0" datetime="{{ iso }}" data-tip="{{ exact }}">{{ words }}</time>"#)]
 pub(super) struct TimeTag {
     words: String,
-    iso: String,
-    exact: String,
+    pub(super) iso: String,
+    pub(super) exact: String,
 }
 
 impl TimeTag {
@@ -98,7 +117,16 @@ impl TimeTag {
     }
 }
 
-/// The name of whoever did something, as lists show it.
-pub(super) fn name_of(by: &AuditActor, has_left: bool) -> String {
-    if has_left { format!("{} (no longer in the team)", by.name) } else { by.name.clone() }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn initials_are_those_of_the_first_and_the_last_word() {
+        for (name, expected) in
+            [("Ines Marlow", "IM"), ("ada", "A"), ("Command line (root)", "CL"), ("Ana de la Cruz", "AC"), ("", "")]
+        {
+            assert_eq!(initials(name, 2), expected, "{name}");
+        }
+    }
 }

@@ -20,7 +20,8 @@ struct ProductRow {
     id: String,
     name: String,
     sku: String,
-    price: String,
+    /// What is before the decimal point, in groups of three digits, and the point with what is after it.
+    price: (String, String),
     currency: &'static str,
     unit: String,
     archived: bool,
@@ -34,13 +35,27 @@ impl ProductRow {
             id: product.id.to_string(),
             name: fields.name.as_str().to_owned(),
             sku: fields.sku.as_ref().map_or("", Sku::as_str).to_owned(),
-            price: fields.unit_price.to_string(),
+            price: split_price(&fields.unit_price.to_string(), fields.currency.decimals()),
             currency: fields.currency.code(),
             unit: fields.unit_of_measure.as_str().to_owned(),
             archived: product.status == Status::Archived,
             updated: TimeTag::past(product.updated_at, now),
         }
     }
+}
+
+/// A price for a column whose decimal points are aligned: `("17,900", ".00")`.
+fn split_price(price: &str, decimals: usize) -> (String, String) {
+    let (whole, fraction) = price.split_once('.').unwrap_or((price, ""));
+    let mut grouped = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let fraction = format!("{fraction:0<decimals$}");
+    (grouped, if fraction.is_empty() { fraction } else { format!(".{fraction}") })
 }
 
 #[derive(Template)]
@@ -112,4 +127,22 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<View
         is_first: after.is_none(),
         can_edit: access.membership.role.edits(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_price;
+
+    #[test]
+    fn prices_are_grouped_and_padded_to_their_currency() {
+        for (price, decimals, whole, fraction) in [
+            ("17900", 2, "17,900", ".00"),
+            ("48.6", 2, "48", ".60"),
+            ("0.0025", 2, "0", ".0025"),
+            ("38500", 0, "38,500", ""),
+            ("999999999.9999", 2, "999,999,999", ".9999"),
+        ] {
+            assert_eq!(split_price(price, decimals), (whole.to_owned(), fraction.to_owned()), "{price}");
+        }
+    }
 }

@@ -53,7 +53,7 @@ impl Entry {
     }
 }
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(openapi::document);
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| openapi::document(None));
 
 pub(super) static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| operations().into_iter().map(entry).collect());
 
