@@ -114,7 +114,7 @@ async fn somebody_known_joins_with_their_own_password_alone(
         &app.send(&eve, "/t/globex/settings/members/invite", &[("email", "bob@example.com"), ("role", "admin")]).await,
     );
     let asked = app.get(&link).await;
-    assert!(asked.text().contains("You have an account here already"));
+    assert!(asked.text().contains("You already have an account"));
     let guessed = app.call("POST", &link).form(&[("name", "Bob"), ("password", "another long password")]).await;
     assert_eq!((guessed.status.as_u16(), guessed.cookie()), (422, None));
     let joined = app.call("POST", &link).form(&[("password", PASSWORD)]).await;
@@ -151,7 +151,7 @@ async fn unknown_and_wrong_are_one_answer(#[values(Engine::Sqlite, Engine::Postg
             .replace(&answer.text().len().to_string(), "")
     };
     assert_eq!(same(&wrong), same(&unknown));
-    assert_text!(faults(&wrong).join("\n"), @"The e-mail address or the password is wrong.");
+    assert_text!(faults(&wrong).join("\n"), @"Wrong email or password.");
     let good = app.sign_in(" ADA@example.com ", PASSWORD).await;
     assert_eq!(good.status, 303, "in either case, with spaces around");
     let team = app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
@@ -260,7 +260,7 @@ async fn a_new_password_ends_every_session_and_begins_one(#[values(Engine::Sqlit
     let wrong = change(ada.clone(), "not her password", "green kettle slow train").await;
     assert_text!(faults(&wrong).join("\n"), @"This is not your password.");
     let weak = change(ada.clone(), PASSWORD, "passwordpassword").await;
-    assert_text!(faults(&weak).join("\n"), @"This is one of the passwords that are tried first; choose another.");
+    assert_text!(faults(&weak).join("\n"), @"This password is too common; choose another.");
     let changed = change(ada.clone(), PASSWORD, "green kettle slow train").await;
     assert_eq!(changed.location(), "/account?done=password");
     assert!(!app.is_in(&ada).await && !app.is_in(&other).await);

@@ -133,7 +133,7 @@ async fn a_form_survives_the_end_of_its_session(
     let done = send_on(&app, &back.cookie().unwrap(), &action, &back, &[]).await;
     assert_eq!(done.location(), "/t/acme/products?mode=test&done=created");
     let list = app.page(&back.cookie().unwrap(), done.location()).await;
-    let product = between(list.text(), "<th scope=\"row\"><a href=\"", "\"");
+    let product = between(list.text(), "<a class=\"ink\" href=\"", "\"");
     let product = app.page(&back.cookie().unwrap(), &unescape(product)).await;
     assert!(product.text().contains(&description), "{product}");
 }
@@ -261,7 +261,7 @@ async fn a_confirmation_that_does_not_match_keeps_what_was_typed(
     let app = TestApp::on(engine).await;
     let ada = app.set_up().await;
     let wrong = app.send(&ada, "/t/acme/settings/delete", &[("name", "Acmee")]).await;
-    assert_text!(faults(&wrong).join("\n"), @"This is not the team’s name; type it as it stands above.");
+    assert_text!(faults(&wrong).join("\n"), @"That doesn’t match the team’s name.");
     assert!(wrong.text().contains(r#"name="name" value="Acmee""#));
 }
 

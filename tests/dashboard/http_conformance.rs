@@ -27,7 +27,7 @@ async fn pages_are_told_to_be_careful() {
     assert_text!(headers.join("\n"), @"
     200 OK
     cache-control: no-store
-    content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'
+    content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'
     content-type: text/html; charset=utf-8
     permissions-policy: camera=(), geolocation=(), microphone=()
     referrer-policy: same-origin
@@ -95,7 +95,7 @@ async fn a_fresh_installation_points_to_its_set_up_link() {
 async fn people_read_errors_as_pages_and_programs_as_json() {
     let app = TestApp::on(Engine::Sqlite).await;
     let page = app.get("/nowhere").header("accept", "text/html,*/*").await;
-    assert!(page.status == 404 && page.text().contains("There is nothing here"));
+    assert!(page.status == 404 && page.text().contains("Page not found"));
     assert!(page.text().contains(page.header("x-request-id").unwrap()), "it quotes the id");
     assert_eq!(app.get("/nowhere").await.code(), "route_not_found");
     assert_eq!(
@@ -117,9 +117,22 @@ async fn a_database_that_is_away_signs_nobody_out() {
     app.inner.close().await.unwrap();
     let away = app.get("/account").cookie(&ada).header("accept", "text/html").await;
     assert_eq!((away.status.as_u16(), away.header("set-cookie")), (503, None));
-    assert!(
-        away.text().contains("Keyhouse can’t answer right now")
-            || away.text().contains("Keyhouse can&#39;t answer right now")
-    );
+    assert!(away.text().contains("Keyhouse is temporarily unavailable"));
     assert_eq!(app.sign_in("ada@example.com", super::PASSWORD).await.status, 503, "never: wrong password");
+}
+
+#[tokio::test]
+async fn a_chosen_theme_is_rendered_on_every_page() {
+    let app = TestApp::on(Engine::Sqlite).await;
+    let chosen = app.call("POST", "/theme").header("referer", "http://keyhouse.test/docs/errors?lang=go");
+    let chosen = chosen.form(&[("theme", "dark")]).await;
+    assert_eq!((chosen.status.as_u16(), chosen.location()), (303, "/docs/errors?lang=go"));
+    let cookie = chosen.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie").to_owned();
+    for (path, status) in [("/sign-in", 200), ("/docs", 200), ("/nowhere", 404)] {
+        let page = app.get(path).cookie(&cookie).header("accept", "text/html").await;
+        assert_eq!(page.status, status);
+        assert!(page.text().contains(r#"<html lang="en" data-theme="dark">"#), "{path}");
+    }
+    let elsewhere = app.call("POST", "/theme").header("referer", "http://keyhouse.test//evil.example").form(&[]).await;
+    assert_eq!(elsewhere.location(), "/");
 }

@@ -23,7 +23,7 @@ await story("by mouse", async () => {
     await allowCopying(page, base);
     await page.goto(server.here(server.setUpLink));
     await page.getByLabel("Your name").fill("Ada Quill");
-    await page.getByLabel("E-mail").fill("ada@example.com");
+    await page.getByLabel("Email").fill("ada@example.com");
     await page.getByLabel("Team name").fill("Larkspur");
     await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
     await press(page, "Create account and team");
@@ -31,11 +31,11 @@ await story("by mouse", async () => {
 
     await link(page, "Members").click();
     await link(page, "Invite member").click();
-    await dialog(page).getByLabel("E-mail").fill("ben@example.com");
+    await dialog(page).getByLabel("Email").fill("ben@example.com");
     await dialog(page).getByRole("radio", { name: /^Admin/ }).check();
-    await press(page, "Make invitation");
+    await press(page, "Create invite link");
     await press(page, "Copy link");
-    await page.getByText("✓ Copied").waitFor();
+    await page.getByText("Copied", { exact: true }).waitFor();
     const invitation = await pasted(page);
     check(invitation.startsWith(`${base}/link/`), `the invitation's link is ${invitation}`);
     await link(page, "Done").click();
@@ -60,10 +60,10 @@ await story("by mouse", async () => {
     await page.getByRole("radio", { name: /^Read & Write/ }).check();
     await press(page, "Create key");
     await press(page, "Copy token");
-    await page.getByText("✓ Copied").waitFor();
+    await page.getByText("Copied", { exact: true }).waitFor();
     const token = await pasted(page);
     check(TOKEN.test(token) && token.length === 50, "the token is what is copied");
-    await page.getByRole("button", { name: "Copy cURL line" }).click();
+    await page.getByRole("button", { name: "Copy cURL command" }).click();
     await until("the cURL line is copied", async () => (await pasted(page)).startsWith("curl"));
     check(curl(await pasted(page), server) === 200, "the cURL line works as pasted");
     // Where the name is no trusted one, that was the selection's doing.
@@ -79,19 +79,19 @@ await story("by mouse", async () => {
     });
     await page.getByLabel("Actions for Production backend").click();
     await link(page, "Revoke").click();
-    await page.getByLabel(/^This key is in use/).fill("production");
+    await page.getByLabel(/^Type .* to confirm/).fill("production");
     await press(page, "Revoke key");
-    await page.getByText("This is not the key’s name").waitFor();
+    await page.getByText("That doesn’t match the key’s name").waitFor();
     check((await call(server, token)) === 200, "a wrong name revokes nothing");
-    await page.getByLabel(/^This key is in use/).fill("Production backend");
+    await page.getByLabel(/^Type .* to confirm/).fill("Production backend");
     await press(page, "Revoke key");
     await page.locator(".done", { hasText: "Revoked Production backend" }).waitFor();
     check((await call(server, token)) === 401, "a revoked key gets 401");
     await page.getByRole("row", { name: /Production backend.*Ada Quill/ }).waitFor();
 
     await press(page, "Sign out");
-    await page.getByText("You are signed out").waitFor();
-    await page.getByLabel("E-mail").fill("ada@example.com");
+    await page.getByText("You’re signed out").waitFor();
+    await page.getByLabel("Email").fill("ada@example.com");
     await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
     await press(page, "Sign in");
     await page.waitForURL("**/t/larkspur/products");
@@ -118,7 +118,7 @@ await story("by keyboard", async () => {
     await page.goto(server.here(server.setUpLink));
     await focused(page.getByLabel("Your name"), "the first field");
     await keyboard.type("Ada Quill");
-    await type(page.getByLabel("E-mail"), "ada@example.com");
+    await type(page.getByLabel("Email"), "ada@example.com");
     await type(page.getByLabel("Team name"), "Larkspur");
     await type(page.getByLabel("Password", { exact: true }), PASSWORD);
     await keyboard.press("Enter");
@@ -129,7 +129,7 @@ await story("by keyboard", async () => {
     await go(link(page, "Members"));
     await page.waitForURL("**/members");
     await go(link(page, "Invite member"));
-    await focused(dialog(page).getByLabel("E-mail"), "the dialog's first field");
+    await focused(dialog(page).getByLabel("Email"), "the dialog's first field");
     await keyboard.type("ben@example.com");
     await keyboard.press("Tab");
     await keyboard.press("Space");
@@ -172,7 +172,7 @@ await story("by keyboard", async () => {
     await keyboard.press("Enter");
     await focused(copy, "Copy token again");
     await keyboard.press("Enter");
-    await page.getByText("✓ Copied").waitFor();
+    await page.getByText("Copied", { exact: true }).waitFor();
     const token = await pasted(page);
     check(TOKEN.test(token), "the keyboard copies the token");
     check((await call(server, token)) === 200, "the copied token works");
@@ -211,7 +211,7 @@ await story("without JavaScript", async () => {
     const page = await open(browser, base, { javaScriptEnabled: false, expected: ["409", "422", "ERR_CACHE_MISS"] });
     await page.goto(server.here(server.setUpLink));
     await page.getByLabel("Your name").fill("Ada Quill");
-    await page.getByLabel("E-mail").fill("ada@example.com");
+    await page.getByLabel("Email").fill("ada@example.com");
     await page.getByLabel("Team name").fill("Larkspur");
     await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
     await press(page, "Create account and team");
@@ -219,9 +219,9 @@ await story("without JavaScript", async () => {
 
     await link(page, "Members").click();
     await link(page, "Invite member").click();
-    await page.getByLabel("E-mail").fill("ben@example.com");
+    await page.getByLabel("Email").fill("ben@example.com");
     await page.getByRole("radio", { name: /^Member/ }).check();
-    await press(page, "Make invitation");
+    await press(page, "Create invite link");
     const ben = await open(browser, base, { javaScriptEnabled: false });
     await ben.goto(await page.locator("[data-secret]").innerText());
     await ben.getByLabel("Your name").fill("Ben Okafor");
@@ -256,7 +256,7 @@ await story("without JavaScript", async () => {
     await page.goBack().catch(unasked);
     await never("back from the docs");
     await page.reload();
-    await page.getByText("This key exists").waitFor();
+    await page.getByText("Already created").waitFor();
     await never("reloaded");
     await page.goBack();
     await never("back");
@@ -283,7 +283,7 @@ await story("without JavaScript", async () => {
     await page.locator(".done", { hasText: "Revoked Cron, nightly" }).waitFor();
     check((await call(server, token)) === 401, "a revoked key gets 401");
     await press(page, "Sign out");
-    await page.getByText("You are signed out").waitFor();
+    await page.getByText("You’re signed out").waitFor();
 });
 
 // ---- The demo's people.
@@ -322,7 +322,7 @@ await story("who may what", async () => {
         for (const path of ["/settings", "/settings/members", "/settings/integrations", KEYS, `${KEYS}/new`, "/settings/audit", "/settings/audit.csv"]) {
             const answer = await page.goto(at(path));
             check(answer.status() === 403, `${role}: ${path}: ${answer.status()}`);
-            await page.getByRole("heading", { name: "Not for your role" }).waitFor();
+            await page.getByRole("heading", { name: "You don’t have access to this page" }).waitFor();
             for (const email of ["owner@example.com", "admin@example.com"]) {
                 check(await page.getByText(email).isVisible(), `${role}: ${path} does not name ${email}`);
             }
@@ -335,14 +335,14 @@ await story("who may what", async () => {
     check((await admin.getByText("Delete").count()) === 0, "admin: can't delete the team");
     check((await admin.goto(at("/settings/delete"))).status() === 403, "admin: can't delete the team by its address");
     await admin.goto(at("/settings/members"));
-    check((await admin.getByText("Make owner").count()) === 0, "admin: can't hand the team over");
+    check((await admin.getByText("Transfer ownership").count()) === 0, "admin: can't hand the team over");
 
     // The role is lost while a dialog is open.
     await openCreate(admin);
     await fillKey(admin, "Too late");
     demo.shell("member", "role", "--team", team.slug, "--email", "admin@example.com", "--role", "member");
     await press(admin, "Create key");
-    await admin.getByText("Not for your role").waitFor();
+    await admin.getByText("You don’t have access to this page").waitFor();
     demo.shell("member", "role", "--team", team.slug, "--email", "admin@example.com", "--role", "admin");
     check(count("Too late") === 0, "a role that was lost makes no key");
     await admin.context().close();
@@ -356,7 +356,7 @@ await owner.waitForURL("**/products");
 
 const signIn = async (page) => {
     await page.getByText("Your session had ended, so nothing was created or changed").waitFor();
-    await page.getByLabel("E-mail").fill("owner@example.com");
+    await page.getByLabel("Email").fill("owner@example.com");
     await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
     await press(page, "Sign in");
 };
@@ -390,11 +390,11 @@ for (const javaScriptEnabled of [true, false]) {
         await press(page, "Create key");
         await page.getByText("Confirm it’s you").waitFor();
         await page.getByLabel("Password", { exact: true }).fill("not my password");
-        await press(page, "Go on");
+        await press(page, "Confirm");
         await page.getByText("Wrong password").waitFor();
         check(count(`Proved ${way}`) === 0, `${way}: a wrong password makes a key`);
         await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-        await press(page, "Go on");
+        await press(page, "Confirm");
         await page.getByText("Key created").waitFor();
         check(count(`Proved ${way}`) === 1, `${way}: the right password makes no key`);
         // Proving oneself changes the cookie: the others go on with it.
@@ -450,7 +450,7 @@ await story("the network fails in mid-action", async () => {
     await press(page, "Create key");
     await dialog(page).getByText("Keyhouse can’t be reached").waitFor();
     await press(page, "Create key");
-    await dialog(page).getByText("This key exists").waitFor();
+    await dialog(page).getByText("Already created").waitFor();
     check(count("Lost answer") === 1, "a lost answer and another try make one key");
     await link(page, "Revoke key…").click();
     await press(page, "Revoke key");
@@ -471,7 +471,7 @@ await story("pressed twice", async () => {
         const answer = await fetch(url, { method: "POST", body: new URLSearchParams(form), headers: { Accept: "text/html" } });
         return { status: answer.status, text: await answer.text() };
     }, [at(`${KEYS}/new`), { for: personId, id, name: "Double", mode: "test", scope: "read_only" }]);
-    check(again.status === 409 && again.text.includes("This key exists") && !again.text.includes(token.slice(12)), `the same form again: ${again.status}`);
+    check(again.status === 409 && again.text.includes("Already created") && !again.text.includes(token.slice(12)), `the same form again: ${again.status}`);
     check(count("Double") === 1, "the same form twice makes one key");
     await link(page, "I’ve saved it").click();
 });

@@ -157,9 +157,9 @@ await story("the keys' dialogs", async () => {
     await page.setViewportSize({ width: 1280, height: 800 });
     await page.emulateMedia({ colorScheme: "light" });
     await act(page, "Production backend", "Revoke");
-    await page.getByLabel(/^This key is in use/).fill("Production backend");
+    await page.getByLabel(/^Type .* to confirm/).fill("Production backend");
     await shoot(page, "revoke");
-    await page.getByLabel(/^This key is in use/).fill("Production");
+    await page.getByLabel(/^Type .* to confirm/).fill("Production");
     await press(page, "Revoke key");
     await page.locator("#name-fault").waitFor();
     await look(page, "the revoke dialog that asks for the name");
@@ -174,10 +174,10 @@ await story("the team's pages and dialogs", async () => {
     await page.getByRole("link", { name: "Invite member" }).click();
     await dialog(page).waitFor();
     await look(page, "the invite dialog");
-    await dialog(page).getByLabel("E-mail").fill("newcomer@example.com");
+    await dialog(page).getByLabel("Email").fill("newcomer@example.com");
     await page.getByRole("radio", { name: /^Manager/ }).check();
-    await press(page, "Make invitation");
-    await dialog(page).getByText("Invitation made").waitFor();
+    await press(page, "Create invite link");
+    await dialog(page).getByText("Invite link created").waitFor();
     await look(page, "the invitation's link");
     const link = await dialog(page).locator("[data-secret]").innerText();
     await page.getByRole("link", { name: "Done" }).click();
@@ -185,7 +185,7 @@ await story("the team's pages and dialogs", async () => {
     await page.getByText("newcomer@example.com").first().waitFor();
     await shoot(page, "members");
     await look(page, "Members");
-    for (const [deed, what] of [["Change role", "the role dialog"], ["Make owner", "the hand-over dialog"], ["Remove", "the remove dialog"]]) {
+    for (const [deed, what] of [["Change role", "the role dialog"], ["Transfer ownership", "the hand-over dialog"], ["Remove", "the remove dialog"]]) {
         await act(page, people.manager, deed);
         await look(page, what);
         await close(page);
@@ -230,7 +230,7 @@ await story("the team's pages and dialogs", async () => {
     await look(nobody, "a dead link");
     await nobody.goto(`${base}/sign-in?next=/account`);
     await look(nobody, "the sign-in page");
-    await nobody.getByLabel("E-mail").fill("a@example.com");
+    await nobody.getByLabel("Email").fill("a@example.com");
     await nobody.getByLabel("Password", { exact: true }).fill("wrong wrong wrong");
     await press(nobody, "Sign in");
     await nobody.getByRole("alert").waitFor();
@@ -250,7 +250,7 @@ await story("who may not", async () => {
     await look(page, "404");
     await page.goto(at("/products"));
     await page.locator("tbody a").first().click();
-    await page.getByText("Members see products").waitFor();
+    await page.getByText("Members can view products").waitFor();
     await look(page, "a product that can only be read");
     await page.goto(`${base}/account`);
     await page.getByRole("link", { name: "Leave" }).click();
@@ -267,7 +267,7 @@ await story("confirm it's you", async () => {
     demo.age(16);
     await page.goto(at(KEYS));
     await act(page, "Shop window", "Revoke");
-    const name = page.getByLabel(/^This key is in use/);
+    const name = page.getByLabel(/^Type .* to confirm/);
     if (await name.count()) await name.fill("Shop window");
     await press(page, "Revoke key");
     await page.getByLabel("Password", { exact: true }).waitFor();

@@ -14,9 +14,9 @@ pub enum PasswordError {
     TooShort,
     #[error("Use at most {} characters", Password::MAX)]
     TooLong,
-    #[error("This is one of the passwords that are tried first; choose another")]
+    #[error("This password is too common; choose another")]
     Common,
-    #[error("This holds little but your name, address or team; choose something that others can't know")]
+    #[error("Too similar to your name, email or team")]
     Personal,
 }
 

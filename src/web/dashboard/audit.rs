@@ -62,11 +62,11 @@ fn words(action: Action) -> &'static str {
     match action {
         Action::TeamCreated => "Created the team",
         Action::TeamRenamed => "Renamed the team",
-        Action::TeamHandedOver => "Handed the team over",
+        Action::TeamHandedOver => "Transferred ownership",
         Action::TeamDeleted => "Deleted the team",
         Action::MemberInvited => "Invited",
         Action::InvitationWithdrawn => "Withdrew an invitation",
-        Action::MemberAdded => "Joined or was added",
+        Action::MemberAdded => "Was added to the team",
         Action::MemberRoleChanged => "Changed a role",
         Action::MemberRemoved => "Removed a member",
         Action::MemberLeft => "Left the team",
@@ -82,7 +82,7 @@ fn words(action: Action) -> &'static str {
         Action::SignedOut => "Signed out",
         Action::PasswordChanged => "Changed their password",
         Action::ProfileChanged => "Changed their profile",
-        Action::LinkMade => "Made a one-time link",
+        Action::LinkMade => "Created a one-time link",
     }
 }
 
@@ -138,7 +138,7 @@ async fn person_options(
     let mut people: Vec<_> = members.into_iter().map(|member| (member.person.to_string(), member.name)).collect();
     if let Some(person) = filter.person.filter(|person| people.iter().all(|(id, _)| *id != person.to_string())) {
         let name = state.app.person(person).await?.filter(|_| !is_empty);
-        people.push((person.to_string(), name.map_or("Somebody else".to_owned(), |found| found.name.to_string())));
+        people.push((person.to_string(), name.map_or("Someone else".to_owned(), |found| found.name.to_string())));
     }
     Ok(people)
 }

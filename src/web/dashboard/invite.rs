@@ -63,7 +63,7 @@ pub(super) async fn create(
     let email = errors.check("email", Email::parse(&form.email));
     let role = Role::parse_given(&form.role);
     if role.is_none() {
-        errors.add("role", "Choose what they may do");
+        errors.add("role", "Choose a role");
     }
     let (Some(email), Some(role)) = (email, role) else {
         return invite_page(&access, &form.email, role, errors);
@@ -90,7 +90,7 @@ async fn insert(
             link: format!("{}/link/{}", access.user.client.base_url, code.expose()),
         })),
         Err(InviteError::IsMember) => {
-            let errors = FieldErrors::one("email", "They are in the team already");
+            let errors = FieldErrors::one("email", "Already a member of this team");
             invite_page(access, &form.email, Some(role), errors)
         }
         Err(InviteError::Forbidden(_)) => Err(access.permission_lost(state, raw).await),

@@ -84,7 +84,7 @@ pub(super) async fn create(
         }
     }
     if found.is_empty() {
-        let message = "There is no token of this Keyhouse in this text. Paste the whole token";
+        let message = "No Keyhouse token in this text. Paste the full token";
         return find_page(&access, FieldErrors::one("token", message), found);
     }
     find_page(&access, FieldErrors::default(), found)

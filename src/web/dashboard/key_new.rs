@@ -59,7 +59,7 @@ struct NewKeyPage<'a> {
 impl<'a> NewKeyPage<'a> {
     fn new(access: &Authorized<ManageKeys>, id: KeyId, form: &'a CreateKeyForm, errors: FieldErrors) -> Self {
         Self {
-            layout: Layout::of(access, "Create API key", "keys"),
+            layout: Layout::of(access, "Create API Key", "keys"),
             base: access.path(PAGE),
             id: id.to_string(),
             name: &form.name,
@@ -130,7 +130,7 @@ pub(super) async fn create(
         errors.add("mode", "Choose live or test");
     }
     if scope.is_none() {
-        errors.add("scope", "Choose what the key may do");
+        errors.add("scope", "Choose what the key can do");
     }
     let id: KeyId = form.id.parse().unwrap_or_else(|_| state.app.new_key_id());
     let (Some(name), Some(mode), Some(scope)) = (name, mode, scope) else {
@@ -176,7 +176,7 @@ async fn insert(
         Err(CreateKeyError::Exists) => {
             let key = state.app.queries().key(id).await?.filter(|key| key.key.team == access.team().id);
             let page = ExistsPage {
-                layout: Layout::of(access, "This key exists", "keys"),
+                layout: Layout::of(access, "Already created", "keys"),
                 base: access.path(PAGE),
                 key: key.map(|key| KeyRow::of(&key, state.app.clock().now())),
             };

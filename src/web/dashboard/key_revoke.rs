@@ -69,7 +69,7 @@ pub(super) async fn destroy(
     let now = state.app.clock().now();
     let name = key.name.as_ref().map_or("", KeyName::as_str);
     if key.key.is_active() && is_in_use(&key, now) && form.name.trim() != name {
-        let errors = FieldErrors::one("name", "This is not the key’s name; type it as it stands above");
+        let errors = FieldErrors::one("name", "That doesn’t match the key’s name");
         return revoke_page(&access, &key, now, &form.name, errors);
     }
     match state.app.revoke_key(&access.permit, id).await {

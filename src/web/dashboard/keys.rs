@@ -122,7 +122,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     });
     let row = |key: &ListedKey| KeyRow { is_new: about_id == Some(key.key.id), ..KeyRow::of(key, now) };
     Ok(ok(&KeysPage {
-        layout: Layout::of(&access, "API keys", "keys").with_message(message),
+        layout: Layout::of(&access, "API Keys", "keys").with_message(message),
         base,
         integrations: access.path("/settings/integrations"),
         active: active.iter().map(row).collect(),

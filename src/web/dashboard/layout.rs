@@ -95,7 +95,10 @@ pub(super) fn initials(name: impl AsRef<str>, max: usize) -> String {
 
 /// A time in words, with the exact one in a tip that opens on hover, focus and tap. Escaped already.
 #[derive(Template)]
-#[template(ext = "html", source = r#"<time class="when" tabindex="0" datetime="{{ iso }}" data-tip="{{ exact }}">{{ words }}</time>"#)]
+#[template(
+    ext = "html",
+    source = r#"<time class="when" tabindex="0" datetime="{{ iso }}" data-tip="{{ exact }}">{{ words }}</time>"#
+)]
 pub(super) struct TimeTag {
     words: String,
     pub(super) iso: String,

@@ -77,7 +77,7 @@ fn gone() -> Rejection {
     Rejection::page(message(
         StatusCode::NOT_FOUND,
         "This link can’t be used",
-        "It has been used, was withdrawn, is not complete, or is older than 7 days. Ask whoever sent it for a new one.",
+        "It was used or withdrawn, is incomplete, or is older than 7 days. Ask the person who sent it for a new one.",
         ("Sign in", "/sign-in"),
     ))
 }
@@ -104,8 +104,8 @@ async fn open(state: &AppState, client: &ClientSession, code: Option<&Secret>) -
                         StatusCode::CONFLICT,
                         "Choose a password first",
                         &format!(
-                            "{email} has an account without a password yet. Ask whoever runs this Keyhouse for a link \
-                             (keyhouse person reset {email}), choose a password by it, then open this invitation again."
+                            "{email} has an account without a password. Ask your administrator for a link to choose one \
+                             (keyhouse person reset {email}), then open this invitation again."
                         ),
                         ("Sign in", "/sign-in"),
                     )));
@@ -221,15 +221,15 @@ pub(super) async fn update(
         Err(UseLinkError::Gone) => Err(gone()),
         Err(UseLinkError::AlreadyExists) => Err(Rejection::page(message(
             StatusCode::CONFLICT,
-            "You are in already",
-            "There is an account with this address, or it is in the team by now. Sign in with it.",
+            "Already a member",
+            "This address already has an account or is in the team. Sign in with it.",
             ("Sign in", "/sign-in"),
         ))),
         Err(UseLinkError::InvalidPassword(error)) => {
             link_page(&opened, &form, FieldErrors::one("password", error), None)
         }
         Err(UseLinkError::SignIn(error)) => {
-            let (message, retry_after) = responses::password_error(error, "This is not your password")?;
+            let (message, retry_after) = responses::password_error(error, "Wrong password")?;
             link_page(&opened, &form, FieldErrors::one("password", message), retry_after)
         }
     }

@@ -110,8 +110,7 @@ async fn write_error<P: Permission>(
         }
         EditProductError::VersionConflict => Ok(FieldErrors::one(
             "product",
-            "Somebody changed this product since you opened it, and nothing was saved. Save again to put what you typed in \
-             place of theirs, or open the product anew to see theirs",
+            "Someone else changed this product. Save again to overwrite their changes, or reload the page",
         )),
         EditProductError::NoSuchProduct => Err(Rejection::not_found()),
         EditProductError::Forbidden(_) => Err(access.permission_lost(state, raw).await),

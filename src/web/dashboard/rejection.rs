@@ -23,7 +23,7 @@ pub(super) const LOCATION_MAX: usize = 1536;
 impl Rejection {
     /// There is no such page, or none for this person: one answer for both.
     pub(super) fn not_found() -> Self {
-        ApiError::new(ErrorCode::RouteNotFound).with_message("There is no such page, or not for you").into()
+        ApiError::new(ErrorCode::RouteNotFound).with_message("It doesn’t exist, or you don’t have access to it").into()
     }
 
     /// The request has no valid session.

@@ -78,16 +78,16 @@ struct ErrorPage<'a> {
 /// An error as a page, for browsers. Programs get the JSON envelope.
 pub fn error_page(error: &ApiError, id: RequestId) -> Vec<u8> {
     let title = match error.code.status() {
-        404 => "There is nothing here",
-        405 => "This page can’t be used like that",
+        404 => "Page not found",
+        405 => "This page doesn’t support that request",
         429 => "Too many requests",
-        500 => "Something went wrong on our side",
-        503 => "Keyhouse can’t answer right now",
-        _ => "This did not work",
+        500 => "Something went wrong",
+        503 => "Keyhouse is temporarily unavailable",
+        _ => "The request failed",
     };
     // The API's message is about paths of the API.
     let message = match error.message() {
-        path if path == ErrorCode::RouteNotFound.message() => "There is no such page, or not for you",
+        path if path == ErrorCode::RouteNotFound.message() => "It doesn’t exist, or you don’t have access to it",
         message => message,
     };
     let page = ErrorPage { title, message, request_id: id.to_string(), status: error.code.status() };

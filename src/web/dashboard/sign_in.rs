@@ -69,8 +69,7 @@ pub(super) async fn create(State(state): State<AppState>, client: ClientSession,
             Ok((client.replace_session(&state, &started).await?, response).into_response())
         }
         Err(error) => {
-            let (message, retry_after) =
-                responses::password_error(error, "The e-mail address or the password is wrong")?;
+            let (message, retry_after) = responses::password_error(error, "Wrong email or password")?;
             let content = SignIn {
                 email: &form.email,
                 next,

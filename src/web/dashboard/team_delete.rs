@@ -55,7 +55,7 @@ pub(super) async fn destroy(
     AuthorizedForm { access, form, raw }: AuthorizedForm<Authorized<OwnTeam>, DeleteTeamForm>,
 ) -> PageResult {
     if form.name.trim() != access.team().name.as_str() {
-        let errors = FieldErrors::one("name", "This is not the team’s name; type it as it stands above");
+        let errors = FieldErrors::one("name", "That doesn’t match the team’s name");
         return delete_page(&state, &access, &form.name, errors).await;
     }
     let delete = async {

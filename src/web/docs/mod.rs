@@ -113,7 +113,9 @@ impl FromRequestParts<AppState> for Reader {
             pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
         };
         let asked = query("lang").and_then(|text| Language::parse(&text));
-        let kept = CookieJar::from_headers(&parts.headers).get(COOKIE_LANGUAGE).and_then(|cookie| Language::parse(cookie.value()));
+        let kept = CookieJar::from_headers(&parts.headers)
+            .get(COOKIE_LANGUAGE)
+            .and_then(|cookie| Language::parse(cookie.value()));
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         let secure = state.public_url.as_ref().is_some_and(|url| url.is_https());
         Ok(Self {
