@@ -43,7 +43,7 @@ pub(super) fn search<'a>(query: &str, sections: impl Iterator<Item = (&'static s
 fn excerpt(text: &str, words: &[String]) -> String {
     let pieces: Vec<&str> = text.split_whitespace().collect();
     let matches = |piece: &&str| words.iter().any(|word| piece.to_lowercase().contains(word.as_str()));
-    let start = pieces.iter().position(|piece| matches(piece)).unwrap_or(0).saturating_sub(6);
+    let start = pieces.iter().position(matches).unwrap_or(0).saturating_sub(6);
     let mut excerpt = if start > 0 { "… ".to_owned() } else { String::new() };
     for piece in &pieces[start..] {
         if excerpt.chars().count() + piece.chars().count() > EXCERPT {
