@@ -53,6 +53,8 @@ pub(crate) async fn scope<F: Future>(theme: Theme, render: F) -> F::Output {
 /// As `scope`, for what is rendered without an `await`.
 pub(crate) fn sync_scope<T>(theme: Theme, render: impl FnOnce() -> T) -> T {
     CURRENT.sync_scope(theme, render)
+}
+
 /// Whether a theme is the current one, for the buttons that choose it.
 pub(crate) fn is(name: &str) -> bool {
     current().as_str() == name

@@ -89,6 +89,7 @@ await story("by mouse", async () => {
     check((await call(server, token)) === 401, "a revoked key gets 401");
     await page.getByRole("row", { name: /Production backend.*Ada Quill/ }).waitFor();
 
+    await page.locator(".person-button").click();
     await press(page, "Sign out");
     await page.getByText("You’re signed out").waitFor();
     await page.getByLabel("Email").fill("ada@example.com");
@@ -282,6 +283,7 @@ await story("without JavaScript", async () => {
     await press(page, "Revoke key");
     await page.locator(".done", { hasText: "Revoked Cron, nightly" }).waitFor();
     check((await call(server, token)) === 401, "a revoked key gets 401");
+    await page.locator(".person-button").click();
     await press(page, "Sign out");
     await page.getByText("You’re signed out").waitFor();
 });

@@ -308,7 +308,7 @@ await story("nothing yet, ten of ten, and names as long as can be", async () => 
     await press(page, "Create product");
     await page.locator(".done").waitFor();
     await look(page, "a product with long names");
-    await page.locator("summary", { hasText: "Switch team" }).click();
+    await page.getByRole("button", { name: /^Switch team/ }).click();
     await inspect(page, "the open team switcher, light, 1280");
 });
 

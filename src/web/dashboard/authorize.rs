@@ -60,7 +60,7 @@ impl<P: Permission> FromUser for Authorized<P> {
         };
         match membership.permit() {
             Ok(permit) => Ok(Self { user, membership, permit, teams }),
-            Err(_) => Err(forbidden::<P>(state, &membership.team, role).await?),
+            Err(_) => Err(forbidden::<P>(state, &membership).await?),
         }
     }
 }
@@ -79,10 +79,10 @@ async fn path_params(parts: &mut Parts, state: &AppState) -> Result<Vec<(String,
     params.map(|Path(params)| params).map_err(|_| Rejection::not_found())
 }
 
-async fn forbidden<P: Permission>(state: &AppState, team: &Team, role: Role) -> Result<Rejection, Rejection> {
-    let mut holders = state.app.queries().admins(team.id).await?;
+async fn forbidden<P: Permission>(state: &AppState, membership: &Membership) -> Result<Rejection, Rejection> {
+    let mut holders = state.app.queries().admins(membership.team.id).await?;
     holders.retain(|member| P::allowed_for(member.role));
-    Ok(Rejection::page(responses::forbidden(team, role, &holders)))
+    Ok(Rejection::page(responses::forbidden(membership, &holders)))
 }
 
 impl<P> Authorized<P> {
@@ -109,7 +109,7 @@ impl<P: Permission> Authorized<P> {
         }
         let teams = state.app.queries().teams_of(self.user.person.id).await?;
         match teams.into_iter().find(|(team, _)| team.id == self.membership.team.id) {
-            Some((team, role)) => forbidden::<P>(state, &team, role).await,
+            Some((team, role)) => forbidden::<P>(state, &Membership { team, role, ..self.membership.clone() }).await,
             None => Ok(Rejection::not_found()),
         }
     }

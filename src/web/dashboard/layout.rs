@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::authorize::Authorized;
 use super::session::CurrentUser;
+use keyhouse_domain::permission::Membership;
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::Team;
 use keyhouse_domain::timestamp::Timestamp;
@@ -52,6 +53,26 @@ impl Layout {
                 administers: access.membership.role.administers(),
             }),
             others: others.map(|(team, _)| name_and_path(team)).collect(),
+            message: String::new(),
+        }
+    }
+
+    /// For a page that says that the member's role does not have a permission.
+    pub(super) fn for_member(membership: &Membership, title: &str) -> Self {
+        let team = &membership.team;
+        Self {
+            title: format!("{title} · {}", team.name.as_str()),
+            section: "",
+            person: membership.person.name.as_str().to_owned(),
+            role: membership.role.label(),
+            email: membership.person.email.as_str().to_owned(),
+            person_id: membership.person.id.to_string(),
+            team: Some(LayoutTeam {
+                name: team.name.as_str().to_owned(),
+                base: name_and_path(team).1,
+                administers: membership.role.administers(),
+            }),
+            others: Vec::new(),
             message: String::new(),
         }
     }

@@ -5,14 +5,15 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::forms::{FieldErrors, RawForm};
+use super::layout::Layout;
 use super::rejection::Rejection;
 use crate::app::sessions::SignInError;
 use crate::web::assets;
 use crate::web::error::{ApiError, ErrorCode};
 use keyhouse_domain::ids::RequestId;
+use keyhouse_domain::permission::Membership;
 use keyhouse_domain::person::Person;
-use keyhouse_domain::role::Role;
-use keyhouse_domain::team::{Member, Team};
+use keyhouse_domain::team::Member;
 
 /// A page, or the error that occurred while rendering it.
 pub(super) fn page(status: StatusCode, template: &impl Template) -> Response {
@@ -97,6 +98,7 @@ pub fn error_page(error: &ApiError, id: RequestId) -> Vec<u8> {
 #[derive(Template)]
 #[template(path = "forbidden.html")]
 struct ForbiddenPage<'a> {
+    layout: Layout,
     team: &'a str,
     base: String,
     role: &'static str,
@@ -104,9 +106,15 @@ struct ForbiddenPage<'a> {
 }
 
 /// The person's role does not have the permission; `holders` are members who have it.
-pub(super) fn forbidden(team: &Team, role: Role, holders: &[Member]) -> Response {
-    let base = format!("/t/{}", team.slug.as_str());
-    let template = ForbiddenPage { team: team.name.as_str(), base, role: role.label(), holders };
+pub(super) fn forbidden(membership: &Membership, holders: &[Member]) -> Response {
+    let team = &membership.team;
+    let template = ForbiddenPage {
+        layout: Layout::for_member(membership, "No access"),
+        team: team.name.as_str(),
+        base: format!("/t/{}", team.slug.as_str()),
+        role: membership.role.label(),
+        holders,
+    };
     page(StatusCode::FORBIDDEN, &template)
 }
 
