@@ -133,11 +133,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         max: ACTIVE_KEYS_MAX,
         mode,
         status,
-        is_filtered: mode.is_some()
-            || !status.is_empty()
-            || before.is_some()
-            || !search.is_empty()
-            || !by.is_empty(),
+        is_filtered: mode.is_some() || !status.is_empty() || before.is_some() || !search.is_empty() || !by.is_empty(),
         search: search.to_owned(),
         by: by.to_owned(),
         sort,

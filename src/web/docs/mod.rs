@@ -21,6 +21,7 @@ use self::article::{Article, Section};
 use self::search::Hit;
 use self::snippets::{Language, escape_into};
 use super::api::operations::operations;
+use super::base_url::BaseUrl;
 use super::error::{ApiError, ErrorCode};
 use super::{AppState, assets};
 
@@ -96,8 +97,7 @@ static ARTICLES: LazyLock<Vec<Vec<Article>>> = LazyLock::new(|| {
 /// What a page depends on beside its text.
 #[derive(Debug)]
 pub(super) struct Reader {
-    /// Where this server is reached: the setting, or else the host of the request.
-    origin: String,
+    base_url: String,
     language: Language,
     /// The cookie to set, where the language was just chosen.
     chosen: Option<HeaderValue>,
@@ -108,6 +108,7 @@ impl FromRequestParts<AppState> for Reader {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Infallible> {
+        let Ok(base_url) = BaseUrl::from_request_parts(parts, state).await;
         let query = |name: &str| {
             let pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
             pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
@@ -116,10 +117,9 @@ impl FromRequestParts<AppState> for Reader {
         let kept = CookieJar::from_headers(&parts.headers)
             .get(COOKIE_LANGUAGE)
             .and_then(|cookie| Language::parse(cookie.value()));
-        let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         let secure = state.public_url.as_ref().is_some_and(|url| url.is_https());
         Ok(Self {
-            origin: state.public_url.as_ref().map_or_else(|| format!("http://{host}"), ToString::to_string),
+            base_url: base_url.to_string(),
             language: asked.or(kept).unwrap_or_default(),
             chosen: asked.and_then(|language| {
                 let secure = if secure { "; Secure" } else { "" };
@@ -137,9 +137,9 @@ impl FromRequestParts<AppState> for Reader {
 impl Reader {
     /// The text with this server's address in its examples.
     fn fill(&self, html: &str) -> String {
-        let mut origin = String::new();
-        escape_into(&mut origin, &self.origin);
-        html.replace("$KEYHOUSE_URL", &origin).replace(SERVER, &origin)
+        let mut base_url = String::new();
+        escape_into(&mut base_url, &self.base_url);
+        html.replace("$KEYHOUSE_URL", &base_url).replace(SERVER, &base_url)
     }
 
     fn page(&self, template: &impl Template) -> Response {
@@ -234,7 +234,7 @@ pub(super) async fn index(reader: Reader) -> Response {
 }
 
 pub(super) async fn index_markdown(reader: Reader) -> Response {
-    markdown(TEXTS[0].replace(SERVER, &reader.origin))
+    markdown(TEXTS[0].replace(SERVER, &reader.base_url))
 }
 
 /// `/docs/{page}` and `/docs/{page}.md`.
@@ -242,7 +242,7 @@ pub(super) async fn page(Path(name): Path<String>, reader: Reader) -> Response {
     match name.strip_suffix(".md") {
         Some(REFERENCE) => markdown(reference_markdown()),
         Some(slug) => match PAGES.iter().position(|page| page.slug == slug) {
-            Some(place) => markdown(TEXTS[place].replace(SERVER, &reader.origin)),
+            Some(place) => markdown(TEXTS[place].replace(SERVER, &reader.base_url)),
             None => absent(),
         },
         None if name == REFERENCE => {
