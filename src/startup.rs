@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use ipnet::{Ipv4Net, Ipv6Net};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,9 +19,15 @@ use crate::jobs;
 pub use crate::shutdown::ShutdownSignal;
 use crate::shutdown::{FeedFailure, Phases, REQUESTS_END_WITHIN, WRITES_END_WITHIN};
 use crate::web::metrics_server::MetricsService;
+use crate::web::server::ServerOptions;
 use crate::web::{self, AppState};
 use keyhouse_store::{Location, OpenError, Store, StoreError, Warning};
 use keyhouse_token::Brand;
+
+/// Connections to `/metrics` at once.
+const METRICS_CONNECTIONS: usize = 16;
+/// How long a connection to `/metrics` may be idle: longer than the usual 60 s between two scrapes.
+const METRICS_IDLE: Duration = Duration::from_secs(75);
 
 /// Opens the database after bringing its schema up to date. Only `serve`, `demo` and `migrate` do that.
 ///
@@ -113,7 +120,12 @@ pub async fn serve(config: &Config, app: App, listeners: Listeners, signal: Shut
         stopping: phases.stopping.clone(),
     });
     let finish = REQUESTS_END_WITHIN.saturating_sub(config.shutdown_grace);
-    let serving = web::server::serve(listeners.main, service, phases.draining.clone(), finish);
+    let options = ServerOptions {
+        max_connections: web::server::max_connections(),
+        idle: config.http_idle,
+        without_share: config.trusted_proxies.clone().into(),
+    };
+    let serving = web::server::serve(listeners.main, service, options, phases.draining.clone(), finish);
     let (failure, ()) = tokio::join!(phases.run(signal, &mut change_feed, config.shutdown_grace), serving);
     // Aborted only now: the last request needs a lease as the first did. It writes nothing.
     change_feed.abort();
@@ -145,7 +157,13 @@ async fn connect_redis(config: &Config, app: App) -> (App, Option<Arc<RedisLimit
 fn serve_metrics(listener: Option<TcpListener>, app: &App) -> CancellationToken {
     let stop = CancellationToken::new();
     if let Some(listener) = listener {
-        tokio::spawn(web::server::serve(listener, MetricsService(app.clone()), stop.clone(), Duration::ZERO));
+        let every_network = [Ipv4Net::default().into(), Ipv6Net::default().into()];
+        let options = ServerOptions {
+            max_connections: METRICS_CONNECTIONS,
+            idle: METRICS_IDLE,
+            without_share: every_network.into(),
+        };
+        tokio::spawn(web::server::serve(listener, MetricsService(app.clone()), options, stop.clone(), Duration::ZERO));
     }
     stop
 }

@@ -35,6 +35,8 @@ pub struct Config {
     pub public_url: Option<PublicUrl>,
     /// Where metrics are served; `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// How long a connection may be idle between two requests.
+    pub http_idle: Duration,
     pub shutdown_grace: Duration,
     pub limits: Limits,
     pub forward_auth: ForwardAuth,
@@ -131,6 +133,7 @@ impl Settings {
             trusted_proxies: self.networks("trusted_proxies")?,
             public_url: self
                 .text("public_url", |text| if text.is_empty() { Ok(None) } else { PublicUrl::parse(text).map(Some) })?,
+            http_idle: Duration::from_secs(self.number("http.idle_seconds", 1, 3600)?),
             shutdown_grace: Duration::from_secs(self.number("shutdown_grace_seconds", 0, 5)?),
             limits: Limits {
                 per_key: RateLimit::new(

@@ -15,10 +15,6 @@ const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetri
 pub struct MetricsService(pub App);
 
 impl HttpService for MetricsService {
-    fn max_connections(&self) -> usize {
-        16
-    }
-
     async fn handle(&self, _peer: SocketAddr, request: Request<Body>) -> Response {
         if request.uri().path() != "/metrics" {
             return (StatusCode::NOT_FOUND, "only /metrics is served here\n").into_response();

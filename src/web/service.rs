@@ -20,7 +20,7 @@ use super::error::{ApiError, ErrorCode};
 use super::middleware::render_error::{ErrorFormat, render_error};
 use super::middleware::security_headers::set_security_headers;
 use super::middleware::{access_log, client_ip, http_check};
-use super::server::{self, HttpService};
+use super::server::HttpService;
 use super::theme::{self, Theme};
 use crate::app::infra::metrics::ApiOutcome;
 use keyhouse_domain::rate_limit::Quota;
@@ -115,10 +115,6 @@ impl RootService {
 }
 
 impl HttpService for RootService {
-    fn max_connections(&self) -> usize {
-        server::max_connections()
-    }
-
     async fn handle(&self, peer: SocketAddr, mut request: Request<Body>) -> Response {
         let app = &self.state.app;
         let began = app.clock().monotonic();

@@ -2,6 +2,7 @@
 
 mod access_log;
 mod changes;
+mod connections;
 mod credentials;
 mod forward_auth;
 mod http_conformance;

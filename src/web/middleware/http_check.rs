@@ -1,23 +1,31 @@
-//! What RFC 9112 requires of a request and hyper does not check: the length of the target, and exactly one valid Host.
+//! What RFC 9112 requires of a request and hyper does not check: the length of the target, exactly one valid Host, and one
+//! way to tell the length of the body.
 
 use axum::body::Body;
 use axum::http::uri::Authority;
 use axum::http::{Request, Version, header};
 
 use crate::web::error::{ApiError, ErrorCode};
+use crate::web::server::AmbiguousLength;
 
 /// Longest request target, in bytes; a longer one is 414.
 pub(in crate::web) const TARGET_MAX: usize = 8 * 1024;
 
 /// # Errors
 ///
-/// 414 for a target that is too long; 400 without a Host, with several, or with one that is no host.
+/// 414 for a target that is too long; 400 without a Host, with several, with one that is no host, and with both
+/// Transfer-Encoding and Content-Length.
 pub(in crate::web) fn check(request: &Request<Body>) -> Result<(), ApiError> {
     let uri = request.uri();
     let target = uri.path_and_query().map_or(0, |target| target.as_str().len())
         + uri.authority().map_or(0, |authority| authority.as_str().len());
     if target > TARGET_MAX {
         return Err(ApiError::new(ErrorCode::UriTooLong));
+    }
+    if request.extensions().get::<AmbiguousLength>().is_some() {
+        return Err(ApiError::new(ErrorCode::BadRequest)
+            .with_message("The request has both Transfer-Encoding and Content-Length")
+            .with_header(header::CONNECTION, "close"));
     }
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let fault = match (hosts.next(), hosts.next()) {

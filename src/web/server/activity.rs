@@ -1,0 +1,153 @@
+//! What a connection is doing: for its time-outs, and to choose the one that is closed when connections run short.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::Instant;
+
+use super::HEAD_MAX;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A request's head is being received; also a new connection before its first byte.
+    Head,
+    /// A request is being handled or its response written.
+    Request,
+    /// Between two requests.
+    Idle,
+}
+
+/// Shared by a connection's stream, its requests, and the registry of connections.
+#[derive(Debug)]
+pub(super) struct Activity(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    since: Instant,
+    /// The bytes of the head that is being received, as far as they arrived by themselves.
+    head: Vec<u8>,
+    lingers: bool,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self(Mutex::new(State { phase: Phase::Head, since: Instant::now(), head: Vec::new(), lingers: false }))
+    }
+}
+
+impl Activity {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn phase(&self) -> (Phase, Instant) {
+        let state = self.lock();
+        (state.phase, state.since)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.lock().phase == Phase::Idle
+    }
+
+    /// Since when the connection has been idle; `None` if it is not.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        (state.phase == Phase::Idle).then_some(state.since)
+    }
+
+    /// Bytes have arrived. What arrives during a request is its body.
+    pub(super) fn received(&self, bytes: &[u8]) {
+        let mut state = self.lock();
+        match state.phase {
+            Phase::Request => return,
+            Phase::Head => {}
+            Phase::Idle => {
+                (state.phase, state.since) = (Phase::Head, Instant::now());
+                state.head.clear();
+            }
+        }
+        let room = (2 * HEAD_MAX).saturating_sub(state.head.len());
+        state.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Whether the head of the request that has just been parsed had a Content-Length line. Not known for a pipelined
+    /// request whose head arrived together with the body before it.
+    pub(super) fn head_has_content_length(&self) -> bool {
+        const NAME: &[u8] = b"content-length:";
+        let state = self.lock();
+        let mut lines = state.head.split(|&byte| byte == b'\n').skip(1);
+        lines
+            .by_ref()
+            .take_while(|line| !line.trim_ascii().is_empty())
+            .any(|line| line.len() >= NAME.len() && line[..NAME.len()].eq_ignore_ascii_case(NAME))
+    }
+
+    /// The head is complete and its request begins.
+    pub(super) fn begin_request(self: &Arc<Self>) -> Busy {
+        let mut state = self.lock();
+        state.phase = Phase::Request;
+        state.head.clear();
+        Busy(Arc::clone(self))
+    }
+
+    /// The connection is to be closed although the client may still be sending.
+    pub(super) fn linger(&self) {
+        self.lock().lingers = true;
+    }
+
+    /// Whether bytes may be unread when the connection is closed: after an early response, and after a head that could
+    /// not be parsed.
+    pub(super) fn has_unread(&self) -> bool {
+        let state = self.lock();
+        state.lingers || (state.phase == Phase::Head && !state.head.is_empty())
+    }
+}
+
+/// A request that is being handled. When it goes, the connection is idle.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Activity>);
+
+impl Busy {
+    /// Keeps the connection busy until the response's body has been handed to hyper.
+    pub(super) fn track(self, body: Body) -> TrackedBody {
+        TrackedBody { body, _busy: self }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        (state.phase, state.since) = (Phase::Idle, Instant::now());
+    }
+}
+
+/// The body of a response whose end ends its request.
+#[derive(Debug)]
+pub(super) struct TrackedBody {
+    body: Body,
+    _busy: Busy,
+}
+
+impl HttpBody for TrackedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
