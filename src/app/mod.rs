@@ -33,6 +33,7 @@ use rate_limit::login::LoginThrottle;
 use rate_limit::{AttemptTable, KeyWindows, Limiter, Limits};
 
 use keyhouse_domain::audit::{AuditActor, AuditContext};
+use keyhouse_domain::ids::SessionId;
 use keyhouse_domain::permission::{Actor, Permission, Permit, SHELL};
 use keyhouse_domain::secret::Secret;
 use keyhouse_store::{Queries, Store, StoreError};
@@ -66,6 +67,8 @@ pub struct App {
     /// One permit: see [`App::authenticate`].
     cold_lookups: Arc<Semaphore>,
     login_throttle: Arc<LoginThrottle>,
+    /// Calls of sessions that may change something.
+    session_calls: Arc<AttemptTable<SessionId>>,
     hasher: Arc<Hasher>,
     in_flight: Arc<InFlightRequests>,
     instance_tag: Arc<OnceCell<String>>,
@@ -90,6 +93,7 @@ impl App {
             bad_tokens: Arc::default(),
             cold_lookups: Arc::new(Semaphore::new(1)),
             login_throttle: Arc::default(),
+            session_calls: Arc::default(),
             hasher: Arc::default(),
             in_flight: Arc::default(),
             instance_tag: Arc::default(),

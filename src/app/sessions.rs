@@ -1,16 +1,20 @@
 //! Browser sessions: sign in, re-authenticate, sign out; and a person's password and profile
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::App;
 pub use super::infra::password_hasher::Overloaded;
+use super::infra::password_hasher::Caller;
+use super::rate_limit::login::Guesser;
 use super::rate_limit::network;
 use keyhouse_domain::audit::{AuditActor, AuditContext};
 use keyhouse_domain::ids::{PersonId, SessionId};
 use keyhouse_domain::password::{Password, PasswordError, PasswordHash};
 use keyhouse_domain::person::Person;
 use keyhouse_domain::person::{Email, PersonName};
+use keyhouse_domain::rate_limit::RateLimit;
 use keyhouse_domain::secret::Secret;
 use keyhouse_domain::session::{ABSOLUTE_TIMEOUT, Session};
 use keyhouse_store::{Credentials, NewSession, PasswordCheckError, StoreError};
@@ -20,7 +24,11 @@ pub use keyhouse_store::ChangeProfileError;
 /// How far a session's last use may lag behind: one write per session and minute.
 const SEEN_LAG: Duration = Duration::from_secs(60);
 
-/// Who is at the other end.
+/// Calls of a session that may change something, in a minute.
+static UNSAFE_CALLS: LazyLock<RateLimit> =
+    LazyLock::new(|| RateLimit::new(60, Duration::from_secs(60)).expect("60 in 60 s is a limit"));
+
+/// The client of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientInfo<'a> {
     pub addr: IpAddr,
@@ -93,6 +101,8 @@ impl App {
             None => None,
         };
         let (credentials, stored) = self.check_password(&account, found, password, browser.addr).await?;
+        let budget = self.login_throttle.count_sign_in(credentials.person.id, self.clock.now());
+        budget.map_err(SignInError::RateLimited)?;
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
         let context = self.personal_context(&credentials.person, browser);
@@ -109,26 +119,62 @@ impl App {
         addr: IpAddr,
     ) -> Result<(Credentials, PasswordHash), SignInError> {
         let now = self.clock.now();
-        let mut guess = self.login_throttle.count(account, addr, now).map_err(SignInError::RateLimited)?;
-        // For nobody too, so that it takes the same time.
+        // Looked up for an unknown address too, so that it takes the same time.
         let person = found.as_ref().map_or_else(|| PersonId::new(self.ids.seed()), |found| found.person.id);
         let known = self.queries().client_ips_of(person, now.minus(ABSOLUTE_TIMEOUT)).await?;
         let is_near = |ip: &String| ip.parse().is_ok_and(|ip: IpAddr| network(ip) == network(addr));
-        if !known.iter().any(is_near) {
-            guess.count_against_account(now).map_err(SignInError::RateLimited)?;
-        }
+        let guesser = Guesser::Browser { addr, is_known: known.iter().any(is_near) };
+        self.verify_password(account, guesser, found, typed, addr).await
+    }
+
+    /// Asks a person with a valid session for their password again.
+    async fn check_password_again(
+        &self,
+        person: &Person,
+        typed: &str,
+        addr: IpAddr,
+    ) -> Result<(Credentials, PasswordHash), SignInError> {
+        let found = self.queries().person(person.id).await?;
+        self.verify_password(&person.email.canonical(), Guesser::SignedIn(person.id), found, typed, addr).await
+    }
+
+    async fn verify_password(
+        &self,
+        account: &str,
+        guesser: Guesser,
+        found: Option<Credentials>,
+        typed: &str,
+        addr: IpAddr,
+    ) -> Result<(Credentials, PasswordHash), SignInError> {
+        let attempt =
+            self.login_throttle.count(account, guesser, self.clock.now()).map_err(SignInError::RateLimited)?;
         let stored = found.as_ref().and_then(|found| found.password.clone());
-        let is_it = self.hasher.verify(Password::from_input(typed), stored.clone()).await?;
+        let (typed, began) = (Password::from_input(typed), attempt.began.clone());
+        let is_it = self.hasher.verify(typed, stored.clone(), guesser.caller(), began).await?;
         match (is_it, found.zip(stored)) {
-            (true, Some(right)) => Ok(right),
-            (_, known) => {
-                guess.fail();
-                if let Some((credentials, _)) = known {
-                    self.note_failed_sign_in(&credentials.person, addr);
-                }
+            (true, Some(right)) => {
+                attempt.succeed();
+                Ok(right)
+            }
+            (_, Some((credentials, _))) => {
+                tracing::info!(person = %credentials.person.id, "sign-in failed: wrong password");
+                self.note_failed_sign_in(&credentials.person, addr);
+                Err(SignInError::InvalidCredentials)
+            }
+            (_, None) => {
+                tracing::info!("sign-in failed: no account with a password has this address");
                 Err(SignInError::InvalidCredentials)
             }
         }
+    }
+
+    /// Counts a call of a session that may change something: 60 in a minute.
+    ///
+    /// # Errors
+    ///
+    /// Over the limit: the number of seconds to wait.
+    pub(crate) fn count_unsafe_call(&self, session: SessionId) -> Result<(), u64> {
+        self.session_calls.count(session, &UNSAFE_CALLS, self.clock.now()).map_or(Ok(()), Err)
     }
 
     /// Writes down that somebody could not prove to be this person. Nobody waits for it: the time of an answer must not tell
@@ -172,8 +218,7 @@ impl App {
         password: &str,
         browser: ClientInfo<'_>,
     ) -> Result<Secret, SignInError> {
-        let found = self.queries().person(person.id).await?;
-        let (_, stored) = self.check_password(&person.email.canonical(), found, password, browser.addr).await?;
+        let (_, stored) = self.check_password_again(person, password, browser.addr).await?;
         let secret = self.secret();
         self.store.mark_reauthenticated(person.id, &stored, session.id, secret.hash(), self.clock.now()).await?;
         Ok(secret)
@@ -206,8 +251,7 @@ impl App {
     ) -> Result<StartedSession, ChangePasswordError> {
         let new =
             Password::validate_new(new, &[person.email.as_str(), person.email.local_part(), person.name.as_str()])?;
-        let found = self.queries().person(person.id).await?;
-        let (_, stored) = self.check_password(&person.email.canonical(), found, old, browser.addr).await?;
+        let (_, stored) = self.check_password_again(person, old, browser.addr).await?;
         let new = self.hash_password(new).await?;
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
@@ -236,7 +280,8 @@ impl App {
     pub(crate) async fn hash_password(&self, password: Password) -> Result<PasswordHash, Overloaded> {
         let mut salt = [0; 16];
         self.rng.fill_bytes(&mut salt);
-        self.hasher.hash(password, salt).await
+        // Whoever sets a password holds a session or a one-time link, and is no stranger.
+        self.hasher.hash(password, salt, Caller::Known).await
     }
 
     pub(crate) fn new_session<'a>(&self, secret: &Secret, browser: ClientInfo<'a>) -> NewSession<'a> {

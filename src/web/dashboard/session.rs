@@ -16,6 +16,7 @@ use crate::app::sessions::{ClientInfo, StartedSession};
 use crate::web::AppState;
 use crate::web::base_url::BaseUrl;
 use crate::web::context::{CallerId, RequestContext};
+use crate::web::error::ApiError;
 use keyhouse_domain::person::Person;
 use keyhouse_domain::public_url::PublicUrl;
 use keyhouse_domain::secret::Secret;
@@ -120,6 +121,9 @@ impl FromRequestParts<AppState> for CurrentUser {
         match client.session(state).await? {
             Some((session, person)) => {
                 RequestContext::from_request_parts(parts, state).await?.set_caller(CallerId::Person(person.id));
+                if !parts.method.is_safe() {
+                    state.app.count_unsafe_call(session.id).map_err(ApiError::too_many)?;
+                }
                 Ok(Self { client, session, person })
             }
             None => Err(Rejection::unauthenticated(see_other(&sign_in_path(&client.path_and_query)))),
