@@ -171,6 +171,16 @@ pub(crate) fn spawn_heartbeats(redis: Arc<RedisLimiter>) -> JoinHandle<()> {
 pub(crate) async fn heartbeat(redis: &RedisLimiter) {
     match redis.heartbeat().await {
         Heartbeat::Recovered => tracing::info!("Redis counts the calls of all nodes"),
+        // An answer with an error code is no outage: a wrong password (WRONGPASS, NOAUTH), or missing rights (NOPERM).
+        Heartbeat::Failed(error) if error.code().is_some() => {
+            let nodes = redis.nodes();
+            tracing::warn!(
+                %error,
+                nodes,
+                "Redis refuses a command, check the password in redis_url and its rights; this node enforces the rate \
+                 limit divided by the nodes"
+            );
+        }
         Heartbeat::Failed(error) => {
             let nodes = redis.nodes();
             tracing::warn!(%error, nodes, "Redis unavailable, this node enforces the rate limit divided by the nodes");

@@ -1,5 +1,6 @@
 //! Builds the application from the configuration, and runs it until it is stopped.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,8 +95,18 @@ pub async fn listen(config: &Config) -> anyhow::Result<Listeners> {
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("can't listen on {address}; choose another with {flag}, {}:0 for any free port", address.ip())
+    TcpListener::bind(address).await.map_err(|error| {
+        let ip = address.ip();
+        let advice = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                format!("a port under 1024 needs a privilege; choose a higher one with {flag}")
+            }
+            ErrorKind::AddrNotAvailable => {
+                format!("{ip} is no address of this machine; name one of its own with {flag}, 0.0.0.0 for all")
+            }
+            _ => format!("choose another with {flag}, {ip}:0 for any free port"),
+        };
+        anyhow::Error::from(error).context(format!("can't listen on {address}; {advice}"))
     })
 }
 
@@ -105,6 +116,7 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
 ///
 /// The change feed ended by itself, or the last uses of keys could not be written.
 pub async fn serve(config: &Config, app: App, listeners: Listeners, signal: ShutdownSignal) -> anyhow::Result<()> {
+    tracing::info!(database = %config.database, redis = config.redis.is_some(), "starting");
     let phases = Phases::default();
     let mut change_feed = jobs::spawn_change_feed(app.clone()).await;
     let (app, redis) = connect_redis(config, app).await;

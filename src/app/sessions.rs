@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::App;
-pub use super::infra::password_hasher::Overloaded;
 use super::infra::password_hasher::Caller;
+pub use super::infra::password_hasher::Overloaded;
 use super::rate_limit::login::Guesser;
 use super::rate_limit::network;
 use keyhouse_domain::audit::{AuditActor, AuditContext};

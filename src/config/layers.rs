@@ -1,4 +1,4 @@
-//! Values of settings by name, layer over layer, each remembering where it was said.
+//! The values of settings by name, layer over layer, each with the place where it was set.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ pub(crate) const ENV_PREFIX: &str = "KEYHOUSE_";
 /// Names a file of settings, as `--config` does.
 pub(crate) const ENV_CONFIG: &str = "KEYHOUSE_CONFIG";
 
-/// A setting that can't be used: where it stands, and what to do.
+/// A setting that can't be used: where it was set, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub(crate) String);
@@ -106,59 +106,69 @@ impl Settings {
         Ok(())
     }
 
+    /// Takes over the variables that start with [`ENV_PREFIX`].
+    ///
+    /// # Errors
+    ///
+    /// A variable that is not a setting's, a value of the wrong type, a file that can't be read, and an empty value: that is
+    /// usually a secret which was not set, and its default may be another database.
     pub(crate) fn add_environment(&mut self, env: &BTreeMap<String, String>) -> Result<(), ConfigError> {
-        let names: BTreeMap<String, String> = self
-            .0
-            .keys()
-            .map(|name| (format!("{ENV_PREFIX}{}", name.to_uppercase().replace('.', "_")), name.clone()))
-            .collect();
+        let variable_of = |name: &String| format!("{ENV_PREFIX}{}", name.to_uppercase().replace('.', "_"));
+        let names: BTreeMap<String, String> = self.0.keys().map(|name| (variable_of(name), name.clone())).collect();
         for (variable, text) in env {
-            // Kubernetes sets these for a service that is called keyhouse.
-            let from_kubernetes = variable.starts_with("KEYHOUSE_PORT_")
-                || variable.starts_with("KEYHOUSE_SERVICE_")
-                || (variable == "KEYHOUSE_PORT" && text.contains("://"));
-            if variable == ENV_CONFIG || from_kubernetes {
-                continue;
-            }
             let source = ValueSource::Environment(variable.clone());
             let (name, text) = match (names.get(variable), variable.strip_suffix("_FILE").and_then(|v| names.get(v))) {
                 (Some(name), _) => (name, text.clone()),
                 (None, Some(name)) => {
                     let plain = variable.trim_end_matches("_FILE");
                     if env.contains_key(plain) {
-                        return Err(ConfigError(format!("{source} and {plain} say the same setting; leave one out")));
+                        return Err(ConfigError(format!("{source} and {plain} set the same setting; leave one out")));
                     }
-                    let read = std::fs::read_to_string(text)
-                        .map_err(|e| ConfigError(format!("{source}: can't read the file it names: {e}")))?;
-                    (name, read.trim_end_matches(['\r', '\n']).to_owned())
+                    (name, read_secret(text, &source)?)
                 }
+                (None, None) if variable == ENV_CONFIG || is_service_link(variable, text) => continue,
                 (None, None) => {
                     let nearest = nearest(variable, names.keys().map(String::as_str));
                     return Err(ConfigError(format!("{source} is no setting; did you mean {nearest}?")));
                 }
             };
-            let value = match &self.0[name].0 {
-                Value::Integer(_) => Value::Integer(
-                    text.trim().parse().map_err(|_| ConfigError(format!("{source} must be a whole number")))?,
-                ),
-                Value::Boolean(_) => Value::Boolean(
-                    text.trim().parse().map_err(|_| ConfigError(format!("{source} must be true or false")))?,
-                ),
-                Value::Array(_) => Value::Array(
-                    text.split(',')
-                        .map(str::trim)
-                        .filter(|t| !t.is_empty())
-                        .map(|t| Value::String(t.to_owned()))
-                        .collect(),
-                ),
-                _ => Value::String(text),
-            };
+            if text.trim().is_empty() {
+                return Err(ConfigError(format!("{source} is empty; give it a value, or unset it to use the default")));
+            }
+            let value = self.parse(name, text, &source)?;
             self.set(name, value, source)?;
         }
         Ok(())
     }
 
-    /// Reads a text setting; `parse` says what is wrong with it.
+    /// Takes over a flag of the command line.
+    ///
+    /// # Errors
+    ///
+    /// An empty value.
+    pub(crate) fn add_flag(&mut self, flag: &'static str, name: &str, text: &str) -> Result<(), ConfigError> {
+        let source = ValueSource::Flag(flag);
+        if text.trim().is_empty() {
+            return Err(ConfigError(format!("{source} is empty; give it a value, or leave it out")));
+        }
+        self.set(name, Value::String(text.to_owned()), source)
+    }
+
+    /// Reads a variable's text as the type of its setting.
+    fn parse(&self, name: &str, text: String, source: &ValueSource) -> Result<Value, ConfigError> {
+        let must_be = |what: &str| ConfigError(format!("{source} must be {what}"));
+        Ok(match &self.0[name].0 {
+            Value::Integer(_) => Value::Integer(text.trim().parse().map_err(|_| must_be("a whole number"))?),
+            Value::Boolean(_) => Value::Boolean(text.trim().parse().map_err(|_| must_be("true or false"))?),
+            Value::Array(_) => {
+                let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+                Value::Array(entries.map(|entry| Value::String(entry.to_owned())).collect())
+            }
+            _ => Value::String(text),
+        })
+    }
+
+    /// Reads a text setting by `parse`, whose error says what is wrong with it.
     pub(crate) fn text<T, E: fmt::Display>(
         &self,
         name: &str,
@@ -181,6 +191,32 @@ impl Settings {
     pub(crate) fn source(&self, name: &str) -> &ValueSource {
         &self.0[name].1
     }
+}
+
+/// Reads a secret from a file. Line ends at its end are not part of it.
+fn read_secret(path: &str, source: &ValueSource) -> Result<String, ConfigError> {
+    let failed = |error: std::io::Error| ConfigError(format!("{source}: can't read the file {path}: {error}"));
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let text = text.trim_end_matches(['\r', '\n']).to_owned();
+    if text.trim().is_empty() { Err(ConfigError(format!("{source}: the file {path} is empty"))) } else { Ok(text) }
+}
+
+/// Whether Kubernetes sets this variable for a service whose name begins with `keyhouse` (service links): `…_SERVICE_HOST`,
+/// `…_SERVICE_PORT`, `…_SERVICE_PORT_NAME`, `…_PORT=tcp://…`, `…_PORT_80_TCP` and the same with `_ADDR`, `_PORT`, `_PROTO`.
+fn is_service_link(variable: &str, text: &str) -> bool {
+    if variable.ends_with("_SERVICE_HOST") || variable.ends_with("_SERVICE_PORT") || variable.contains("_SERVICE_PORT_")
+    {
+        return true;
+    }
+    if variable.ends_with("_PORT") && text.contains("://") {
+        return true;
+    }
+    let Some((_, port)) = variable.rsplit_once("_PORT_") else { return false };
+    let protocol = port.trim_start_matches(|c: char| c.is_ascii_digit());
+    protocol != port
+        && ["_TCP", "_UDP", "_SCTP"].iter().any(|known| {
+            protocol.strip_prefix(known).is_some_and(|rest| ["", "_ADDR", "_PORT", "_PROTO"].contains(&rest))
+        })
 }
 
 fn owned(value: &toml::de::DeValue<'_>) -> Value {

@@ -1,6 +1,6 @@
-//! Settings: flags over environment over file over defaults, each judged once, each fault naming where it stands.
+//! The configuration: flags over environment over file over defaults. An error names the place where a setting was set.
 //!
-//! `config.example.toml` is embedded and *is* the list of settings and their defaults; it can't fall behind.
+//! `config.example.toml` is embedded: it is the list of settings and of their defaults.
 
 pub(crate) mod layers;
 
@@ -23,17 +23,17 @@ use keyhouse_domain::rate_limit::RateLimit;
 use keyhouse_store::Location;
 use keyhouse_token::Brand;
 
-/// What Keyhouse was told, read and judged.
+/// The validated configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub listen: SocketAddr,
     pub database: Location,
-    /// Where nodes count together; `None`: each counts for itself.
+    /// The Redis in which all nodes count together; `None`: each node counts for itself.
     pub redis: Option<RedisAddress>,
     pub trusted_proxies: Vec<IpNet>,
-    /// `None` where nobody said: then links name the address that is listened on.
+    /// Where browsers reach the server; `None`: links name the address that it listens on.
     pub public_url: Option<PublicUrl>,
-    /// Where metrics are served; `None`: nowhere.
+    /// Where metrics are served (`ops_listen`); `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
     /// How long a connection may be idle between two requests.
     pub http_idle: Duration,
@@ -41,11 +41,11 @@ pub struct Config {
     pub limits: Limits,
     pub forward_auth: ForwardAuth,
     pub log: Targets,
-    /// `None` where nobody asked for one: then the database's own counts.
+    /// The brand for a new database; `None`: its default, and an existing database keeps its own.
     pub brand: Option<Brand>,
 }
 
-/// What the command line says of settings.
+/// Settings that are given on the command line.
 #[derive(Debug, Clone, Default)]
 pub struct CliOverrides {
     pub config: Option<PathBuf>,
@@ -54,12 +54,16 @@ pub struct CliOverrides {
     pub data: Option<String>,
     pub database: Option<String>,
     pub redis: Option<String>,
-    /// A command's own default in place of `./keyhouse-data`; anything that is said beats it.
+    /// A command's own default in place of `./keyhouse-data`; every other layer overrides it.
     pub default_data: Option<&'static str>,
 }
 
 impl Config {
-    /// Reads the process's own environment and the file that it or the flags name.
+    /// Reads the process's environment, and the file that the environment or the flags name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::from_layers`], and a variable that is not UTF-8.
     #[expect(clippy::disallowed_methods, reason = "the one place that asks")]
     pub fn load(flags: &CliOverrides) -> Result<Self, ConfigError> {
         for (name, value) in std::env::vars_os() {
@@ -74,12 +78,12 @@ impl Config {
         )
     }
 
-    /// Where links lead: the public URL, or the address that is listened on, as it is reached from this machine.
+    /// The base of printed links: the public URL, or the listening address as it is reached from this machine.
     pub fn url(&self, listening: SocketAddr) -> String {
         self.public_url.as_ref().map_or_else(|| local_url(listening), PublicUrl::to_string)
     }
 
-    /// The flag that leads another command to the same database, to be pasted into a shell.
+    /// The flag that makes another command use the same database, quoted for a shell.
     pub fn database_flag(&self) -> String {
         match &self.database {
             Location::Folder(folder) => {
@@ -94,7 +98,7 @@ impl Config {
 
     /// # Errors
     ///
-    /// A file that can't be read, a setting that does not exist (with the nearest that does), or a value of no use.
+    /// A file that can't be read, a setting that does not exist (with the nearest that does), an invalid or empty value.
     pub fn from_layers(flags: &CliOverrides, env: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let env: BTreeMap<String, String> = env.filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
         let mut settings = Settings::defaults();
@@ -113,7 +117,7 @@ impl Config {
             ("--redis", "redis_url", &flags.redis),
         ] {
             if let Some(value) = value {
-                settings.0.insert(name.to_owned(), (Value::String(value.clone()), ValueSource::Flag(flag)));
+                settings.add_flag(flag, name, value)?;
             }
         }
         settings.build()
@@ -154,7 +158,7 @@ impl Settings {
         })
     }
 
-    /// A URL and a folder exclude each other; the one that was said later, in order of precedence, counts.
+    /// A URL and a folder exclude each other: the one of the higher layer counts.
     fn database(&self) -> Result<Location, ConfigError> {
         let folder = || {
             self.text("data", |text| if text.is_empty() { Err("must name a folder") } else { Ok(PathBuf::from(text)) })
@@ -193,7 +197,7 @@ impl Settings {
     }
 }
 
-/// Where a listening address is reached from this machine.
+/// The URL at which a listening address is reached from this machine.
 pub fn local_url(address: SocketAddr) -> String {
     let mut reached = address;
     if address.ip().is_unspecified() {
@@ -217,7 +221,7 @@ fn key_header(text: &str) -> Result<HeaderName, &'static str> {
     if is_taken { Err("this header has another meaning; choose one of your own, such as X-API-Key") } else { Ok(name) }
 }
 
-/// Reads what is to be logged. `Targets` alone would take a mistyped level for a target's name and fall silent.
+/// Parses the log filter. `Targets` alone parses an unknown level as the name of a target, which would disable logging.
 fn parse_log_filter(text: &str) -> Result<Targets, String> {
     for part in text.split(',') {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
@@ -249,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_example_is_complete_and_is_the_defaults() {
-        // Every setting that `judge` asks for is in it, or this panics; and it is a file that can be used as it stands.
+        // `build` panics for a setting that the example lacks; and the example can be used as a file.
         let config = load(&CliOverrides::default(), &[]).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert!(matches!(&config.database, Location::Folder(folder) if folder == Path::new("./keyhouse-data")));
@@ -329,18 +333,50 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_sets_for_a_service_of_our_name_is_no_fault() {
-        assert!(
-            load(
-                &CliOverrides::default(),
-                &[
-                    ("KEYHOUSE_PORT", "tcp://10.0.0.1:80"),
-                    ("KEYHOUSE_SERVICE_HOST", "x"),
-                    ("KEYHOUSE_PORT_80_TCP", "x")
-                ]
-            )
-            .is_ok()
-        );
+    fn kubernetes_service_links_are_ignored() {
+        let links = |service: &str| {
+            [
+                ("SERVICE_HOST", "10.0.0.1"),
+                ("SERVICE_PORT", "80"),
+                ("SERVICE_PORT_HTTP", "80"),
+                ("PORT", "tcp://10.0.0.1:80"),
+                ("PORT_80_TCP", "tcp://10.0.0.1:80"),
+                ("PORT_80_TCP_PROTO", "tcp"),
+                ("PORT_80_TCP_PORT", "80"),
+                ("PORT_80_TCP_ADDR", "10.0.0.1"),
+                ("PORT_5353_UDP", "udp://10.0.0.1:5353"),
+            ]
+            .map(|(suffix, value)| (format!("{service}_{suffix}"), value.to_owned()))
+        };
+        for service in
+            ["KEYHOUSE", "KEYHOUSE_REDIS", "KEYHOUSE_DB", "KEYHOUSE_METRICS", "KEYHOUSE_OPS", "KEYHOUSE_DATABASE_URL"]
+        {
+            let loaded = Config::from_layers(&CliOverrides::default(), links(service).into_iter());
+            assert!(loaded.is_ok(), "{service}: {loaded:?}");
+        }
+        for (variable, value) in [("KEYHOUSE_PORT", "80"), ("KEYHOUSE_PORT_X_TCP", "x"), ("KEYHOUSE_PORT_80_TCPX", "x")]
+        {
+            assert!(load(&CliOverrides::default(), &[(variable, value)]).is_err(), "{variable}");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_is_an_error_and_never_another_database() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        for text in ["", "\n", " \r\n"] {
+            std::fs::write(file.path(), text).unwrap();
+            for variable in ["KEYHOUSE_DATABASE_URL_FILE", "KEYHOUSE_REDIS_URL_FILE"] {
+                let error = load(&CliOverrides::default(), &[(variable, path)]).unwrap_err();
+                assert_eq!(error, format!("the environment variable {variable}: the file {path} is empty"));
+            }
+        }
+        for variable in ["KEYHOUSE_DATABASE_URL", "KEYHOUSE_REDIS_URL", "KEYHOUSE_DATA", "KEYHOUSE_TRUSTED_PROXIES"] {
+            let error = load(&CliOverrides::default(), &[(variable, " ")]).unwrap_err();
+            assert!(error.contains(variable) && error.contains("is empty"), "{error}");
+        }
+        let flags = CliOverrides { database: Some(String::new()), ..CliOverrides::default() };
+        assert_eq!(load(&flags, &[]).unwrap_err(), "--database is empty; give it a value, or leave it out");
     }
 
     #[test]

@@ -55,11 +55,11 @@ fn a_write_that_is_refused_early_is_answered_and_the_next_call_on_the_connection
         ("nonsense", 20_000, 401),
         ("nonsense", 60_000, 401),
         ("nonsense", 500_000, 401),
-        (&read_only, 20_000, 403),
-        (&read_only, 60_000, 403),
-        (&read_only, 500_000, 403),
-        (&live, 70_000, 413),
-        (&live, 500_000, 413),
+        (read_only.as_str(), 20_000, 403),
+        (read_only.as_str(), 60_000, 403),
+        (read_only.as_str(), 500_000, 403),
+        (live.as_str(), 70_000, 413),
+        (live.as_str(), 500_000, 413),
     ] {
         let mut socket = server.connect();
         for round in 0..20 {

@@ -1,4 +1,4 @@
-//! Who may call: one 401 for every bad credential, byte for byte.
+//! Credentials: one 401 for every bad one, byte for byte; scopes; last use.
 
 use rstest::rstest;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const WELL_FORMED: &str = "pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB";
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_bad_token_hears_the_same_401(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn every_bad_token_gets_the_same_401(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let revoked = app.key(&team, Mode::Live, Scope::ReadWrite).await;
@@ -56,7 +56,9 @@ async fn every_bad_token_hears_the_same_401(#[values(Engine::Sqlite, Engine::Pos
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_credential_gets_the_bare_challenge(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn a_request_without_a_bearer_credential_gets_the_bare_challenge(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     let missing = app.get("/api/v1/products").await;
@@ -103,7 +105,7 @@ async fn the_scheme_is_taken_in_any_case_and_with_any_number_of_spaces(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_key_every_path_of_the_tree_is_401(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn without_a_key_every_path_under_api_v1_is_401(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     for (method, path) in [
         ("GET", "/api/v1"),
@@ -125,7 +127,7 @@ async fn without_a_key_every_path_of_the_tree_is_401(#[values(Engine::Sqlite, En
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_only_key_reads_and_nothing_else(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn a_read_only_key_can_read_and_not_write(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Live, Scope::ReadOnly).await;
@@ -150,7 +152,7 @@ async fn a_read_only_key_reads_and_nothing_else(#[values(Engine::Sqlite, Engine:
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_key_tells_what_it_is_but_not_its_name(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn get_key_returns_the_key_without_its_name(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Test, Scope::ReadOnly).await;
@@ -160,7 +162,7 @@ async fn the_key_tells_what_it_is_but_not_its_name(#[values(Engine::Sqlite, Engi
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn last_used_moves_in_the_background_and_on_admitted_calls_alone(
+async fn last_use_is_written_in_the_background_and_only_for_admitted_calls(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;
@@ -175,7 +177,7 @@ async fn last_used_moves_in_the_background_and_on_admitted_calls_alone(
 
     app.advance(Duration::from_secs(1));
     app.post("/api/v1/products", "{}").bearer(key.token.expose()).await;
-    assert_eq!(last_use().await, Some((1000, "203.0.113.7".to_owned())), "a 403 is a use");
+    assert_eq!(last_use().await, Some((1000, "203.0.113.7".to_owned())), "a 403 counts as a use");
 
     app.advance(Duration::from_secs(2));
     app.get("/api/v1/products").bearer(key.token.expose()).await;
@@ -186,11 +188,11 @@ async fn last_used_moves_in_the_background_and_on_admitted_calls_alone(
     app.advance(Duration::from_secs(90));
     app.inner.revoke_key(&app.shell(&team), key.key.id).await.unwrap();
     app.get("/api/v1/products").bearer(key.token.expose()).await;
-    assert_eq!(last_use().await.unwrap().0, 3000, "a refused call is no use");
+    assert_eq!(last_use().await.unwrap().0, 3000, "a refused call does not count as a use");
 }
 
 #[tokio::test]
-async fn the_client_behind_a_listed_proxy_is_who_it_says() {
+async fn only_a_trusted_proxy_names_the_client() {
     let app = TestApp::on(Engine::Sqlite).await;
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Live, Scope::ReadOnly).await;

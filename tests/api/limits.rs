@@ -1,18 +1,22 @@
-//! Rate limits: to the definition, on every authenticated answer, and never at a good key's cost.
+//! Rate limits: the definition, the headers of every authenticated response, refused tokens, wrong passwords, budgets.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use keyhouse::app::infra::rng::Rng;
 use keyhouse::app::rate_limit::{BAD_TOKENS_WINDOW, Limits};
 use keyhouse::web::server::HttpService;
 use keyhouse_domain::api_key::KeyName;
 use keyhouse_domain::rate_limit::RateLimit;
 use keyhouse_domain::scope::Scope;
-use keyhouse_token::Mode;
+use keyhouse_token::{Mode, RawToken};
+use rstest::rstest;
 
-use test_support::{Answer, TestApp, TestDatabase, assert_text};
+use test_support::dashboard::PASSWORD;
+use test_support::metrics::Metrics;
+use test_support::{Answer, Engine, TestApp, TestDatabase, assert_text, follow};
 
 const UNKNOWN: &str = "pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB";
 
@@ -31,11 +35,11 @@ async fn from(app: &TestApp, peer: &str, token: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_key_over_its_budget_hears_429_and_when_to_come_again() {
+async fn a_key_over_its_limit_gets_429_with_retry_after() {
     let app = app(3, 0).await;
     let token = app.live_token().await;
     let quota = |answer: &Answer| answer.header("x-ratelimit-remaining").unwrap().to_owned();
-    // The story begins on a full minute. Whatever a good key's call comes to, it counts and says so.
+    // The test's clock starts on a full minute. Every authenticated call counts, whatever its result.
     assert_eq!(quota(&app.get("/api/v1/key").bearer(&token).await), "2");
     assert_eq!(quota(&app.get("/api/v1/nothing").bearer(&token).await), "1");
     let last = app.call("PUT", "/api/v1/products").bearer(&token).await;
@@ -76,7 +80,7 @@ async fn a_key_over_its_budget_hears_429_and_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn retry_after_is_the_least_that_works() {
+async fn retry_after_is_the_least_wait_after_which_one_call_passes() {
     let app = app(5, 0).await;
     let token = app.live_token().await;
     app.advance(Duration::from_secs(10));
@@ -98,7 +102,7 @@ async fn retry_after_is_the_least_that_works() {
 }
 
 #[tokio::test]
-async fn each_key_has_its_own_budget_and_keeps_it_through_a_rename() {
+async fn each_key_has_its_own_limit_and_a_rename_does_not_reset_it() {
     let app = app(2, 0).await;
     let team = app.team("Acme").await;
     let first = app.key(&team, Mode::Live, Scope::ReadWrite).await;
@@ -109,14 +113,14 @@ async fn each_key_has_its_own_budget_and_keeps_it_through_a_rename() {
     app.inner.rename_key(&app.shell(&team), first.key.id, &KeyName::parse("new").unwrap()).await.unwrap();
     assert_eq!(app.get("/api/v1/key").bearer(first.token.expose()).await.status, 429);
     assert_eq!(app.get("/api/v1/key").bearer(second.token.expose()).await.status, 200);
-    // Revoked, it is 401 again: the first judgement.
+    // Revoked, it is 401 again, which is decided first.
     app.inner.revoke_key(&app.shell(&team), first.key.id).await.unwrap();
     let gone = app.get("/api/v1/key").bearer(first.token.expose()).await;
     assert_eq!((gone.status.as_u16(), gone.header("x-ratelimit-limit")), (401, None));
 }
 
 #[tokio::test]
-async fn zero_is_no_limit_and_no_headers() {
+async fn a_limit_of_zero_means_no_limit_and_no_headers() {
     let app = app(0, 0).await;
     let token = app.live_token().await;
     for _ in 0..50 {
@@ -127,7 +131,7 @@ async fn zero_is_no_limit_and_no_headers() {
 }
 
 #[tokio::test]
-async fn whoever_guesses_is_counted_by_network_and_a_good_key_never_is() {
+async fn refused_tokens_are_counted_by_network_and_a_good_key_is_never_refused_for_them() {
     let app = app(0, 5).await;
     let token = app.live_token().await;
     for n in 0..5 {
@@ -155,7 +159,7 @@ async fn whoever_guesses_is_counted_by_network_and_a_good_key_never_is() {
 }
 
 #[tokio::test]
-async fn a_stranger_can_not_use_up_anybodys_budget() {
+async fn a_malformed_token_does_not_count_against_the_key_it_resembles() {
     let app = app(5, 0).await;
     let token = app.live_token().await;
     let cut = &token[..49];
@@ -166,7 +170,7 @@ async fn a_stranger_can_not_use_up_anybodys_budget() {
 }
 
 #[tokio::test]
-async fn every_authenticated_answer_tells_the_quota() {
+async fn every_authenticated_response_has_the_rate_limit_headers() {
     let app = app(100, 0).await;
     let team = app.team("Acme").await;
     let writer = app.key(&team, Mode::Live, Scope::ReadWrite).await;
@@ -195,4 +199,67 @@ async fn every_authenticated_answer_tells_the_quota() {
     }
     let refused = app.post("/api/v1/products", good).bearer(read).await;
     assert_eq!((refused.status.as_u16(), refused.header("x-ratelimit-remaining")), (403, Some("99")));
+}
+
+/// The limit refuses answers; the work of looking tokens up is bounded by letting such networks wait for each other.
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn look_ups_from_a_network_over_its_limit_use_one_connection_at_a_time(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let limits = Limits { per_key: None, bad_tokens: RateLimit::new(5, BAD_TOKENS_WINDOW) };
+    let app = TestApp::limited(TestDatabase::on(engine).await, limits).await;
+    let token = app.live_token().await;
+    follow(&app.inner, &mut app.inner.change_feed()).await;
+    let rng = Rng::seeded(7);
+    let unknown =
+        || RawToken::from_entropy(app.inner.brand(), Mode::Live, |bytes| rng.fill_bytes(bytes)).expose().to_owned();
+    for _ in 0..5 {
+        assert_eq!(from(&app, "203.0.113.1", &unknown()).await.status, 401);
+    }
+    let flood: Vec<_> = (0..200).map(|_| unknown()).collect();
+    let calls = flood.iter().map(|token| from(&app, "203.0.113.1", token));
+    let (flooded, good) = tokio::join!(futures_util::future::join_all(calls), from(&app, "203.0.113.1", &token));
+    assert!(flooded.iter().all(|answer| answer.status == 429));
+    assert_eq!(good.status, 200, "a good token waits, and is not refused");
+    let waits = Metrics::of(&app.inner).sum("keyhouse_db_pool_waits_total");
+    assert_eq!(waits, Some(0.0), "no look-up found all connections taken");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_passwords_of_strangers_lock_out_nobody_who_is_known_in_their_network(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    app.set_up().await;
+    for n in 0..30 {
+        assert_eq!(app.sign_in(&format!("p{n}@example.com"), "wrong").await.status, 422);
+    }
+    assert_eq!(app.sign_in("p30@example.com", "wrong").await.status, 429, "the strangers' limit");
+    assert_eq!(app.sign_in("ada@example.com", PASSWORD).await.status, 303, "her first session began in this network");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_may_send_sixty_forms_a_minute_and_a_person_sign_in_thirty_times_an_hour(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    for n in 0..60 {
+        assert_ne!(app.send(&ada, "/account", &[]).await.status, 429, "{n}");
+    }
+    let refused = app.send(&ada, "/account", &[]).await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after").is_some()), (429, true));
+    assert!(app.is_in(&ada).await, "pages are still shown");
+    app.advance(Duration::from_secs(120));
+    assert_ne!(app.send(&ada, "/account", &[]).await.status, 429);
+
+    for n in 0..30 {
+        assert_eq!(app.sign_in("ada@example.com", PASSWORD).await.status, 303, "{n}");
+    }
+    assert_eq!(app.sign_in("ada@example.com", PASSWORD).await.status, 429);
+    app.advance(Duration::from_secs(2 * 60 * 60));
+    assert_eq!(app.sign_in("ada@example.com", PASSWORD).await.status, 303);
 }

@@ -9,4 +9,5 @@ mod lease;
 mod lifecycle;
 mod nodes;
 mod redis_tls;
+mod resources;
 mod shell_and_server;

@@ -1,19 +1,19 @@
-//! The time, by the front door: nothing else in Keyhouse asks the machine for it (`clippy.toml`).
+//! The injected clock. No other code reads the machine's clocks (`clippy.toml` forbids it).
 
 use std::time::Duration;
 
 use keyhouse_domain::timestamp::Timestamp;
 
-/// Two clocks in one: the wall's, which people set, and monotonic, which only go forward.
+/// Two clocks: the wall clock, which can be set, and a monotonic one, `CLOCK_BOOTTIME`, for the lease and for durations.
 #[derive(Debug, Clone)]
 pub enum Clock {
     System,
-    /// Stands still until told to move.
+    /// Stands still until a test advances it.
     #[cfg(feature = "testing")]
     Manual(std::sync::Arc<ManualClock>),
 }
 
-/// Both clocks of a manual one, in milliseconds.
+/// The state of a manual clock, in milliseconds.
 #[cfg(feature = "testing")]
 #[derive(Debug)]
 pub struct ManualClock {
@@ -21,7 +21,7 @@ pub struct ManualClock {
     monotonic: std::sync::atomic::AtomicU64,
 }
 
-/// A moment by both clocks.
+/// One reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReading {
     pub monotonic: Duration,
@@ -29,7 +29,7 @@ pub struct ClockReading {
 }
 
 impl ClockReading {
-    /// How far the wall's clock has moved against the monotonic since another moment, either way.
+    /// How far the wall clock has moved against the monotonic one since another reading, in either direction.
     pub fn drift_from(&self, other: &Self) -> Duration {
         let monotonic = |of: &Self| i64::try_from(of.monotonic.as_millis()).unwrap_or(i64::MAX);
         let apart = (self.wall.ms() - other.wall.ms()) - (monotonic(self) - monotonic(other));
@@ -38,7 +38,7 @@ impl ClockReading {
 }
 
 impl Clock {
-    /// A clock that stands at `start`.
+    /// A manual clock that shows `start`.
     #[cfg(feature = "testing")]
     pub fn manual(start: Timestamp) -> Self {
         Self::Manual(std::sync::Arc::new(ManualClock {
@@ -47,30 +47,31 @@ impl Clock {
         }))
     }
 
-    /// Moves a manual clock forward, both of its hands; the system's can't be moved.
+    /// Advances both clocks of a manual clock. Does nothing to the system's.
     #[cfg(feature = "testing")]
     pub fn advance(&self, by: Duration) {
-        if let Self::Manual(hands) = self {
-            let by = u64::try_from(by.as_millis()).expect("a test's span fits");
-            hands.monotonic.fetch_add(by, std::sync::atomic::Ordering::SeqCst);
+        if let Self::Manual(clock) = self {
+            let by = u64::try_from(by.as_millis()).expect("a test's duration fits into 64 bits of milliseconds");
+            clock.monotonic.fetch_add(by, std::sync::atomic::Ordering::SeqCst);
             self.set_wall(by.cast_signed());
         }
     }
 
-    /// Sets a manual clock's wall, and only that, forward or back by so many milliseconds.
+    /// Sets only the wall clock of a manual clock, forward or back by that many milliseconds.
     #[cfg(feature = "testing")]
     pub fn set_wall(&self, by_ms: i64) {
-        if let Self::Manual(hands) = self {
-            hands.wall.fetch_add(by_ms, std::sync::atomic::Ordering::SeqCst);
+        if let Self::Manual(clock) = self {
+            clock.wall.fetch_add(by_ms, std::sync::atomic::Ordering::SeqCst);
         }
     }
 
+    /// Reads both clocks.
     pub fn reading(&self) -> ClockReading {
         ClockReading { monotonic: self.monotonic(), wall: self.now() }
     }
 
-    /// The wall's time.
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks")]
+    /// The wall clock's time.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => {
@@ -78,11 +79,11 @@ impl Clock {
                 Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
             }
             #[cfg(feature = "testing")]
-            Self::Manual(hands) => Timestamp::from_ms(hands.wall.load(std::sync::atomic::Ordering::SeqCst)),
+            Self::Manual(clock) => Timestamp::from_ms(clock.wall.load(std::sync::atomic::Ordering::SeqCst)),
         }
     }
 
-    /// Time since some fixed moment. Goes on while the machine sleeps, and is never set back.
+    /// Time since the machine was booted, suspended time included. It is never set back.
     pub fn monotonic(&self) -> Duration {
         match self {
             Self::System => {
@@ -90,7 +91,7 @@ impl Clock {
                 Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
             }
             #[cfg(feature = "testing")]
-            Self::Manual(hands) => Duration::from_millis(hands.monotonic.load(std::sync::atomic::Ordering::SeqCst)),
+            Self::Manual(clock) => Duration::from_millis(clock.monotonic.load(std::sync::atomic::Ordering::SeqCst)),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! New ids: time-ordered, and strictly ascending within one process, so that "newest first" holds within a millisecond.
+//! Generates ids: ordered by time, and strictly ascending within a process, so that lists that are sorted by id are in order
+//! within a millisecond too.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -21,7 +22,7 @@ impl Ids {
         Self { clock, rng, last: Mutex::new(IdSeed { ms: 0, random: 0 }) }
     }
 
-    /// The next seed: greater than every one before, even if the clock was set back.
+    /// The next seed, greater than all before it even if the clock was set back.
     pub fn seed(&self) -> IdSeed {
         let now = u64::try_from(self.clock.now().ms()).unwrap_or(0);
         let mut bytes = [0; 16];
@@ -29,19 +30,22 @@ impl Ids {
         let random = u128::from_be_bytes(bytes);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = if now > last.ms {
-            // The top bit stays clear: room for all the steps that fit into a millisecond.
+            // The top bit stays clear, so that the steps below don't overflow within a millisecond.
             IdSeed { ms: now, random: random >> (128 - BITS + 1) }
         } else {
-            // A step of 2^16 to 2^48: unguessable, and wide enough for a deed's events and a UUID's lost bits.
+            // A random step of 2^16 to 2^48: unguessable, and wide enough for the events of one transaction and for the 6 bits
+            // that a UUID drops.
             IdSeed { ms: last.ms, random: last.random + (((random >> 96) + 1) << 16) }
         };
         *last
     }
 
+    /// The id of a new product.
     pub fn product(&self) -> ProductId {
         ProductId::new(self.seed())
     }
 
+    /// The id of a request.
     pub fn request(&self) -> RequestId {
         RequestId::new(self.seed())
     }

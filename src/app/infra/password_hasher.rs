@@ -111,9 +111,7 @@ fn output(
     let mut bytes = [0; Output::MAX_LENGTH];
     let bytes = bytes.get_mut(..length)?;
     let argon2 = Argon2::new(algorithm, version, params);
-    memory
-        .with(argon2.params(), |blocks| argon2.hash_password_into_with_memory(password, salt, bytes, blocks))
-        .ok()?;
+    memory.with(argon2.params(), |blocks| argon2.hash_password_into_with_memory(password, salt, bytes, blocks)).ok()?;
     Output::new(bytes).ok()
 }
 

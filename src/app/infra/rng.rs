@@ -1,32 +1,34 @@
-//! Chance, by the front door: the operating system's, or in tests a known sequence.
+//! The injected source of random bytes: `getrandom` in production, a seeded sequence in tests.
 
-/// A source of bytes that nobody can guess.
+/// A cryptographically secure source of random bytes.
 #[derive(Debug, Clone)]
 pub enum Rng {
     System,
-    /// A sequence that a test knows beforehand.
+    /// A reproducible sequence: its seed, and the number of blocks that were taken.
     #[cfg(feature = "testing")]
-    /// Its seed, and how far it has come.
     Seeded(std::sync::Arc<std::sync::Mutex<(u64, u64)>>),
 }
 
 impl Rng {
+    /// A reproducible sequence, for tests.
     #[cfg(feature = "testing")]
     pub fn seeded(seed: u64) -> Self {
         Self::Seeded(std::sync::Arc::new((seed, 0).into()))
     }
 
+    /// Fills `bytes`.
+    ///
     /// # Panics
     ///
-    /// If the operating system has no randomness to give: without it no key is safe, so nothing may go on.
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks")]
+    /// If the operating system gives no random bytes: no key and no session could be made safely.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
     pub fn fill_bytes(&self, bytes: &mut [u8]) {
         match self {
             Self::System => getrandom::fill(bytes).expect("the operating system gives random bytes"),
             #[cfg(feature = "testing")]
             Self::Seeded(state) => {
                 use sha2::{Digest, Sha256};
-                let (seed, count) = &mut *state.lock().expect("no test panics while it holds the dice");
+                let (seed, count) = &mut *state.lock().expect("no test panics while it holds the lock");
                 for chunk in bytes.chunks_mut(32) {
                     *count += 1;
                     let block =

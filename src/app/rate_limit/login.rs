@@ -187,15 +187,13 @@ mod tests {
     #[test]
     fn a_thousand_networks_get_a_hundred_guesses_at_one_account_and_a_site_a_hundred_and_twenty_in_all() {
         let throttle = LoginThrottle::default();
-        let at_ada = |index: usize| ("ada@example.com".to_owned(), stranger(&format!("10.{}.{}.1", index / 250, index % 250)));
+        let at_ada =
+            |index: usize| ("ada@example.com".to_owned(), stranger(&format!("10.{}.{}.1", index / 250, index % 250)));
         assert_eq!(wrong(&throttle, 1000, at_ada), 100);
-        let of_site = |index: usize| {
-            (format!("b{index}@example.com"), stranger(&format!("2001:db8:7:{index:x}::1")))
-        };
+        let of_site = |index: usize| (format!("b{index}@example.com"), stranger(&format!("2001:db8:7:{index:x}::1")));
         assert_eq!(wrong(&throttle, 1000, of_site), 120);
-        let of_customer = |index: usize| {
-            (format!("c{index}@example.com"), stranger(&format!("2001:db8:8:{:x}::1", index % 256)))
-        };
+        let of_customer =
+            |index: usize| (format!("c{index}@example.com"), stranger(&format!("2001:db8:8:{:x}::1", index % 256)));
         assert_eq!(wrong(&throttle, 1000, of_customer), 60);
     }
 

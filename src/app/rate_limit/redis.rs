@@ -1,5 +1,5 @@
-//! One rate limit for all nodes, counted in Redis. A call never fails for its sake: when Redis is away or slow, this node
-//! lets its share of the limit pass.
+//! One rate limit for all nodes, counted in Redis. Fails open: while Redis is slow or down, each node enforces the limit
+//! divided by the number of nodes, locally.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -13,19 +13,20 @@ use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::rate_limit::{Quota, RateLimit, Window};
 use keyhouse_domain::timestamp::Timestamp;
 
-/// How long a call waits for Redis.
+/// How long an API call waits for Redis.
 const ANSWER_TIME: Duration = Duration::from_millis(10);
-/// A connection may take so many times as long to make: 100 ms.
+/// Making a connection may take that many times as long: 100 ms.
 const CONNECT_TIMES: u32 = 10;
-/// How many calls in a row may go unanswered before none is sent any more, until [`RedisLimiter::heartbeat`] finds Redis well.
+/// Circuit breaker: after so many failed calls in a row no call is sent, until a heartbeat succeeds.
 const MAX_CONSECUTIVE_FAILURES: u32 = 5;
-/// How often a node says that it is there, and looks whether Redis is.
+/// Time between two heartbeats of a node.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a node counts as one after its last beat.
+/// How long a node counts as live after its last heartbeat.
 const NODE_FOR: Duration = Duration::from_secs(10);
 const NODES: &str = "keyhouse:nodes";
 
-/// The sliding window counter of `domain/rate.rs`, on Redis's clock: one hash for each key, gone once it is spent.
+/// The sliding window counter of `keyhouse_domain::rate_limit`, on Redis's clock: one hash for each key, which expires once
+/// it no longer counts.
 static JUDGE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -55,7 +56,7 @@ return {now, number, current, previous, admitted and 1 or 0}
     )
 });
 
-/// Where Redis is, and how long to wait for it.
+/// The address of Redis, and how long to wait for it.
 #[derive(Clone)]
 pub struct RedisAddress {
     client: Client,
@@ -63,8 +64,15 @@ pub struct RedisAddress {
 }
 
 impl RedisAddress {
-    /// Reads `redis://…`, or `rediss://…` for TLS. The error never repeats the URL: it may hold a password.
+    /// Parses `redis://…`, or `rediss://…` for TLS.
+    ///
+    /// # Errors
+    ///
+    /// Not such a URL. The error never repeats the URL, which may hold a password.
     pub fn parse(url: &str) -> Result<Self, String> {
+        if url.contains('#') || url.matches('@').count() > 1 {
+            return Err("in a password write @ as %40, / as %2F, # as %23 and ? as %3F".to_owned());
+        }
         if !url.starts_with("redis://") && !url.starts_with("rediss://") {
             return Err("a Redis URL starts with redis://, or rediss:// for TLS".to_owned());
         }
@@ -76,7 +84,7 @@ impl RedisAddress {
 
 #[cfg(feature = "testing")]
 impl RedisAddress {
-    /// Waits longer, for a test on a machine that is busy with others.
+    /// Waits longer than in production, for tests on a busy machine.
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
@@ -88,14 +96,14 @@ impl fmt::Debug for RedisAddress {
     }
 }
 
-/// Why Redis did not judge a call.
+/// Why a call was limited without Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FallbackReason {
-    /// It is not asked at all until a beat finds it well again.
+    /// The circuit breaker is open.
     Away,
     /// It did not answer in time.
     Slow,
-    /// The connection broke, or the answer was none.
+    /// The connection broke, or Redis answered with an error.
     Failed,
 }
 
@@ -111,7 +119,7 @@ impl FallbackReason {
     }
 }
 
-/// What a beat found out.
+/// The result of a heartbeat, compared with the one before.
 #[derive(Debug)]
 pub enum Heartbeat {
     /// Redis answers, as it did at the heartbeat before.
@@ -124,94 +132,103 @@ pub enum Heartbeat {
     StillFailing(RedisError),
 }
 
-/// A connection, and the calls in a row that it has left unanswered.
+/// A connection, and its number of failed calls in a row.
 #[derive(Clone)]
 struct Connection {
     redis: MultiplexedConnection,
-    strikes: Arc<AtomicU32>,
+    failures: Arc<AtomicU32>,
 }
 
-/// This node's view of Redis.
+/// The rate limiter of this node in Redis.
 pub struct RedisLimiter {
     address: RedisAddress,
-    /// This node's name among the others.
+    /// This node's name in the set of live nodes.
     node: String,
-    /// `None`: nobody is to ask.
+    /// `None`: the circuit breaker is open.
     connection: Mutex<Option<Connection>>,
-    /// Seen at the last good beat; at least 1.
+    /// Live nodes at the last successful heartbeat; at least 1.
     nodes: AtomicU64,
-    /// `None` before the first beat.
-    was_well: Mutex<Option<bool>>,
+    /// `None` before the first heartbeat.
+    was_healthy: Mutex<Option<bool>>,
 }
 
 impl fmt::Debug for RedisLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cluster({})", self.node)
+        write!(f, "RedisLimiter({})", self.node)
     }
 }
 
 impl RedisLimiter {
     pub fn new(address: RedisAddress, node: String) -> Self {
-        Self { address, node, connection: Mutex::default(), nodes: AtomicU64::new(1), was_well: Mutex::default() }
+        Self { address, node, connection: Mutex::default(), nodes: AtomicU64::new(1), was_healthy: Mutex::default() }
     }
 
-    /// What this node may let pass by itself: rounded up, so that no node is left without.
+    /// The part of the limit that this node enforces by itself: limit ÷ nodes, rounded up, so that it is never 0.
     pub(crate) fn share(&self, limit: &RateLimit) -> RateLimit {
         limit.share(self.nodes())
     }
 
-    /// Judges one call against the count that all nodes share.
+    /// Decides whether a call is within the limit that all nodes share, and counts it if it is.
+    ///
+    /// # Errors
+    ///
+    /// Redis did not decide; then this node has to.
     pub(crate) async fn judge(&self, key: KeyId, limit: &RateLimit) -> Result<Quota, FallbackReason> {
-        let Connection { mut redis, strikes } = self.connection().ok_or(FallbackReason::Away)?;
+        let Connection { mut redis, failures } = self.connection().ok_or(FallbackReason::Away)?;
         let mut call = JUDGE.key(format!("keyhouse:rate:{key}"));
         call.arg(limit.requests()).arg(limit.window().as_millis());
         let unjudged = match tokio::time::timeout(self.address.patience, call.invoke_async(&mut redis)).await {
             Ok(Ok(answer)) => {
                 let (now, number, current, previous, admitted): (i64, i64, u64, u64, bool) = answer;
-                strikes.store(0, Ordering::Relaxed);
+                failures.store(0, Ordering::Relaxed);
                 let window = Window::of_counts(number, current, previous);
                 return Ok(window.told(limit, Timestamp::from_ms(now), admitted));
             }
             Ok(Err(_)) => FallbackReason::Failed,
             Err(_) => FallbackReason::Slow,
         };
-        if strikes.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_CONSECUTIVE_FAILURES {
+        if failures.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_CONSECUTIVE_FAILURES {
             let mut current = self.lock();
-            // A beat may have made a new one meanwhile.
-            if current.as_ref().is_some_and(|current| Arc::ptr_eq(&current.strikes, &strikes)) {
+            // A heartbeat may have stored a new connection meanwhile.
+            if current.as_ref().is_some_and(|current| Arc::ptr_eq(&current.failures, &failures)) {
                 *current = None;
             }
         }
         Err(unjudged)
     }
 
-    /// Says that this node is there, counts the others, and finds Redis again when it was away. To be called each [`HEARTBEAT_INTERVAL`].
+    /// Registers this node, counts the live nodes, runs the script without effect, and closes the circuit breaker if all of
+    /// that succeeds. Call it every [`HEARTBEAT_INTERVAL`].
     pub async fn heartbeat(&self) -> Heartbeat {
-        let was_well = |well| self.was_well.lock().unwrap_or_else(PoisonError::into_inner).replace(well);
+        let was_healthy = |healthy| self.was_healthy.lock().unwrap_or_else(PoisonError::into_inner).replace(healthy);
         match self.connect_and_register().await {
             Ok((connection, nodes)) => {
                 self.nodes.store(nodes.max(1), Ordering::Relaxed);
                 self.store_connection(connection);
-                if was_well(true) == Some(true) { Heartbeat::Healthy } else { Heartbeat::Recovered }
+                if was_healthy(true) == Some(true) { Heartbeat::Healthy } else { Heartbeat::Recovered }
             }
             Err(error) => {
                 *self.lock() = None;
-                if was_well(false) == Some(false) { Heartbeat::StillFailing(error) } else { Heartbeat::Failed(error) }
+                if was_healthy(false) == Some(false) {
+                    Heartbeat::StillFailing(error)
+                } else {
+                    Heartbeat::Failed(error)
+                }
             }
         }
     }
 
-    /// The connection, and how many nodes there are. A new one must answer as fast as calls need it; one that calls still
-    /// use is only asked whether it lives, for they judge themselves how fast it is.
+    /// The connection, and the number of live nodes. A new connection must answer as fast as calls need it. One that calls
+    /// already use only has to answer at all: the calls themselves open the circuit breaker if it is slow.
     async fn connect_and_register(&self) -> Result<(Connection, u64), RedisError> {
         let (alive, quick) = (CONNECT_TIMES * self.address.patience, self.address.patience);
         let (connection, patience) = match self.connection() {
             Some(connection) => (connection, alive),
             None => {
-                // The waits have their ends here.
+                // No time-outs of the client's own: each wait below has one.
                 let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
                 let redis = self.address.client.get_multiplexed_async_connection_with_config(&config);
-                (Connection { redis: in_time(alive, redis).await?, strikes: Arc::default() }, quick)
+                (Connection { redis: in_time(alive, redis).await?, failures: Arc::default() }, quick)
             }
         };
         let mut redis = connection.redis.clone();
@@ -219,32 +236,37 @@ impl RedisLimiter {
         let (seconds, micros): (u64, u64) = in_time(patience, time.query_async(&mut redis)).await?;
         let now = seconds * 1000 + micros / 1000;
         let span = NODE_FOR.as_millis().try_into().unwrap_or(u64::MAX);
-        let mut meeting = redis::pipe();
-        meeting.atomic().zadd(NODES, &self.node, now).ignore();
-        meeting.zrembyscore(NODES, 0, now.saturating_sub(span)).ignore().zcard(NODES);
-        meeting.pexpire(NODES, i64::try_from(span).unwrap_or(i64::MAX)).ignore();
-        let (nodes,): (u64,) = in_time(alive, meeting.query_async(&mut redis)).await?;
+        // A server or an ACL that refuses the script would let every call fall back while heartbeats succeed. With a limit of
+        // 0 the script writes nothing.
+        let mut probe = JUDGE.key("keyhouse:rate:heartbeat");
+        probe.arg(0).arg(1000);
+        let _decision: redis::Value = in_time(alive, probe.invoke_async(&mut redis)).await?;
+        let mut register = redis::pipe();
+        register.atomic().zadd(NODES, &self.node, now).ignore();
+        register.zrembyscore(NODES, 0, now.saturating_sub(span)).ignore().zcard(NODES);
+        register.pexpire(NODES, i64::try_from(span).unwrap_or(i64::MAX)).ignore();
+        let (nodes,): (u64,) = in_time(alive, register.query_async(&mut redis)).await?;
         Ok((connection, nodes))
     }
 
-    /// Takes leave of the other nodes, so that their shares grow at once.
+    /// Removes this node from the live ones, so that the others' shares grow at once.
     pub async fn leave(&self) {
         let Some(Connection { mut redis, .. }) = self.connection() else { return };
         let mut leaving = redis::cmd("ZREM");
         leaving.arg(NODES).arg(&self.node);
         if let Err(error) = in_time(self.address.patience, leaving.query_async::<u64>(&mut redis)).await {
-            tracing::info!(%error, "Redis counts this node for ten seconds more");
+            tracing::info!(%error, "could not leave Redis, which counts this node for 10 s more");
         }
     }
 
-    /// Unless calls have given it up meanwhile.
+    /// Stores a connection, unless failed calls have opened the circuit breaker meanwhile.
     fn store_connection(&self, connection: Connection) {
-        if connection.strikes.load(Ordering::Relaxed) < MAX_CONSECUTIVE_FAILURES {
+        if connection.failures.load(Ordering::Relaxed) < MAX_CONSECUTIVE_FAILURES {
             *self.lock() = Some(connection);
         }
     }
 
-    /// Nodes seen at the last good beat, this one among them.
+    /// Live nodes at the last successful heartbeat, this one included.
     pub fn nodes(&self) -> u64 {
         self.nodes.load(Ordering::Relaxed)
     }

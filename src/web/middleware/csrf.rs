@@ -1,4 +1,9 @@
-//! CSRF protection: unsafe requests must come from pages of this installation.
+//! Protection against cross-site request forgery (CSRF): a request with an unsafe method must come from a page of this
+//! server.
+//!
+//! By hand rather than by tower-http's `csrf`, which follows the same scheme (`Sec-Fetch-Site`, else `Origin`, as Go 1.25
+//! does) but lets a request with neither header and one with `Sec-Fetch-Site: none` pass. Both are refused here: a browser
+//! that submits our form sends one of the two headers, and programs have the API. The scheme of `public_url` counts too.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
@@ -9,9 +14,9 @@ use crate::web::AppState;
 use crate::web::error::{ApiError, ErrorCode};
 use keyhouse_domain::public_url::PublicUrl;
 
-/// Refuses unsafe methods from other origins, before any other processing.
+/// Refuses unsafe methods from other origins, before anything reads the request.
 pub(crate) async fn same_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    if request.method().is_safe() || is_ours(request.headers(), state.public_url.as_ref()) {
+    if request.method().is_safe() || is_same_origin(request.headers(), state.public_url.as_ref()) {
         return next.run(request).await;
     }
     let message = match state.public_url.as_ref().filter(|url| url.is_https() && is_plain_http(request.headers())) {
@@ -21,13 +26,9 @@ pub(crate) async fn same_origin(State(state): State<AppState>, request: Request,
     ApiError::new(ErrorCode::BadRequest).with_message(message).with_source("cross-origin").into_response()
 }
 
-fn is_plain_http(headers: &HeaderMap) -> bool {
-    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"http://"))
-}
-
-/// Browsers send `Sec-Fetch-Site`; over plain HTTP, and in old versions, only `Origin`. A request with neither was not sent
-/// by a browser from a page of this installation.
-fn is_ours(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> bool {
+/// Whether the request comes from a page of this server: by `Sec-Fetch-Site`, or by `Origin` where the page is plain HTTP or
+/// the browser is old. A request with neither header does not.
+fn is_same_origin(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> bool {
     let single = |name| {
         let mut values = headers.get_all(name).iter();
         values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
@@ -39,7 +40,7 @@ fn is_ours(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> bool {
     if public_url.is_some_and(|url| url.as_str() == origin) {
         return true;
     }
-    // With an HTTPS public URL, a page over HTTP is of another origin, whatever its host.
+    // With an https public URL, a page over http is another origin, whatever its host.
     let host = match public_url.is_some_and(PublicUrl::is_https) {
         true => origin.strip_prefix("https://"),
         false => origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")),
@@ -52,9 +53,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_own_pages_change_anything() {
+    fn only_pages_of_this_server_may_send_unsafe_methods() {
         let public = PublicUrl::parse("https://keys.example.com").unwrap();
-        for (site, origin, host, public_url, ours) in [
+        for (site, origin, host, public_url, same) in [
             ("same-origin", "", "a", None, true),
             ("same-site", "http://a", "a", None, false),
             ("cross-site", "http://a", "a", None, false),
@@ -76,7 +77,7 @@ mod tests {
                     headers.insert(name, value.parse().unwrap());
                 }
             }
-            assert_eq!(is_ours(&headers, public_url), ours, "{site} {origin} {host}");
+            assert_eq!(is_same_origin(&headers, public_url), same, "{site} {origin} {host}");
         }
     }
 }

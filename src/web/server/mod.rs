@@ -171,8 +171,13 @@ async fn evicted(activity: &Activity, evict: &Notify) {
 }
 
 /// Serves one connection to its end, over a socket or, in tests, over anything that reads and writes.
-pub async fn connection<IO>(io: IO, peer: SocketAddr, service: impl HttpService, idle: Duration, stop: CancellationToken)
-where
+pub async fn connection<IO>(
+    io: IO,
+    peer: SocketAddr,
+    service: impl HttpService,
+    idle: Duration,
+    stop: CancellationToken,
+) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     serve_connection(io, peer, service, Arc::default(), idle, stop).await;
@@ -196,7 +201,7 @@ async fn serve_connection<IO>(
     let hyper_service = service_fn(move |request| {
         on_request.cancel();
         let (service, activity) = (service.clone(), Arc::clone(&of_service));
-        async move { Ok::<_, Infallible>(respond(&service, peer, request, activity).await) }
+        async move { Ok::<_, Infallible>(respond(service, peer, request, activity).await) }
     });
     let mut http = http1::Builder::new();
     // A client that has sent everything may close its sending half; it still gets its response. The stream has the
@@ -221,13 +226,12 @@ async fn serve_connection<IO>(
 /// Answers one request. If the handler has left a part of the body unread, the rest is read and dropped; if it is too long
 /// or too slow for that, the response says `Connection: close`, and the stream lingers until the client has read it.
 async fn respond(
-    service: &impl HttpService,
+    service: impl HttpService,
     peer: SocketAddr,
     request: Request<Incoming>,
     activity: Arc<Activity>,
 ) -> Response<activity::TrackedBody> {
-    let is_ambiguous =
-        request.headers().contains_key(header::TRANSFER_ENCODING) && activity.head_has_content_length();
+    let is_ambiguous = request.headers().contains_key(header::TRANSFER_ENCODING) && activity.head_has_content_length();
     let busy = activity.begin_request();
     let awaits_continue = request.headers().contains_key(header::EXPECT);
     let (mut parts, incoming) = request.into_parts();
