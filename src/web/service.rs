@@ -133,7 +133,7 @@ impl HttpService for RootService {
 
         let took = app.clock().monotonic().saturating_sub(began);
         let metrics = app.metrics();
-        metrics.record_http(context.route(), &method, response.status().as_u16(), took);
+        metrics.record_http(context.route(), method.as_str(), response.status().as_u16(), took);
         match (context.refusal(), context.caller()) {
             (Some(refusal), _) => metrics.record_api_request(refusal),
             (None, Some(CallerId::Key(_))) => metrics.record_api_request(ApiOutcome::Admitted),

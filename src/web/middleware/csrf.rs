@@ -26,6 +26,10 @@ pub(crate) async fn same_origin(State(state): State<AppState>, request: Request,
     ApiError::new(ErrorCode::BadRequest).with_message(message).with_source("cross-origin").into_response()
 }
 
+fn is_plain_http(headers: &HeaderMap) -> bool {
+    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"http://"))
+}
+
 /// Whether the request comes from a page of this server: by `Sec-Fetch-Site`, or by `Origin` where the page is plain HTTP or
 /// the browser is old. A request with neither header does not.
 fn is_same_origin(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> bool {

@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Write};
 
-use axum::http::Method;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
 use keyhouse_domain::auth::AuthError;
@@ -150,9 +149,9 @@ pub(super) struct HttpLabels {
 
 impl HttpLabels {
     /// A method that HTTP does not define is `other`: callers can't create series.
-    pub(super) fn new(route: RouteLabel, method: &Method, status: u16) -> Self {
+    pub(super) fn new(route: RouteLabel, method: &str, status: u16) -> Self {
         let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
-        let method = known.into_iter().find(|known| *known == method.as_str()).unwrap_or("other");
+        let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
         Self { route: route.route, method, status }
     }
 }

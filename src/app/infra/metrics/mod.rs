@@ -8,7 +8,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::http::Method;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -144,7 +143,7 @@ impl Metrics {
     }
 
     /// Counts an answered HTTP request; `route` is the template of its route, if one matched.
-    pub(crate) fn record_http(&self, route: Option<&str>, method: &Method, status: u16, took: Duration) {
+    pub(crate) fn record_http(&self, route: Option<&str>, method: &str, status: u16, took: Duration) {
         let route = RouteLabel::new(route);
         self.http_requests.get_or_create(&HttpLabels::new(route.clone(), method, status)).inc();
         self.http_durations.get_or_create(&route).observe(took.as_secs_f64());
