@@ -10,7 +10,7 @@ use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_store::StoreError;
 use keyhouse_token::Mode;
 
-pub use keyhouse_store::{EditProductError, Idempotency, ListProductsError, Write, WriteProductError};
+pub use keyhouse_store::{EditProductError, Idempotency, ListProductsError, Precondition, Write, WriteProductError};
 
 impl App {
     /// Creates a product for a key.
@@ -92,6 +92,7 @@ impl App {
         grant: &Grant,
         id: ProductId,
         patch: ProductPatch,
+        precondition: Precondition<'_>,
         idempotency: Idempotency<'_>,
     ) -> Result<Write, WriteProductError> {
         let _guard = self.in_flight_guard(idempotency).await?;
@@ -99,7 +100,7 @@ impl App {
             let fields = patch.apply(old.fields.clone());
             (fields != old.fields).then(|| Product { fields, ..old.clone() })
         };
-        self.store.change_product(grant, id, self.clock.now(), change, idempotency).await
+        self.store.change_product(grant, id, self.clock.now(), precondition, change, idempotency).await
     }
 
     /// Archives a product or restores it. Repeating it changes nothing and is no error.
@@ -112,11 +113,12 @@ impl App {
         grant: &Grant,
         id: ProductId,
         status: Status,
+        precondition: Precondition<'_>,
         idempotency: Idempotency<'_>,
     ) -> Result<Write, WriteProductError> {
         let _guard = self.in_flight_guard(idempotency).await?;
         let change = |old: &Product| (old.status != status).then(|| Product { status, ..old.clone() });
-        self.store.change_product(grant, id, self.clock.now(), change, idempotency).await
+        self.store.change_product(grant, id, self.clock.now(), precondition, change, idempotency).await
     }
 
     /// Waits until no duplicate of an idempotent call runs on this node; `None` for any other call.

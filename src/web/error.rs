@@ -64,6 +64,7 @@ codes! {
     SkuAlreadyExists = "sku_already_exists", "conflict_error", 409, "Another product has this SKU; SKUs are unique within a team and mode, archived products included";
     IdempotencyKeyInUse = "idempotency_key_in_use", "idempotency_error", 409, "A call with this Idempotency-Key is still running; try again shortly";
     IdempotencyKeyReused = "idempotency_key_reused", "idempotency_error", 422, "This Idempotency-Key was used for a call with another body";
+    PreconditionFailed = "precondition_failed", "invalid_request_error", 412, "The product has changed: its ETag does not match If-Match";
     PayloadTooLarge = "payload_too_large", "invalid_request_error", 413, format!("The request body is larger than {} KiB", BODY_MAX / 1024);
     UriTooLong = "bad_request", "invalid_request_error", 414, format!("The request target is longer than {} KiB", TARGET_MAX / 1024);
     UnsupportedMediaType = "unsupported_media_type", "invalid_request_error", 415, "The request body must be uncompressed application/json in UTF-8";

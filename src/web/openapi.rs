@@ -25,6 +25,7 @@ use super::server::{HEAD_MAX, HEADERS_MAX};
 
 const ID: &str = "019ab697-e800-7123-9159-e26af37bc048";
 const REQUEST_ID: &str = "req_01kav9ft0028t5cy4tqkff04hm";
+const ETAG: &str = "\"5d41402abc4b2a76b9719d911017c592\"";
 const RATE_LIMIT_HEADERS: [&str; 3] = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
 
 /// The whole document. Its first server is the public URL, if there is one, so that generated clients need no other
@@ -95,6 +96,19 @@ fn describe(operation: &Operation) -> Value {
             "schema": { "type": "string", "format": "uuid" }, "example": ID }));
     }
     parameters.extend(operation.query.iter().map(|parameter| query_parameter(*parameter)));
+    if operation.answers_with_product() && operation.path.contains("{id}") {
+        let (name, description) = if operation.method == "GET" {
+            ("If-None-Match", "An `ETag` of the product. If it is current, the response is 304 without a body.")
+        } else {
+            (
+                "If-Match",
+                "The `ETag` of the product as you read it. If the product has changed since, nothing is written: 412 \
+                          `precondition_failed`.",
+            )
+        };
+        parameters.push(json!({ "name": name, "in": "header", "required": false, "description": description,
+            "schema": { "type": "string" }, "example": ETAG }));
+    }
     if operation.is_idempotent {
         parameters.push(json!({ "name": "Idempotency-Key", "in": "header", "required": false,
             "description": format!("A value of your choice for this one request, such as an order's number. A request that is repeated within \
@@ -145,6 +159,9 @@ fn responses(operation: &Operation) -> Value {
     if status == 201 {
         headers.push("Location");
     }
+    if operation.answers_with_product() {
+        headers.push("ETag");
+    }
     if operation.is_idempotent {
         headers.push("Idempotent-Replayed");
     }
@@ -153,6 +170,10 @@ fn responses(operation: &Operation) -> Value {
         "headers": header_references(&headers),
         "content": { "application/json": { "schema": reference(schema) } },
     } });
+    if operation.method == "GET" && operation.answers_with_product() {
+        let headers = ["X-Request-Id", "ETag"].into_iter().chain(RATE_LIMIT_HEADERS).collect::<Vec<_>>();
+        all["304"] = json!({ "description": "Not modified", "headers": header_references(&headers) });
+    }
     let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
     for &code in COMMON_ERRORS.iter().chain(operation.errors) {
         by_status.entry(code.status()).or_default().push(code);
@@ -206,6 +227,7 @@ fn error_headers(code: ErrorCode) -> &'static [&'static str] {
         | ErrorCode::RouteNotFound
         | ErrorCode::SkuAlreadyExists
         | ErrorCode::IdempotencyKeyReused
+        | ErrorCode::PreconditionFailed
         | ErrorCode::PayloadTooLarge
         | ErrorCode::UriTooLong
         | ErrorCode::InternalError => &[],
@@ -253,6 +275,7 @@ fn headers() -> Value {
         "X-RateLimit-Reset": header("Unix seconds at which the current window ends.", integer(0)),
         "Retry-After": header("Whole seconds to wait.", integer(1)),
         "WWW-Authenticate": header("The challenge of RFC 6750.", json!({ "type": "string" })),
+        "ETag": header("Changes whenever the product does. For `If-Match` and `If-None-Match`.", json!({ "type": "string", "examples": [ETAG] })),
         "Location": header("The new product's path.", json!({ "type": "string" })),
         "Idempotent-Replayed": header("`true` if the response is that of an earlier request; absent otherwise.", json!({ "type": "string", "enum": ["true"] })),
         "Accept": header("The media type that a body must have.", json!({ "type": "string" })),
@@ -270,7 +293,7 @@ fn schemas() -> Value {
     let required = FIELDS.iter().filter(|spec| spec.presence == Presence::Required).map(|spec| spec.name).collect();
     json!({
         "Product": response(product),
-        "NewProduct": request(true, required),
+        "ProductCreation": request(true, required),
         "ProductChange": request(false, Vec::new()),
         "ProductAnswer": response(vec![("data", reference("Product"))]),
         "ProductList": response(vec![("data", response(vec![

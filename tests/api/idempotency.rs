@@ -1,4 +1,4 @@
-//! Idempotency: a call that is sent again is not done again.
+//! `Idempotency-Key`: a repeated request is not executed again.
 
 use rstest::rstest;
 use std::future::IntoFuture;
@@ -10,6 +10,8 @@ use keyhouse_token::Mode;
 use test_support::http::Call;
 use test_support::process::{ServerProcess, run_json, status};
 use test_support::{Engine, TestApp, TestDatabase, assert_text, open};
+
+use super::head;
 
 const BODY: &str = r#"{"name":"Vane","unitPrice":1.5,"currency":"EUR"}"#;
 
@@ -31,18 +33,15 @@ async fn the_same_call_again_is_answered_as_before(#[values(Engine::Sqlite, Engi
     assert_eq!((first.status.as_u16(), first.header("idempotent-replayed")), (201, None));
     app.advance(Duration::from_secs(24 * 60 * 60 - 1));
     let again = post(&app, &token, "order-1", BODY).await;
-    assert_text!(again.without_request_id(), @r#"
+    assert_text!(head(&again), @r"
     201 Created
     cache-control: no-store
-    content-length: 283
     content-type: application/json
     idempotent-replayed: true
     location: /api/v1/products/01a20ce4-05c0-7299-9bd5-8c6f3fd36473
     x-content-type-options: nosniff
     x-request-id: req_…
-
-    {"data":{"id":"01a20ce4-05c0-7299-9bd5-8c6f3fd36473","name":"Vane","unitPrice":1.5,"currency":"EUR","description":null,"sku":null,"taxRate":null,"type":"SERVICES","unitOfMeasure":"unit","status":"active","createdAt":"2026-11-24T09:30:00.000Z","updatedAt":"2026-11-24T09:30:00.000Z"}}
-    "#);
+    ");
     assert_eq!(
         (again.status, &again.body, again.header("location")),
         (first.status, &first.body, first.header("location"))

@@ -35,6 +35,7 @@ async fn a_product_with_defaults(#[values(Engine::Sqlite, Engine::Postgres)] eng
     cache-control: no-store
     content-length: 289
     content-type: application/json
+    etag: "2263f28864ed2b09a36496f8ce15971e"
     location: /api/v1/products/01a20ce4-05c0-7299-9bd5-8c6f3fd36473
     x-content-type-options: nosniff
     x-request-id: req_…

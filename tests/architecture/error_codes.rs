@@ -25,6 +25,7 @@ fn the_table_of_errors_has_not_changed() {
     409 conflict_error sku_already_exists: Another product has this SKU; SKUs are unique within a team and mode, archived products included
     409 idempotency_error idempotency_key_in_use: A call with this Idempotency-Key is still running; try again shortly
     422 idempotency_error idempotency_key_reused: This Idempotency-Key was used for a call with another body
+    412 invalid_request_error precondition_failed: The product has changed: its ETag does not match If-Match
     413 invalid_request_error payload_too_large: The request body is larger than 64 KiB
     414 invalid_request_error bad_request: The request target is longer than 8 KiB
     415 invalid_request_error unsupported_media_type: The request body must be uncompressed application/json in UTF-8

@@ -12,7 +12,7 @@ use keyhouse_domain::password::PasswordHash;
 use keyhouse_domain::permission::{KeyAdmin, TeamAdmin, TeamOwner};
 use keyhouse_domain::person::{Email, PersonName};
 use keyhouse_domain::price::Price;
-use keyhouse_domain::product::{Currency, Kind, Product, ProductFields, ProductName, Sku, Status, UnitOfMeasure};
+use keyhouse_domain::product::{Currency, Product, ProductFields, ProductName, ProductPatch, Sku, Status};
 use keyhouse_domain::role::Role;
 use keyhouse_domain::scope::{Access, Scope};
 use keyhouse_domain::secret::{Secret, SecretHash};
@@ -163,16 +163,14 @@ pub(super) fn grant(key: &ApiKey) -> Grant {
 pub(super) fn product(n: u32, text: &str, sku: Option<&str>) -> Product {
     Product {
         id: ProductId::new(seed(n)),
-        fields: ProductFields {
-            name: ProductName::parse(text.into()).unwrap(),
-            unit_price: Price::parse("1.5").unwrap(),
-            currency: Currency::parse("EUR").unwrap(),
-            description: None,
-            sku: sku.map(|sku| Sku::parse(sku.into()).unwrap()),
-            tax_rate: None,
-            kind: Kind::parse("GOODS".into()).unwrap(),
-            unit_of_measure: UnitOfMeasure::parse("piece".into()).unwrap(),
-        },
+        fields: ProductFields::new(ProductPatch {
+            name: ProductName::parse(text.into()).ok(),
+            unit_price: Price::parse("1.5").ok(),
+            currency: Currency::parse("EUR").ok(),
+            sku: Some(sku.map(|sku| Sku::parse(sku.into()).unwrap())),
+            ..ProductPatch::default()
+        })
+        .unwrap(),
         status: Status::Active,
         created_at: NOW,
         updated_at: NOW,

@@ -84,13 +84,16 @@ async fn change_product_moves_updated_at_only_if_something_changes(
     let made = product(11, "Vane", None);
     it.store.create_product(&grant(&key), made.clone(), None).await.unwrap();
     let later = NOW.plus(DAY);
-    let same = it.store.change_product(&grant(&key), made.id, later, |_| None, None).await.unwrap();
+    let same = it.store.change_product(&grant(&key), made.id, later, &|_| true, |_| None, None).await.unwrap();
     assert_eq!(same, Write::Done(made.clone()));
-    let changed = it.store.change_product(&grant(&key), made.id, later, archived, None).await.unwrap();
+    let changed = it.store.change_product(&grant(&key), made.id, later, &|_| true, archived, None).await.unwrap();
     let expected = Product { status: Status::Archived, updated_at: later, ..made.clone() };
     assert_eq!(changed, Write::Done(expected.clone()));
     assert_eq!(it.queries().product(grant(&key).tenant(), made.id).await.unwrap(), Some(expected));
-    let absent = it.store.change_product(&grant(&key), product(99, "x", None).id, later, |_| None, None).await;
+    let refused = it.store.change_product(&grant(&key), made.id, later, &|_| false, |_| None, None).await;
+    assert!(matches!(refused, Err(WriteProductError::PreconditionFailed)), "{refused:?}");
+    let absent =
+        it.store.change_product(&grant(&key), product(99, "x", None).id, later, &|_| true, |_| None, None).await;
     assert!(matches!(absent, Err(WriteProductError::NoSuchProduct)), "{absent:?}");
 }
 
@@ -102,7 +105,7 @@ async fn change_product_is_refused_to_a_revoked_key(#[values(Engine::Sqlite, Eng
     let made = product(11, "Vane", None);
     it.store.create_product(&grant(&key), made.clone(), None).await.unwrap();
     it.store.revoke_key(&it.key_admin(), key.id, &context(12)).await.unwrap();
-    let refused = it.store.change_product(&grant(&key), made.id, NOW, |_| None, None).await;
+    let refused = it.store.change_product(&grant(&key), made.id, NOW, &|_| true, |_| None, None).await;
     assert!(matches!(refused, Err(WriteProductError::Auth(_))), "{refused:?}");
 }
 

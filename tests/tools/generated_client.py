@@ -13,13 +13,13 @@ from keyhouse_client.api.products import (
     restore_product,
     update_product,
 )
-from keyhouse_client.models import Currency, ListProductsStatus, NewProduct, ProductChange, ProductStatus
+from keyhouse_client.models import Currency, ListProductsStatus, ProductCreation, ProductChange, ProductStatus
 
 client = AuthenticatedClient(base_url=sys.argv[1], token=os.environ["TOKEN"], raise_on_unexpected_status=True)
 
 assert get_key.sync(client=client).data.mode == "test"
 
-body = NewProduct(name="Hail pad", unit_price=12.5, currency=Currency.EUR, sku="HAIL-1")
+body = ProductCreation(name="Hail pad", unit_price=12.5, currency=Currency.EUR, sku="HAIL-1")
 made = create_product.sync(client=client, body=body, idempotency_key="story-1").data
 assert made.unit_price == 12.5 and made.type_ == "SERVICES" and made.description is None
 again = create_product.sync_detailed(client=client, body=body, idempotency_key="story-1")

@@ -5,7 +5,7 @@ type Product = components["schemas"]["Product"];
 type Page = paths["/api/v1/products"]["get"]["responses"][200]["content"]["application/json"];
 type Failure = components["schemas"]["Error"];
 
-export const least: components["schemas"]["NewProduct"] = { name: "Vane", unitPrice: 219, currency: "EUR" };
+export const least: components["schemas"]["ProductCreation"] = { name: "Vane", unitPrice: 219, currency: "EUR" };
 export const cleared: components["schemas"]["ProductChange"] = { sku: null, description: null, taxRate: null };
 
 export function total(page: Page): number {
@@ -28,6 +28,6 @@ export function explain(failure: Failure): string {
 }
 
 // @ts-expect-error a price is no text
-export const wrong: components["schemas"]["NewProduct"] = { name: "Vane", unitPrice: "219", currency: "EUR" };
+export const wrong: components["schemas"]["ProductCreation"] = { name: "Vane", unitPrice: "219", currency: "EUR" };
 // @ts-expect-error there is no such field
 export const unknown: components["schemas"]["ProductChange"] = { colour: "red" };

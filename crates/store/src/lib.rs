@@ -38,7 +38,7 @@ pub use location::Location;
 pub use members::{AddMemberError, ChangeMemberError, NewMember};
 pub use people::{ChangeProfileError, Credentials};
 pub use product_rows::ListProductsError;
-pub use products::{EditProductError, Idempotency, Write, WriteProductError};
+pub use products::{EditProductError, Idempotency, Precondition, Write, WriteProductError};
 pub use sessions::{NewSession, PasswordCheckError};
 pub use teams::{ChangeTeamError, NewTeam};
 

@@ -1,6 +1,6 @@
 //! Product rows and what only reads them. Every query takes a [`Tenant`], a team and a mode
 
-use crate::db::{Statement, sql_of};
+use crate::db::{Statement, sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::{Queries, Result};
 use keyhouse_domain::auth::Tenant;
@@ -135,14 +135,41 @@ fn below(after: Option<Cursor>) -> String {
     after.map_or(ABOVE_ALL_IDS.to_owned(), |cursor| cursor.product().to_string())
 }
 
-/// Binds `$1` to `$13`: the tenant, the id, the status, each field and `updated_at`.
-pub(crate) fn bind_product(statement: Statement, tenant: &Tenant, product: &Product) -> Statement {
+/// Locks a product by writing to it: both engines then return the row as it is, and not as it was when they began.
+pub(crate) fn lock(tenant: &Tenant, id: ProductId) -> Statement {
+    sql("UPDATE products SET status = status WHERE team_id = $1 AND mode = $2 AND id = $3 \
+         RETURNING id, status, name, unit_price, currency, description, sku, tax_rate, kind, unit_of_measure, \
+                   created_at, updated_at")
+    .bind(tenant.team())
+    .bind(tenant.mode().as_str())
+    .bind(id)
+}
+
+pub(crate) fn insert(tenant: &Tenant, product: &Product) -> Statement {
+    let insert = sql("INSERT INTO products (team_id, mode, id, status, updated_at, created_at, \
+                                            name, unit_price, currency, description, sku, tax_rate, kind, unit_of_measure) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)");
+    bind_product(insert, tenant, product)
+}
+
+pub(crate) fn update(tenant: &Tenant, product: &Product) -> Statement {
+    let update = sql("UPDATE products SET status = $4, updated_at = $5, created_at = $6, name = $7, unit_price = $8, \
+                             currency = $9, description = $10, sku = $11, tax_rate = $12, kind = $13, \
+                             unit_of_measure = $14 \
+                      WHERE team_id = $1 AND mode = $2 AND id = $3");
+    bind_product(update, tenant, product)
+}
+
+/// Binds `$1` to `$6`, the tenant, the id, the status and the times, and the fields from `$7` on.
+fn bind_product(statement: Statement, tenant: &Tenant, product: &Product) -> Statement {
     let fields = &product.fields;
     statement
         .bind(tenant.team())
         .bind(tenant.mode().as_str())
         .bind(product.id)
         .bind(product.status.as_str())
+        .bind(product.updated_at)
+        .bind(product.created_at)
         .bind(fields.name.as_str())
         .bind(fields.unit_price.stored())
         .bind(fields.currency.code())
@@ -151,7 +178,6 @@ pub(crate) fn bind_product(statement: Statement, tenant: &Tenant, product: &Prod
         .bind(fields.tax_rate.map(TaxRate::stored))
         .bind(fields.kind.as_str())
         .bind(fields.unit_of_measure.as_str())
-        .bind(product.updated_at)
 }
 
 /// Builds a page from its rows. One more row was selected than asked for: if it is there, there is another page.

@@ -2,7 +2,7 @@
 
 use crate::db::{Transaction, Tx, sql};
 use crate::error::StoreError;
-use crate::product_rows::{ProductRow, bind_product};
+use crate::product_rows::{self, ProductRow};
 use crate::{Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::auth::{AuthError, Grant, Tenant};
@@ -19,6 +19,9 @@ pub enum WriteProductError {
     /// The tenant has no such product.
     #[error("no such product")]
     NoSuchProduct,
+    /// The caller's precondition does not hold for the product as it is.
+    #[error("the precondition does not hold")]
+    PreconditionFailed,
     /// Another product of this team and mode has the SKU.
     #[error("another product has this SKU")]
     SkuTaken,
@@ -87,6 +90,9 @@ pub enum Write {
 /// The idempotency key of a call, and how its response is built. `None`: the call has none.
 pub type Idempotency<'a> = Option<(&'a IdempotentRequest, &'a (dyn Fn(&Product) -> StoredResponse + Sync))>;
 
+/// Whether the product, read under its lock, is the one that the caller wants to change.
+pub type Precondition<'a> = &'a (dyn Fn(&Product) -> bool + Sync);
+
 type WriteResult = std::result::Result<Write, WriteProductError>;
 type EditResult = std::result::Result<Product, EditProductError>;
 
@@ -118,6 +124,7 @@ impl Store {
         grant: &Grant,
         id: ProductId,
         now: Timestamp,
+        precondition: Precondition<'_>,
         change: impl FnOnce(&Product) -> Option<Product> + Send,
         idempotency: Idempotency<'_>,
     ) -> WriteResult {
@@ -126,6 +133,9 @@ impl Store {
             return Ok(Write::Replayed(response));
         }
         let old = tx.lock_product(grant.tenant(), id).await?.ok_or(WriteProductError::NoSuchProduct)?;
+        if !precondition(&old) {
+            return Err(WriteProductError::PreconditionFailed);
+        }
         let product = match change(&old) {
             None => old,
             Some(changed) => {
@@ -207,30 +217,15 @@ impl Store {
 impl Transaction {
     /// Locks a product by writing to it: both engines then return the row as it is, and not as it was when they began.
     async fn lock_product(&mut self, tenant: &Tenant, id: ProductId) -> Result<Option<Product>> {
-        let lock = sql("UPDATE products SET status = status WHERE team_id = $1 AND mode = $2 AND id = $3 \
-                        RETURNING id, status, name, unit_price, currency, description, sku, tax_rate, kind, \
-                                  unit_of_measure, created_at, updated_at")
-        .bind(tenant.team())
-        .bind(tenant.mode().as_str())
-        .bind(id);
-        self.fetch_optional::<ProductRow>(lock).await?.map(Product::try_from).transpose()
+        self.fetch_optional::<ProductRow>(product_rows::lock(tenant, id)).await?.map(Product::try_from).transpose()
     }
 
     async fn insert_product(&mut self, tenant: &Tenant, product: &Product) -> Result<()> {
-        let insert =
-            sql("INSERT INTO products (team_id, mode, id, status, name, unit_price, currency, description, sku, \
-                                                tax_rate, kind, unit_of_measure, updated_at, created_at) \
-                          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)");
-        self.execute(bind_product(insert, tenant, product).bind(product.created_at)).await.map(drop)
+        self.execute(product_rows::insert(tenant, product)).await.map(drop)
     }
 
     async fn update_product(&mut self, tenant: &Tenant, product: &Product) -> Result<()> {
-        let update =
-            sql("UPDATE products SET status = $4, name = $5, unit_price = $6, currency = $7, description = $8, \
-                                              sku = $9, tax_rate = $10, kind = $11, unit_of_measure = $12, \
-                                              updated_at = $13 \
-                          WHERE team_id = $1 AND mode = $2 AND id = $3");
-        self.execute(bind_product(update, tenant, product)).await.map(drop)
+        self.execute(product_rows::update(tenant, product)).await.map(drop)
     }
 
     /// The stored response of a call that was done before.

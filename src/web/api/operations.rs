@@ -31,6 +31,13 @@ pub struct Operation {
     pub errors: &'static [ErrorCode],
 }
 
+impl Operation {
+    /// Whether its success is one product, which has an `ETag`.
+    pub fn answers_with_product(&self) -> bool {
+        self.success.1 == "ProductAnswer"
+    }
+}
+
 /// A group of operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
@@ -114,6 +121,7 @@ const UPDATE_ERRORS: &[ErrorCode] = &[
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
     ProductNotFound,
+    PreconditionFailed,
     SkuAlreadyExists,
 ];
 
@@ -124,6 +132,7 @@ const RESTORE_ERRORS: &[ErrorCode] = &[
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
     ProductNotFound,
+    PreconditionFailed,
 ];
 
 pub fn operations() -> Vec<Operation> {
@@ -152,7 +161,7 @@ pub fn operations() -> Vec<Operation> {
             summary: "Create a product",
             description: "Needs a Read & Write key. `details` lists every error of the body at once.",
             query: &[],
-            body: Some("NewProduct"),
+            body: Some("ProductCreation"),
             is_idempotent: true,
             success: (201, "ProductAnswer"),
             errors: CREATE_ERRORS,
@@ -170,7 +179,7 @@ pub fn operations() -> Vec<Operation> {
             body: None,
             is_idempotent: false,
             success: (200, "ProductAnswer"),
-            errors: &[ProductNotFound],
+            errors: &[ProductNotFound, PreconditionFailed],
         },
         Operation {
             method: "PATCH",
@@ -201,7 +210,7 @@ pub fn operations() -> Vec<Operation> {
             body: None,
             is_idempotent: false,
             success: (200, "ProductAnswer"),
-            errors: &[ScopeInsufficient, ProductNotFound],
+            errors: &[ScopeInsufficient, ProductNotFound, PreconditionFailed],
         },
         Operation {
             method: "POST",

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use keyhouse_domain::field::FieldValue;
 use keyhouse_domain::idempotency::StoredResponse;
 use keyhouse_domain::pagination::{Cursor, Limit, Page};
@@ -13,7 +13,9 @@ use serde_json::value::RawValue;
 
 use super::super::AppState;
 use super::super::error::{ApiError, ErrorCode};
-use super::super::extract::{Caller, IdempotencyKeyHeader, JsonBody, PathId, Query, RawBody, Reads, Writes};
+use super::super::extract::{
+    Caller, IdempotencyKeyHeader, JsonBody, PathId, Preconditions, Query, RawBody, Reads, Writes, entity_tag,
+};
 use super::super::json::{DataEnvelope, json_response};
 use super::fields;
 use super::operations::QueryParameter;
@@ -94,9 +96,19 @@ pub async fn show(
     State(state): State<AppState>,
     caller: Caller<Reads>,
     id: PathId,
-) -> Result<DataEnvelope<ProductBody>, ApiError> {
+    preconditions: Preconditions,
+) -> Result<Response, ApiError> {
     let product = state.app.queries().product(caller.tenant(), id.product()?).await?.ok_or_else(not_found)?;
-    Ok(DataEnvelope { data: ProductBody(product) })
+    let body = to_body(&product);
+    let tag = entity_tag(&body);
+    if !preconditions.matches(&tag) {
+        return Err(ApiError::new(ErrorCode::PreconditionFailed));
+    }
+    let response = match preconditions.is_known(&tag) {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => json_response(StatusCode::OK, body),
+    };
+    with_entity_tag(response, &tag)
 }
 
 pub async fn create(
@@ -120,17 +132,25 @@ pub async fn update(
     State(state): State<AppState>,
     caller: Caller<Writes>,
     id: PathId,
+    preconditions: Preconditions,
     idempotency_key: IdempotencyKeyHeader,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let request = idempotency_key.request(&caller, id.product().ok(), &body.bytes)?;
     let patch = fields::product_patch(body.object)?;
+    let allow = |product: &Product| preconditions.allow_write(&entity_tag(&to_body(product)));
     let idempotency = request.as_ref().map(|request| (request, &ok as _));
-    written(&caller, state.app.update_product(&caller.grant, id.product()?, patch, idempotency).await, ok)
+    written(&caller, state.app.update_product(&caller.grant, id.product()?, patch, &allow, idempotency).await, ok)
 }
 
-pub async fn destroy(State(state): State<AppState>, caller: Caller<Writes>, id: PathId) -> Result<Response, ApiError> {
-    let outcome = state.app.set_product_status(&caller.grant, id.product()?, Status::Archived, None).await;
+pub async fn destroy(
+    State(state): State<AppState>,
+    caller: Caller<Writes>,
+    id: PathId,
+    preconditions: Preconditions,
+) -> Result<Response, ApiError> {
+    let allow = |product: &Product| preconditions.allow_write(&entity_tag(&to_body(product)));
+    let outcome = state.app.set_product_status(&caller.grant, id.product()?, Status::Archived, &allow, None).await;
     written(&caller, outcome, ok)
 }
 
@@ -139,12 +159,15 @@ pub async fn restore(
     State(state): State<AppState>,
     caller: Caller<Writes>,
     id: PathId,
+    preconditions: Preconditions,
     idempotency_key: IdempotencyKeyHeader,
     body: RawBody,
 ) -> Result<Response, ApiError> {
+    let allow = |product: &Product| preconditions.allow_write(&entity_tag(&to_body(product)));
     let request = idempotency_key.request(&caller, id.product().ok(), &body.0)?;
     let idempotency = request.as_ref().map(|request| (request, &ok as _));
-    written(&caller, state.app.set_product_status(&caller.grant, id.product()?, Status::Active, idempotency).await, ok)
+    let outcome = state.app.set_product_status(&caller.grant, id.product()?, Status::Active, &allow, idempotency).await;
+    written(&caller, outcome, ok)
 }
 
 fn to_body(product: &Product) -> Vec<u8> {
@@ -169,6 +192,7 @@ fn written(
     };
     let unreadable = |error: &'static str| ApiError::new(ErrorCode::InternalError).with_source(error);
     let status = StatusCode::from_u16(stored.status).map_err(|_| unreadable("a stored status is invalid"))?;
+    let tag = entity_tag(&stored.body);
     let mut response = json_response(status, stored.body);
     if let Some(location) = stored.location {
         let location = HeaderValue::try_from(location).map_err(|_| unreadable("a stored location is invalid"))?;
@@ -177,12 +201,19 @@ fn written(
     if replayed {
         response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
     }
+    with_entity_tag(response, &tag)
+}
+
+fn with_entity_tag(mut response: Response, tag: &str) -> Result<Response, ApiError> {
+    let tag = HeaderValue::try_from(tag).map_err(|error| ApiError::new(ErrorCode::InternalError).with_source(error))?;
+    response.headers_mut().insert(header::ETAG, tag);
     Ok(response)
 }
 
 fn write_error(caller: &Caller<Writes>, error: WriteProductError) -> ApiError {
     match error {
         WriteProductError::NoSuchProduct => not_found(),
+        WriteProductError::PreconditionFailed => ApiError::new(ErrorCode::PreconditionFailed),
         WriteProductError::Auth(error) => caller.refused_at_commit(error),
         WriteProductError::SkuTaken => ApiError::new(ErrorCode::SkuAlreadyExists),
         WriteProductError::OtherBody => ApiError::new(ErrorCode::IdempotencyKeyReused),

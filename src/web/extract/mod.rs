@@ -5,6 +5,7 @@ mod caller;
 mod idempotency_key;
 mod media_type;
 mod path;
+mod preconditions;
 mod query;
 
 pub(super) use body::{BODY_MAX, BODY_TIMEOUT, read};
@@ -13,4 +14,5 @@ pub(super) use caller::{Caller, Reads, Writes, caller_for};
 pub(super) use idempotency_key::IdempotencyKeyHeader;
 pub(super) use media_type::is_media_type;
 pub(super) use path::PathId;
+pub(super) use preconditions::{Preconditions, entity_tag};
 pub(super) use query::Query;
