@@ -1,4 +1,4 @@
-//! Queries of the list: what is taken is within its bounds, and a cursor is one spelling of one id.
+//! Query strings: an accepted limit is in range, and an accepted cursor is one spelling of one id.
 #![no_main]
 
 use keyhouse_domain::pagination::{Cursor, Limit};

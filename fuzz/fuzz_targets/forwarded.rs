@@ -1,5 +1,5 @@
-//! X-Forwarded-For, one header a line: only what a listed proxy says is believed, and never a listed proxy's own address
-//! while there is another.
+//! `X-Forwarded-For`, one header per line: only a trusted proxy's header counts, and the result is a trusted proxy's
+//! address only if there is no other.
 #![no_main]
 
 use keyhouse::web::fuzzing;

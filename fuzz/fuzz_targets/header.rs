@@ -1,4 +1,4 @@
-//! Authorization headers, one a line: a token is found only in exactly one, and only behind `Bearer` and spaces.
+//! `Authorization` headers, one per line: a token is accepted only from a single header, after `Bearer` and spaces.
 #![no_main]
 
 use keyhouse::web::fuzzing;

@@ -1,4 +1,4 @@
-//! Bodies: never a panic; what is taken keeps its limits, and what it says of its price reads back as the same.
+//! Request bodies: no panic; an accepted product is within its limits, and its price reads back as the same number.
 #![no_main]
 
 use keyhouse_domain::price::Price;
@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(!fields.name.as_str().contains('\0'));
         assert_eq!(Price::parse(&fields.unit_price.to_string()), Ok(fields.unit_price));
         assert_eq!(Currency::parse(fields.currency.code()), Ok(fields.currency));
-        // What can be made can be changed to the same, and that changes nothing.
+        // A patch with the fields of an accepted product changes nothing.
         let patch = fuzzing::product_patch(bytes).expect("a creation is a change of every field it names");
         assert_eq!(patch.apply(fields.clone()), fields);
     }

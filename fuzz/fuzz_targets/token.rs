@@ -1,4 +1,4 @@
-//! Whatever parses as a token has the one form there is, and parses again to the same.
+//! Tokens: an accepted token has the documented form and parses again to itself.
 #![no_main]
 
 use keyhouse_token::{Brand, RawToken, TokenPrefix};

@@ -1,4 +1,4 @@
-//! How the API behaves as an HTTP server: methods, headers, faulty requests.
+//! HTTP conformance of the API: methods, headers, malformed requests.
 
 use keyhouse::web::server::HttpService;
 use rstest::rstest;
@@ -14,7 +14,9 @@ use test_support::{Engine, TestApp, TestDatabase, assert_text};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unknown_paths_and_methods_with_a_good_key(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn unknown_paths_are_404_and_methods_405_with_a_valid_key(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     let absent = app.get("/api/v1/nothing").bearer(&token).await;
@@ -68,7 +70,7 @@ async fn method_override_has_no_effect(#[values(Engine::Sqlite, Engine::Postgres
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn head_answers_as_get_without_the_body(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn head_returns_the_headers_of_get(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     for path in ["/api/v1/products", "/api/v1/key", "/api/v1/nothing", "/api/v1/products/x"] {
@@ -86,7 +88,7 @@ async fn head_answers_as_get_without_the_body(#[values(Engine::Sqlite, Engine::P
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answer_has_an_id_and_rests_in_no_cache(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn every_response_has_a_request_id_and_is_not_cached(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     for answer in [
@@ -116,7 +118,7 @@ async fn every_answer_has_an_id_and_rests_in_no_cache(#[values(Engine::Sqlite, E
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_away_is_503_never_401(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn an_unavailable_database_is_503_and_never_401(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     app.inner.close().await.unwrap();
@@ -140,7 +142,7 @@ async fn a_database_that_is_away_is_503_never_401(#[values(Engine::Sqlite, Engin
 }
 
 #[tokio::test]
-async fn faulty_hosts_and_long_targets() {
+async fn malformed_hosts_and_long_targets_are_refused() {
     let app = TestApp::on(Engine::Sqlite).await;
     let token = app.live_token().await;
     let peer = SocketAddr::from(([203, 0, 113, 7], 1));
@@ -184,7 +186,7 @@ async fn faulty_hosts_and_long_targets() {
 }
 
 #[tokio::test]
-async fn readiness_turns_when_asked_to_stop() {
+async fn readiness_ends_when_the_server_is_stopping() {
     let app = TestApp::on(Engine::Sqlite).await;
     assert_eq!(app.get("/readyz").await.text(), "ready\n");
     app.stop.cancel();
@@ -192,10 +194,10 @@ async fn readiness_turns_when_asked_to_stop() {
     assert_eq!((answer.status.as_u16(), answer.text()), (503, "stopping\n"));
 }
 
-/// Over a pipe instead of a socket, so that the clock of the runtime can be paused: it then jumps to the next time-out.
+/// Uses a pipe instead of a socket, so that the runtime's clock can be paused: it then jumps to the next time-out.
 #[tokio::test(start_paused = true)]
 async fn a_connection_is_closed_after_ten_seconds_within_a_head_and_after_the_idle_time_between_two() {
-    // The database needs real threads and real time; this connection never gets that far.
+    // The database needs real time, but this connection never reaches it.
     tokio::time::resume();
     let app = TestApp::on(Engine::Sqlite).await;
     tokio::time::pause();
@@ -224,7 +226,7 @@ async fn a_connection_is_closed_after_ten_seconds_within_a_head_and_after_the_id
 async fn a_body_that_does_not_arrive_within_ten_seconds_is_refused() {
     let app = TestApp::on(Engine::Sqlite).await;
     let token = app.live_token().await;
-    // The key has been judged, in real time, when the body is first asked for; from then on time jumps.
+    // The key is authenticated in real time before the body is read; from then on the clock is paused.
     let mut paused = false;
     let stalled = futures_util::stream::poll_fn(move |_| {
         if !std::mem::replace(&mut paused, true) {
@@ -248,9 +250,9 @@ async fn a_body_that_does_not_arrive_within_ten_seconds_is_refused() {
     "#);
 }
 
-/// What only bytes on a socket can show.
+/// Requests that only raw bytes on a socket can express.
 #[test]
-fn on_the_wire() {
+fn malformed_requests_over_a_socket() {
     let place = TestDatabase::folder();
     let serving = ServerProcess::start(&place, "demo", "info");
     let token = serving.said["keys"][0]["token"].as_str().unwrap().to_owned();
@@ -293,7 +295,7 @@ fn on_the_wire() {
     ] {
         assert_eq!(status(&call(&head)), expected, "{head:.120}");
     }
-    // 100 kB of token meets the limit of the head; what reached us in one piece is the plain 401.
+    // A 100 kB token exceeds the limit of the head; one within it is a plain 401.
     let giant = format!("GET /api/v1/key HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}", "a".repeat(100_000));
     assert_eq!(status(&call(&giant)), 431);
     let chunked = format!(

@@ -1,4 +1,4 @@
-//! The catalog behind the keys: exact values, honest faults, and walls between teams and modes.
+//! Products: exact values, complete errors, and isolation of teams and modes.
 
 use keyhouse_domain::field::Presence;
 use keyhouse_domain::product::FIELDS;
@@ -105,7 +105,7 @@ async fn prices_are_exact(#[values(Engine::Sqlite, Engine::Postgres)] engine: En
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_of_a_body_is_told_at_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn every_error_of_a_body_is_reported_at_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     let answer = create(&app, &token, r#"{
@@ -127,7 +127,7 @@ async fn every_fault_of_a_body_is_told_at_once(#[values(Engine::Sqlite, Engine::
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_json_object_is_refused(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn a_body_that_is_not_a_json_object_is_refused(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     for body in ["", "{", "[]", "null", "1", "\"x\"", "{} {}", "{\"name\":}", "\u{feff}{}", "{'name':1}", "{\"a\":1,}"]
@@ -158,7 +158,7 @@ fn the_guide_describes_every_field() {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn media_types(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn media_types_are_parsed_as_rfc_9110_defines_them(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     let body = r#"{"name":"x","unitPrice":1,"currency":"EUR"}"#;
@@ -208,7 +208,7 @@ async fn media_types(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine)
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_up_to_64_kib(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn bodies_of_up_to_64_kib_are_accepted(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     let body = |len: usize| {
@@ -253,9 +253,7 @@ async fn a_sku_is_unique_within_team_and_mode(#[values(Engine::Sqlite, Engine::P
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_teams_or_modes_product_is_as_absent_as_an_absent_one(
-    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
-) {
+async fn a_product_of_another_team_or_mode_is_not_found(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let live = app.key(&team, Mode::Live, Scope::ReadWrite).await;
@@ -310,7 +308,7 @@ async fn pages_run_from_the_newest_to_the_end(#[values(Engine::Sqlite, Engine::P
     let mut seen = names(&app.get("/api/v1/products?limit=3").bearer(&token).await);
     let mut cursor = first["data"]["nextCursor"].as_str().map(str::to_owned);
     while let Some(after) = cursor {
-        // Whatever is made meanwhile is newer than every page to come.
+        // A product that is created meanwhile is newer than all following pages.
         create_named(&app, &token, "late").await;
         let page = app.get(&format!("/api/v1/products?limit=3&after={after}")).bearer(&token).await;
         seen.extend(names(&page));
@@ -323,7 +321,7 @@ async fn pages_run_from_the_newest_to_the_end(#[values(Engine::Sqlite, Engine::P
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_list(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn an_empty_list_has_no_cursor(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     assert_text!(app.get("/api/v1/products").bearer(&token).await.without_request_id(), @r#"
@@ -340,7 +338,7 @@ async fn an_empty_list(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engin
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn query_parameters(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn query_parameters_are_validated(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     let code = async |query: &str| {

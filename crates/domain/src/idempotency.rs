@@ -1,4 +1,4 @@
-//! A call that may be sent again and must be done once.
+//! Idempotency keys: a request that may be repeated and must be executed once.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use sha2::{Digest, Sha256};
 
 use super::ids::KeyId;
 
-/// How long an answer is kept.
+/// How long a response is stored.
 pub const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The value of an `Idempotency-Key` header: 1 to 255 visible ASCII characters, as they stand.
+/// The value of an `Idempotency-Key` header: 1 to 255 visible ASCII characters, compared as sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
@@ -26,12 +26,13 @@ impl IdempotencyKey {
     }
 }
 
-/// Which call it is. Two are the same if all but the body agree; then the bodies must agree too.
+/// Identifies a request. Two with the same key, method, path and value are the same request, and must have the same body.
 #[derive(Debug, Clone)]
 pub struct IdempotentRequest {
-    /// Stands for its team and mode as well: nothing crosses from one key to another.
+    /// The API key, which also determines team and mode. No entry is shared between keys.
     pub key: KeyId,
     pub method: String,
+    /// The route with its parsed id, so that two spellings of an id are one path.
     pub path: String,
     pub value: IdempotencyKey,
     body_hash: [u8; 32],
@@ -42,13 +43,13 @@ impl IdempotentRequest {
         Self { key, method: method.to_owned(), path, value, body_hash: Sha256::digest(body).into() }
     }
 
-    /// SHA-256 of the body's bytes.
+    /// SHA-256 of the body as sent.
     pub fn body_hash(&self) -> &[u8] {
         &self.body_hash
     }
 }
 
-/// What a call was answered with. Answers of the product API only: none ever holds a token.
+/// The response to a request of the product API, which never contains a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredResponse {
     pub status: u16,

@@ -1,8 +1,8 @@
-//! Places in a list: how many rows, and after which.
+//! Pages of a list: how many rows, and after which.
 
 use super::ids::ProductId;
 
-/// Rows of one page: 1 to 100, 20 where the caller says nothing.
+/// Rows of one page: 1 to 100, by default 20.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(u8);
 
@@ -10,7 +10,7 @@ impl Limit {
     pub const MAX: u8 = 100;
     pub const DEFAULT: u8 = 20;
 
-    /// Digits only: no sign, no space.
+    /// Reads digits; a sign or a space is refused.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let value = plain.then(|| text.parse().ok()).flatten()?;
@@ -28,12 +28,12 @@ impl Default for Limit {
     }
 }
 
-/// The last row a caller has seen: the next page begins below it. Whether it is theirs, the query judges.
+/// The last row of the previous page, after which the next one starts. The query checks that the row is the tenant's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor(ProductId);
 
 impl Cursor {
-    /// `None` for anything but a product id.
+    /// `None` if the text is not a product id.
     pub fn parse(text: &str) -> Option<Self> {
         text.parse().ok().map(Self)
     }
@@ -43,7 +43,7 @@ impl Cursor {
     }
 }
 
-/// Part of a list, newest first.
+/// One page of a list, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
     pub items: Vec<T>,

@@ -1,13 +1,13 @@
-//! The sliding window counter: how many calls a key has had, to the definition that callers are given.
+//! The sliding window counter that limits the requests of a key, as the API documents it.
 //!
-//! Windows of `W` are aligned to Unix time. `used = current + ⌊previous × (W − elapsed) / W⌋`, in milliseconds; a call is
-//! admitted if `used < limit`, and only admitted calls are counted.
+//! Windows of length `W` are aligned to Unix time. `used = current + ⌊previous × (W − elapsed) / W⌋`, in milliseconds. A
+//! request is admitted if `used < limit`, and only admitted requests are counted.
 
 use std::time::Duration;
 
 use super::timestamp::Timestamp;
 
-/// How many calls in how long.
+/// A number of requests per window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     requests: u64,
@@ -15,7 +15,7 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// `None` for zero requests: no limit. A window is at least a second.
+    /// `None` for zero requests, which means no limit. A window shorter than a second becomes one second.
     pub fn new(requests: u64, window: Duration) -> Option<Self> {
         let window_ms = i64::try_from(window.as_millis()).ok()?;
         (requests > 0 && window_ms >= 1000).then_some(Self { requests, window_ms })
@@ -29,13 +29,13 @@ impl RateLimit {
         Duration::from_millis(self.window_ms.unsigned_abs())
     }
 
-    /// The part of one among so many, rounded up.
+    /// The share of one node among `nodes`, rounded up.
     pub fn share(&self, of: u64) -> Self {
         Self { requests: self.requests.div_ceil(of.max(1)), ..*self }
     }
 }
 
-/// The counts of one caller.
+/// The counts of one key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Window {
     /// Number of the current window since 1970.
@@ -44,25 +44,25 @@ pub struct Window {
     previous: u64,
 }
 
-/// What a caller is told, admitted or not.
+/// The quota that a response shows, whether the request was admitted or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     pub limit: u64,
-    /// What is left after this call.
+    /// Requests left after this one.
     pub remaining: u64,
-    /// Unix seconds: the end of the current window.
+    /// End of the current window, in Unix seconds.
     pub reset: i64,
-    /// `None`: admitted. Else the least whole seconds, at least 1, after which one call passes.
+    /// `None` if the request was admitted; otherwise the whole seconds, at least 1, after which one request is admitted.
     pub retry_after: Option<u64>,
 }
 
 impl Window {
-    /// As counted elsewhere: the number of the current window since 1970, the calls in it, and in the one before.
+    /// Counts that Redis keeps: the number of the current window since 1970, the requests in it and in the previous one.
     pub fn of_counts(number: i64, current: u64, previous: u64) -> Self {
         Self { number, current, previous }
     }
 
-    /// Judges one call at `now`, and counts it if it is admitted.
+    /// Decides about one request at `now`, and counts it if it is admitted.
     pub fn judge(&mut self, limit: &RateLimit, now: Timestamp) -> Quota {
         self.roll(limit, now);
         let admitted = self.used(limit, now) < limit.requests;
@@ -70,13 +70,13 @@ impl Window {
         self.told(limit, now, admitted)
     }
 
-    /// Counts one call that was judged elsewhere.
+    /// Counts one request that was admitted elsewhere.
     pub fn count(&mut self, limit: &RateLimit, now: Timestamp) {
         self.roll(limit, now);
         self.current += 1;
     }
 
-    /// What a caller is told whose call has just been judged, and counted if it was admitted.
+    /// The quota after a request, which was counted if it was admitted.
     pub fn told(&self, limit: &RateLimit, now: Timestamp, admitted: bool) -> Quota {
         let remaining = limit.requests.saturating_sub(self.used(limit, now));
         let reset = (self.number + 1).saturating_mul(limit.window_ms) / 1000;
@@ -84,24 +84,25 @@ impl Window {
         Quota { limit: limit.requests, remaining, reset, retry_after }
     }
 
-    /// Takes one counted call back.
+    /// Removes one counted request.
     pub fn refund(&mut self) {
         self.current = self.current.saturating_sub(1);
     }
 
-    /// Whether the counts still matter at `now`.
+    /// Whether the counts still affect requests at `now`.
     pub fn is_spent(&self, limit: &RateLimit, now: Timestamp) -> bool {
         now.ms().div_euclid(limit.window_ms) > self.number + 1
     }
 
-    /// Moves on to the window of `now`. A clock set back takes the counts with it: no fresh budget, and no long wait.
+    /// Advances to the window of `now`. If the clock was set back, the counts move back with it: the key gets no new budget
+    /// and does not have to wait until the old time comes again.
     fn roll(&mut self, limit: &RateLimit, now: Timestamp) {
         let number = now.ms().div_euclid(limit.window_ms);
         if number > self.number {
             self.previous = if number == self.number + 1 { self.current } else { 0 };
             (self.number, self.current) = (number, 0);
         } else if number + 1 < self.number {
-            // Set far back, waiting for the old time to come again would lock the caller out: the counts move along.
+            // The clock was set back by more than a window: keep the counts, but in the window of `now`.
             self.number = number;
         }
     }
@@ -113,7 +114,7 @@ impl Window {
         self.current + u64::try_from(carried).unwrap_or(u64::MAX)
     }
 
-    /// With no further call the use only falls, so the least wait is found by halving. Two windows later all is spent.
+    /// Without further requests the use only falls, so a binary search finds the shortest wait. After two windows it is 0.
     fn retry_after(&self, limit: &RateLimit, now: Timestamp) -> u64 {
         let passes = |seconds: u64| {
             let (mut window, then) = (*self, now.plus(Duration::from_secs(seconds)));
@@ -151,7 +152,7 @@ mod tests {
             let quota = window.judge(&limit, at(30.0));
             assert_eq!((quota.remaining, quota.reset, quota.retry_after), (9 - n, 60_060, None));
         }
-        // Full, and stays full until the carried part has fallen below the limit: one millisecond into the next window.
+        // The limit is reached until the carried part is below it, which is one millisecond into the next window.
         let refused = window.judge(&limit, at(30.0));
         assert_eq!((refused.remaining, refused.retry_after), (0, Some(31)));
         assert_eq!(window.judge(&limit, at(60.0)).retry_after, Some(1), "⌊10 × 60 / 60⌋ = 10");
@@ -169,7 +170,7 @@ mod tests {
         assert!(window.judge(&limit, at(61.0)).retry_after.is_none());
         assert!(window.judge(&limit, at(10.0)).retry_after.is_some());
 
-        // By an hour: the same counts, from there on.
+        // Set back by an hour: the counts stay.
         let refused = window.judge(&limit, at(-3600.0));
         assert!(refused.reset <= 60_000 - 3600 + 60 && refused.retry_after.is_some_and(|wait| wait <= 120));
         let wait = refused.retry_after.unwrap() as f64;
@@ -182,7 +183,7 @@ mod tests {
         assert_eq!(RateLimit::new(1, Duration::from_millis(999)), None);
     }
 
-    /// The definition itself, from the times of all admitted calls.
+    /// The definition, computed from the times of all admitted requests.
     fn by_definition(admitted: &[i64], now: i64, window: i64) -> u64 {
         let number = now.div_euclid(window);
         let count = |n: i64| admitted.iter().filter(|t| t.div_euclid(window) == n).count() as u64;
