@@ -64,3 +64,61 @@ async fn instance_tag_is_six_characters_that_stay(#[values(Engine::Sqlite, Engin
     let tag = it.queries().instance_tag().await.unwrap();
     assert_eq!((tag.len(), it.queries().instance_tag().await.unwrap()), (6, tag));
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_of_another_program_is_refused_and_left_as_it_is(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let database = TestDatabase::on(engine).await;
+    if let TestDatabase::Folder(folder) = &database {
+        std::fs::write(folder.path().join("keyhouse.db"), "").unwrap();
+    }
+    let table = "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT, success BOOLEAN)";
+    database.execute_sql(table).await.unwrap();
+    database.execute_sql("INSERT INTO _sqlx_migrations VALUES (1, 'init', true)").await.unwrap();
+    let refused = Store::migrate_and_open(&database.location(), None).await;
+    assert!(matches!(refused, Err(OpenError::Foreign)), "{refused:?}");
+    database.execute_sql("SELECT 1 FROM teams").await.expect_err("nothing was created");
+}
+
+#[tokio::test]
+async fn the_files_of_a_new_folder_are_their_owner_s_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let database = TestDatabase::folder();
+    Store::migrate_and_open(&database.location(), None).await.unwrap();
+    let TestDatabase::Folder(folder) = &database else { unreachable!("it is a folder") };
+    for name in ["keyhouse.db", "keyhouse.lock"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_not_utf8_is_refused_in_words() {
+    let server = test_support::Server::shared();
+    let name = format!("latin1_{}", std::process::id());
+    server.sql(&format!("CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"));
+    let location = keyhouse_store::Location::postgres(&server.url(&name)).unwrap();
+    let refused = Store::migrate_and_open(&location, None).await.unwrap_err().to_string();
+    assert!(refused.contains("encoding is LATIN1, and Keyhouse needs UTF8"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_150_ms_away_is_followed_and_written_to() {
+    let proxy = test_support::proxy::Proxy::to(test_support::Server::shared().address());
+    let url = proxy.lead(&test_support::Server::shared().new_database().await);
+    let (store, ..) = Store::migrate_and_open(&keyhouse_store::Location::postgres(&url).unwrap(), None).await.unwrap();
+    store.close().await;
+    proxy.delay(std::time::Duration::from_millis(150));
+    let (store, ..) = Store::migrate_and_open(&keyhouse_store::Location::postgres(&url).unwrap(), None).await.unwrap();
+    let mut feed = store.change_feed();
+    let mut polls = 1;
+    while feed.poll().await.is_err() {
+        polls += 1;
+        assert!(polls < 6, "the connection is made within a few polls");
+    }
+    feed.poll().await.unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    store.try_claim_job("clean", super::fixture::NOW, hour).await.unwrap();
+}

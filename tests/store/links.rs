@@ -226,3 +226,29 @@ async fn purge_links_deletes_expired_ones(#[values(Engine::Sqlite, Engine::Postg
     assert_eq!(it.store.purge_links(NOW.plus(LINK_TTL).minus(MS), 10).await.unwrap(), 0);
     assert_eq!(it.store.purge_links(NOW.plus(LINK_TTL), 10).await.unwrap(), 1);
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn set_up_is_refused_once_the_command_line_has_created_a_person(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let it = Fixture::on(engine).await;
+    // A link that was left, as by a node that created it while the person was being created.
+    let hex: String = secret(30).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = match engine {
+        Engine::Sqlite => format!("x'{hex}'"),
+        Engine::Postgres => format!("'\\x{hex}'"),
+    };
+    let sql = format!(
+        "INSERT INTO links (id, code_hash, purpose, made_by_name, created_at, expires_at) \
+         VALUES ('lnk_1', {hash}, 'set_up', 'x', 0, 9223372036854775807)"
+    );
+    it.database.execute_sql(&sql).await.unwrap();
+    let (address, eve, password) = (email("eve@example.com"), name("Eve"), phc("first"));
+    let person = NewPerson { id: PersonId::new(seed(20)), email: &address, name: &eve, password: &password };
+    let team = TeamName::parse("Mine").unwrap();
+    let refused =
+        it.store.set_up(&secret(30), person, (TeamId::new(seed(21)), &team), &session(22), &context(22)).await;
+    assert!(matches!(refused, Err(LinkError::Gone)), "{refused:?}");
+    assert_eq!(it.queries().teams().await.unwrap().len(), 1);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, PgPool, Row, SqliteConnection};
 
 use crate::db::{Engine, Pool, sql};
 use crate::error::{OpenError, StoreError, Warning};
@@ -14,34 +14,48 @@ use crate::location::{FILE, Location};
 use crate::{ChangeFeed, Queries, Store, schema};
 use keyhouse_token::Brand;
 
-/// How long a call waits for SQLite's one writer, and SQLite for another process's write, before it is `Unavailable`.
-const SQLITE_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a call waits for a free connection to PostgreSQL to read, and to write: with the 2 seconds that a change may
-/// then wait for one lock, less than 3 in all.
-const POSTGRES_PATIENCE: Duration = Duration::from_secs(2);
-const POSTGRES_WRITERS_PATIENCE: Duration = Duration::from_millis(900);
-/// Connections of a node to PostgreSQL, apart from each other: what waits for a lock keeps nobody from reading, and
-/// neither keeps keys from being judged.
+/// How long a statement of a server waits for SQLite's one writer, and SQLite for another process's write.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same for the command line, where a person waits: a backup tool may hold the write lock for many seconds while a
+/// leaked key has to be revoked.
+const SQLITE_CLI_BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time that making one connection to PostgreSQL may take, in the background: at 150 ms per round trip a connection
+/// with TLS and SCRAM takes about 1.3 s.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time that the test of an idle connection may take. A firewall that has forgotten the connection drops packets
+/// without an answer.
+const IDLE_TEST_TIMEOUT: Duration = Duration::from_millis(200);
+/// A connection that was used more recently than this is not tested again.
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
+/// How PostgreSQL shows the `lock_timeout` that `configure_session` sets.
+pub(crate) const LOCK_TIMEOUT_SHOWN: &str = "2s";
+/// Idle connections are closed after this: common firewalls forget a connection after 350 s or more.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Connections of a node to PostgreSQL, in pools apart from each other: writes that wait for a lock never delay reads, and
+/// neither delays authentication. With the change feed's a node uses up to 29.
 const POSTGRES_WRITERS: u32 = 10;
 const POSTGRES_READERS: u32 = 10;
 const POSTGRES_AUTH: u32 = 8;
-/// How long a server may take to answer when it is first asked.
-const OPEN_TIME: Duration = Duration::from_secs(5);
 const SQLITE_READERS: u32 = 4;
 const SQLITE_AUTH: u32 = 4;
 
-/// How much of the database's room a process takes.
+/// How many connections a process opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Size {
-    /// One connection: a hundred shells at once still fit into PostgreSQL's hundred.
+    /// One: PostgreSQL's default limit is 100 for all clients.
     Cli,
+    /// A pool for each kind of work.
     Server,
 }
 
 impl Store {
-    /// Opens the database, sets it up or brings it up to date, and proves that what it acknowledges it keeps.
+    /// Opens the database, sets it up or brings it up to date, and checks that it keeps what it acknowledges.
     ///
-    /// `brand` is what the settings ask for; it only counts for a new database, and must not differ later.
+    /// `brand` is the setting: it fixes the brand of a new database, and must not differ from the brand of an existing one.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
     pub async fn migrate_and_open(
         location: &Location,
         brand: Option<&Brand>,
@@ -56,10 +70,14 @@ impl Store {
     }
 
     /// Opens a database that is set up and up to date, and changes nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenError`].
     pub async fn open(location: &Location, brand: Option<&Brand>) -> Result<(Self, Brand, Vec<Warning>), OpenError> {
         if let Location::Folder(folder) = location {
             let there = folder.join(FILE).try_exists();
-            if !there.map_err(|error| OpenError::Folder { folder: folder.clone(), error })? {
+            if !there.map_err(|error| OpenError::Path { path: folder.clone(), error })? {
                 return Err(OpenError::NotSetUp(folder.display().to_string()));
             }
         }
@@ -73,14 +91,18 @@ impl Store {
     async fn connect(location: &Location, size: Size) -> Result<Self, OpenError> {
         match location {
             Location::Folder(folder) => {
-                let options = sqlite_options(folder);
-                let pool = SqlitePoolOptions::new().acquire_timeout(SQLITE_PATIENCE);
-                // The writer first: it makes the shared-memory file that readers need.
+                let busy_timeout = match size {
+                    Size::Cli => SQLITE_CLI_BUSY_TIMEOUT,
+                    Size::Server => SQLITE_BUSY_TIMEOUT,
+                };
+                let options = sqlite_options(folder).busy_timeout(busy_timeout);
+                let pool = SqlitePoolOptions::new().acquire_timeout(SQLITE_BUSY_TIMEOUT);
+                // The writer first: it creates the shared-memory file that readers need.
                 let writes = pool
                     .clone()
                     .max_connections(1)
-                    // A full disk makes SQLite roll back by itself, and sqlx then fails to and counts the transaction as
-                    // open for ever: such a connection is thrown away, or nothing could be written again.
+                    // On a full disk SQLite rolls back by itself; sqlx's own rollback then fails, and it counts the
+                    // transaction as open for good. Such a connection is closed, or nothing could be written again.
                     .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
                     .connect_with(options.clone())
                     .await?;
@@ -91,32 +113,22 @@ impl Store {
                 Ok(Self::of(location, writes, reads, auth))
             }
             Location::Postgres(options) => {
-                // A pool tries again until its patience ends and then says no more than that; this one says why.
+                // A pool retries and then reports only that it timed out; this connection reports the server's reason.
                 in_open_time(async {
                     let mut first = options.connect().await?;
                     configure_session(&mut first).await?;
                     first.close().await
                 })
                 .await?;
-                let pool = |connections, patience| {
-                    let pool = PgPoolOptions::new()
-                        .acquire_timeout(patience)
-                        .max_connections(connections)
-                        .after_connect(|connection, _| Box::pin(configure_session(connection)))
-                        .connect_lazy_with(PgConnectOptions::clone(options));
-                    Engine::Postgres(pool)
-                };
+                let pool = |connections| Engine::Postgres(postgres_pool(options, connections));
                 Ok(match size {
                     Size::Cli => {
-                        let only = pool(1, POSTGRES_PATIENCE);
+                        let only = pool(1);
                         Self::of(location, only.clone(), only.clone(), only)
                     }
-                    Size::Server => Self::of(
-                        location,
-                        pool(POSTGRES_WRITERS, POSTGRES_WRITERS_PATIENCE),
-                        pool(POSTGRES_READERS, POSTGRES_PATIENCE),
-                        pool(POSTGRES_AUTH, POSTGRES_PATIENCE),
-                    ),
+                    Size::Server => {
+                        Self::of(location, pool(POSTGRES_WRITERS), pool(POSTGRES_READERS), pool(POSTGRES_AUTH))
+                    }
                 })
             }
         }
@@ -128,7 +140,7 @@ impl Store {
         Self { writes, auth, queries: Queries { reads }, location: location.clone(), file, local_changes, waits }
     }
 
-    /// Whether the file that is open is still the one that others find: a backup that was put in its place is not.
+    /// Checks that the SQLite file at the path is still the one that is open: a backup may have been put in its place.
     pub(crate) fn check_file(&self) -> crate::Result<()> {
         match self.location.file() {
             Ok(file) if file != self.file => Err(StoreError::FileReplaced),
@@ -137,8 +149,12 @@ impl Store {
         }
     }
 
-    /// Brings what is in SQLite's log home into the file that is open, which nobody else finds any more: left where it is,
-    /// the log would be taken for that of the file in its place, and ruin it.
+    /// The database file was replaced: copies our write-ahead log into the old file, so that SQLite does not replay it into the
+    /// new one and damage it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] if another connection holds the log.
     pub async fn checkpoint_and_detach(&self) -> crate::Result<()> {
         if let Engine::Sqlite(pool) = &self.writes {
             let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(pool).await?;
@@ -149,7 +165,7 @@ impl Store {
         Ok(())
     }
 
-    /// A connection of its own, by which a node follows the change counter; made when it is first needed.
+    /// The change feed of a node, on a connection of its own that the first poll makes.
     pub fn change_feed(&self) -> ChangeFeed {
         ChangeFeed::new(self.clone())
     }
@@ -163,7 +179,7 @@ impl Store {
         }
     }
 
-    /// kill -9 can't tell a durable setting from a careless one, so the settings themselves are read back.
+    /// Reads back the settings that make commits durable: `kill -9` tests don't prove that data is flushed to disk.
     async fn check_durability(&self) -> Result<Vec<Warning>, OpenError> {
         match &self.writes {
             Engine::Sqlite(pool) => {
@@ -218,39 +234,65 @@ pub(crate) async fn connect_dedicated(
     })
 }
 
-/// A server that takes a connection and says nothing is given up.
-pub(crate) async fn in_open_time<T>(opening: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    let late = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 seconds"));
-    tokio::time::timeout(OPEN_TIME, opening).await.map_err(late)?
+fn postgres_pool(options: &PgConnectOptions, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .max_connections(connections)
+        .idle_timeout(IDLE_TIMEOUT)
+        // sqlx's own test has no time-out: on a forgotten connection it would take the whole time of a call.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for < TEST_AFTER_IDLE {
+                    return Ok(true);
+                }
+                let answered = tokio::time::timeout(IDLE_TEST_TIMEOUT, connection.ping()).await;
+                Ok(matches!(answered, Ok(Ok(()))))
+            })
+        })
+        .after_connect(|connection, _| Box::pin(configure_session(connection)))
+        .connect_lazy_with(options.clone())
 }
 
-/// What every connection to PostgreSQL promises before it is used.
+/// Bounds the first connection: a server may accept it and never answer.
+pub(crate) async fn in_open_time<T>(opening: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 seconds"));
+    tokio::time::timeout(CONNECT_TIMEOUT, opening).await.map_err(late)?
+}
+
+/// Checks and configures a connection to PostgreSQL before its first use, in one round trip.
+///
+/// The time-outs, in milliseconds, keep a client that is suspended from blocking the others. `synchronous_commit` is raised
+/// where the server's default would acknowledge a commit before it is on disk.
 async fn configure_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    // One stuck client must not stop everybody. SET is per session; the numbers are milliseconds.
-    refuse_standby(connection).await?;
-    sqlx::query(
-        "SELECT set_config('idle_in_transaction_session_timeout', '1000', false), \
-                set_config('lock_timeout', '2000', false), \
-                set_config('statement_timeout', '3000', false)",
-    )
-    .execute(&mut *connection)
-    .await?;
-    // The server's default may be less; for us a commit is on disk, there and on a standby that is waited for.
-    sqlx::query(
-        "SELECT set_config('synchronous_commit', 'on', false) \
-         WHERE current_setting('synchronous_commit') IN ('off', 'local')",
-    )
-    .execute(connection)
-    .await?;
+    let configure = "SELECT pg_is_in_recovery(), current_setting('server_encoding'), \
+                     set_config('idle_in_transaction_session_timeout', '1000', false), \
+                     set_config('lock_timeout', '2000', false), set_config('statement_timeout', '3000', false), \
+                     CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') \
+                          THEN set_config('synchronous_commit', 'on', false) END";
+    let row = sqlx::raw_sql(configure).fetch_one(connection).await?;
+    check_server(row.try_get(0)?, row.try_get(1)?)
+}
+
+/// Refuses a standby, which may not have a revocation yet (sqlx does not read `target_session_attrs`), and a database that
+/// can't store every character.
+fn check_server(is_standby: bool, encoding: &str) -> Result<(), sqlx::Error> {
+    if is_standby {
+        return Err(sqlx::Error::Configuration("the server is a standby, not the primary".into()));
+    }
+    if encoding != "UTF8" {
+        let create = "create it anew with ENCODING 'UTF8' TEMPLATE template0";
+        let error = format!("the database's encoding is {encoding}, and Keyhouse needs UTF8: {create}");
+        return Err(sqlx::Error::Configuration(error.into()));
+    }
     Ok(())
 }
 
-/// A standby may not know of a revocation yet. sqlx ignores `target_session_attrs`, hence here.
-pub(crate) async fn refuse_standby(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    match sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await? {
-        true => Err(sqlx::Error::Configuration("the server is a standby, not the primary".into())),
-        false => Ok(()),
-    }
+/// As [`configure_session`], without its time-outs: for migrations.
+pub(crate) async fn check_connection(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let select = "SELECT pg_is_in_recovery(), current_setting('server_encoding')";
+    let row = sqlx::raw_sql(select).fetch_one(connection).await?;
+    check_server(row.try_get(0)?, row.try_get(1)?)
 }
 
 pub(crate) fn sqlite_options(folder: &Path) -> SqliteConnectOptions {
@@ -259,5 +301,5 @@ pub(crate) fn sqlite_options(folder: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .busy_timeout(SQLITE_PATIENCE)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
 }

@@ -10,8 +10,12 @@ use prometheus_client::metrics::counter::Counter;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Database, FromRow, PgPool, Postgres, SqlSafeStr, SqlStr, Sqlite, SqlitePool};
+use sqlx::{
+    Arguments, AssertSqlSafe, ConnectOptions, Connection, Database, FromRow, PgPool, Postgres, SqlSafeStr, SqlStr,
+    Sqlite, SqlitePool,
+};
 
+use crate::connect::CONNECT_TIMEOUT;
 use crate::error::timed_out;
 use keyhouse_domain::audit::AuditContext;
 use keyhouse_domain::ids::{AuditId, KeyId, LinkId, PersonId, ProductId, SessionId, TeamId};
@@ -217,11 +221,52 @@ pub(crate) async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>)
     tokio::time::timeout(STATEMENT_TIMEOUT, statement).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
+/// Longest wait for a connection to write with while all of them are in use: with the 2 s that a statement may then wait for
+/// a lock, less than 3 s in all.
+const WRITE_ACQUIRE_TIMEOUT: Duration = Duration::from_millis(900);
+/// Longest wait for a connection to SQLite's writer, by the command line too, whose `busy_timeout` is 30 s.
+const SQLITE_BEGIN_TIMEOUT: Duration = Duration::from_secs(31);
+/// After this the command line is told that it waits.
+const SQLITE_BEGIN_NOTICE: Duration = Duration::from_millis(2500);
+
+/// A connection from a pool. A new one is made in a task of its own: a caller that stops waiting does not end it, so that a
+/// far server's connections get into the pool even if each takes longer than a caller waits.
+async fn acquire_postgres(pool: &PgPool) -> sqlx::Result<PoolConnection<Postgres>> {
+    if pool.num_idle() > 0 || pool.size() >= pool.options().get_max_connections() {
+        return pool.acquire().await;
+    }
+    let pool = pool.clone();
+    let connecting = tokio::spawn(async move {
+        match tokio::time::timeout(CONNECT_TIMEOUT, pool.acquire()).await {
+            // The pool retries what looks transient and keeps no reason: one attempt outside the pool reports it.
+            Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => match pool.connect_options().connect().await {
+                Ok(connection) => connection.close().await.and(Err(sqlx::Error::PoolTimedOut)),
+                Err(error) => Err(error),
+            },
+            Ok(outcome) => outcome,
+        }
+    });
+    connecting.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
+
+/// Runs a statement that may wait for another process's write lock, and logs once that it waits. The connection's own
+/// `busy_timeout` ends a server's wait after 2 s.
+async fn with_notice<T>(limit: Duration, statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let mut statement = std::pin::pin!(statement);
+    if let Ok(done) = tokio::time::timeout(SQLITE_BEGIN_NOTICE, &mut statement).await {
+        return done;
+    }
+    tracing::warn!(
+        "another process holds the write lock of keyhouse.db (a backup, a database browser); waiting up to 30 s"
+    );
+    tokio::time::timeout(limit, statement).await.unwrap_or_else(|_| Err(timed_out()))
+}
+
 impl Pool {
     async fn acquire(&self) -> sqlx::Result<Pooled> {
         Ok(match self {
             Self::Sqlite(pool) => Engine::Sqlite(pool.acquire().await?),
-            Self::Postgres(pool) => Engine::Postgres(pool.acquire().await?),
+            Self::Postgres(pool) => Engine::Postgres(acquire_postgres(pool).await?),
         })
     }
 
@@ -254,10 +299,18 @@ impl Pool {
     pub(crate) async fn begin(&self) -> Result<RawTransaction> {
         Ok(match self {
             // The write lock at once: SQLite fails a reading transaction that turns to writing, whatever its time-out.
-            Self::Sqlite(pool) => Engine::Sqlite(in_time(pool.begin_with("BEGIN IMMEDIATE")).await?),
+            Self::Sqlite(pool) => {
+                let begin = pool.begin_with("BEGIN IMMEDIATE");
+                Engine::Sqlite(with_notice(SQLITE_BEGIN_TIMEOUT, begin).await?)
+            }
             // Pinned: at REPEATABLE READ the snapshot is older than the team's lock, and the lock protects nothing.
             Self::Postgres(pool) => {
-                Engine::Postgres(in_time(pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?)
+                let is_full = pool.num_idle() == 0 && pool.size() >= pool.options().get_max_connections();
+                let wait = if is_full { WRITE_ACQUIRE_TIMEOUT } else { STATEMENT_TIMEOUT };
+                let acquired = tokio::time::timeout(wait, acquire_postgres(pool)).await;
+                let connection = acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+                let begin = "BEGIN ISOLATION LEVEL READ COMMITTED".into_sql_str();
+                Engine::Postgres(in_time(sqlx::Transaction::begin(connection, Some(begin))).await?)
             }
         })
     }

@@ -78,19 +78,30 @@ pub struct Warning(pub String);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The data folder can't be made or read.
-    #[error("can't use the data folder {}: {error}", folder.display())]
-    Folder {
-        /// The data folder.
-        folder: PathBuf,
+    #[error("can't use {}: {error}; it has to belong to the user that runs Keyhouse", path.display())]
+    Path {
+        /// The data folder, or the file in it.
+        path: PathBuf,
         /// The operating system's reason.
         error: io::Error,
     },
     /// The database does not answer, or refuses.
-    #[error("can't open the database: {0}")]
+    #[error("can't open the database: {}", explain(.0))]
     Database(sqlx::Error),
     /// A migration failed.
-    #[error("can't bring the database's schema up to date: {0}")]
+    #[error("can't bring the database's schema up to date: {}", explain_migration(.0))]
     Migrate(sqlx::migrate::MigrateError),
+    /// The table of migrations is another program's.
+    #[error(
+        "this database belongs to another program, whose migrations are in its table _sqlx_migrations: give Keyhouse a database or a schema of its own"
+    )]
+    Foreign,
+    /// Another process holds the lock of the data folder.
+    #[error("another keyhouse holds {}: end it first, or wait until it has migrated the database", lock.display())]
+    Locked {
+        /// The lock file.
+        lock: PathBuf,
+    },
     /// There is no Keyhouse schema.
     #[error(
         "{0} holds no Keyhouse database yet: run `keyhouse migrate` or `keyhouse serve` with the same setting first"
@@ -132,6 +143,45 @@ pub enum OpenError {
         /// `PRAGMA synchronous`; 2 is FULL.
         synchronous: i64,
     },
+}
+
+/// A database's error with what an operator can do about it. PostgreSQL's message alone: sqlx adds the line of the server's
+/// source code, which reads like a line of the settings file.
+fn explain(error: &sqlx::Error) -> String {
+    let Some(error) = error.as_database_error() else { return error.to_string() };
+    let code = error.code().unwrap_or_default().into_owned();
+    if error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+        let advice = match code.parse::<u32>().unwrap_or_default() & 0xff {
+            // Corrupt, not a database.
+            11 | 26 => {
+                "; if keyhouse.db was restored from a backup, keyhouse.db-wal and keyhouse.db-shm belong to the old file: \
+                 remove both and copy the backup again"
+            }
+            // Can't open, read-only, I/O error.
+            14 | 8 | 10 => {
+                "; check that keyhouse.db, keyhouse.db-wal, keyhouse.db-shm and their folder belong to the user that runs \
+                 Keyhouse, and that the disk is not full"
+            }
+            _ => "",
+        };
+        return format!("{error}{advice}");
+    }
+    let advice = match code.as_str() {
+        "42501" => "; let the role own the schema, or run GRANT USAGE, CREATE ON SCHEMA public TO the role",
+        "53300" => "; a node uses up to 29 connections and each command one",
+        "42P05" | "26000" => "; a pooler in transaction mode loses prepared statements: set it to session mode",
+        _ => "",
+    };
+    format!("{}{advice}", error.message())
+}
+
+fn explain_migration(error: &sqlx::migrate::MigrateError) -> String {
+    match error {
+        sqlx::migrate::MigrateError::Execute(error) | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => {
+            explain(error)
+        }
+        error => error.to_string(),
+    }
 }
 
 impl From<sqlx::Error> for OpenError {

@@ -116,6 +116,7 @@ impl Store {
         context: &AuditContext,
     ) -> std::result::Result<(), SetUpLinkError> {
         let mut tx = self.begin(context).await?;
+        tx.lock_set_up().await?;
         if tx.has_people().await? {
             return Err(SetUpLinkError::AlreadySetUp);
         }
@@ -135,6 +136,7 @@ impl Store {
     /// Any [`StoreError`] of a write.
     pub async fn create_personal_link(&self, person: PersonId, new: NewLink<'_>, context: &AuditContext) -> Result<()> {
         let mut tx = self.begin(context).await?;
+        tx.lock_person(person).await?;
         tx.execute(sql("DELETE FROM links WHERE person_id = $1").bind(person)).await?;
         tx.add_link(&new).await?;
         let (email,): (String,) = tx.fetch_one(sql("SELECT email FROM people WHERE id = $1").bind(person)).await?;
@@ -156,6 +158,11 @@ impl Store {
         context: &AuditContext,
     ) -> LinkResult<Team> {
         let mut tx = self.begin(context).await?;
+        tx.lock_set_up().await?;
+        // Asked again under the lock: `team create` may have created the first person since the link was opened.
+        if tx.has_people().await? {
+            return Err(LinkError::Gone);
+        }
         tx.use_link(code).await?;
         tx.add_person(person.id, person.email, person.name, Some(person.password)).await?;
         let owner = NewMember { person: person.id, email: person.email, name: person.name.clone(), role: Role::Owner };
@@ -181,6 +188,7 @@ impl Store {
         let link = self.queries.link(code, context.at).await?;
         let Some(Link { purpose: Purpose::Reset { person }, .. }) = link else { return Err(LinkError::Gone) };
         let mut tx = self.begin(context).await?;
+        tx.lock_person(person).await?;
         tx.use_link(code).await?;
         tx.set_password(person, password, session).await?;
         tx.commit().await?;
@@ -201,6 +209,7 @@ impl Store {
         let link = self.queries.link(code, context.at).await?;
         let Some(Link { purpose: Purpose::SignIn { person }, .. }) = link else { return Err(LinkError::Gone) };
         let mut tx = self.begin(context).await?;
+        tx.lock_person(person).await?;
         tx.use_link(code).await?;
         tx.add_session(person, session).await?;
         let detail = format!("by a link, with {}", session.browser);
@@ -221,6 +230,16 @@ impl Store {
 }
 
 impl Tx {
+    /// Locks set-up until the commit: taken by everything that creates the set-up link or a person.
+    pub(crate) async fn lock_set_up(&mut self) -> Result<()> {
+        self.execute(sql("UPDATE settings SET value = value WHERE name = 'token.brand'")).await.map(drop)
+    }
+
+    /// Locks a person until the commit: before their links and sessions, in every transaction that writes these.
+    async fn lock_person(&mut self, person: PersonId) -> Result<()> {
+        self.execute(sql("UPDATE people SET name = name WHERE id = $1").bind(person)).await.map(drop)
+    }
+
     async fn has_people(&mut self) -> Result<bool> {
         Ok(self.fetch_scalar::<i64>(sql("SELECT created_at FROM people LIMIT 1")).await?.is_some())
     }

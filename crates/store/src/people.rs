@@ -137,6 +137,7 @@ impl Tx {
         password: Option<&PasswordHash>,
     ) -> Result<()> {
         let at = self.context.at;
+        self.lock_set_up().await?;
         self.delete_set_up_link().await?;
         let insert = sql("INSERT INTO people (id, email, email_canonical, name, password, created_at) \
                           VALUES ($1, $2, $3, $4, $5, $6)")

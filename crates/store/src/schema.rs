@@ -1,15 +1,18 @@
 //! The schema: its migrations, embedded, with the same numbers and names for both engines; and which version a database has
 
 use std::borrow::Cow;
+use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqlSafeStr};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
 
-use crate::connect::{in_open_time, refuse_standby, sqlite_options};
-use crate::db::{Pool, sql};
+use crate::connect::{check_connection, in_open_time, sqlite_options};
+use crate::db::{Engine, Pool, sql};
 use crate::error::{OpenError, StoreError, is_no_such_table};
 use crate::location::{FILE, Location};
 
@@ -48,17 +51,60 @@ pub(crate) async fn migrate(location: &Location) -> Result<(), OpenError> {
     }
 }
 
+/// How long a process waits for another one that migrates the same file: as long as on PostgreSQL.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often it tries again.
+const LOCK_INTERVAL: Duration = Duration::from_millis(100);
+
 async fn migrate_sqlite(folder: &Path) -> Result<(), OpenError> {
-    let failed = |error| OpenError::Folder { folder: folder.to_owned(), error };
-    make_private(folder).map_err(failed)?;
-    // Only one process at a time may set up a file.
-    let path = folder.join("keyhouse.lock");
-    let locked = move || std::fs::File::create(path).and_then(|file| file.lock().map(|()| file));
-    let _lock = tokio::task::spawn_blocking(locked).await.map_err(io::Error::other).flatten().map_err(failed)?;
-    create_private(&folder.join(FILE)).map_err(failed)?;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| OpenError::Path { path, error }
+    };
+    make_private(folder).map_err(failed(folder))?;
+    let _lock = lock(&folder.join("keyhouse.lock")).await?;
+    let file = folder.join(FILE);
+    private_file(&file).map_err(failed(&file))?;
+    warn_of_wide_rights(folder);
     let mut writer = sqlite_options(folder).create_if_missing(true).connect().await?;
-    sqlite().run(&mut writer).await?;
+    if !is_up_to_date(&mut Engine::Sqlite(&mut writer)).await? {
+        sqlite().run(&mut writer).await?;
+    }
     Ok(writer.close().await?)
+}
+
+/// Only one process at a time may set up a file. Polls, so that a signal can end the wait.
+async fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |error| OpenError::Path { path: path.to_owned(), error };
+    let file = private_file(path).map_err(failed)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) if waited >= LOCK_TIMEOUT => {
+                return Err(OpenError::Locked { lock: path.to_owned() });
+            }
+            Err(TryLockError::WouldBlock) => {
+                if waited == Duration::from_secs(1) {
+                    tracing::warn!("waiting for another keyhouse that holds {}", path.display());
+                }
+                tokio::time::sleep(LOCK_INTERVAL).await;
+                waited += LOCK_INTERVAL;
+            }
+        }
+    }
+}
+
+/// Existing files keep their rights, so an operator is told if others can read the hashes, addresses and audit log.
+fn warn_of_wide_rights(folder: &Path) {
+    for path in [folder.join(FILE), folder.join("keyhouse.lock")] {
+        let mode = std::fs::metadata(&path).map_or(0, |file| file.permissions().mode());
+        if mode & 0o077 != 0 {
+            let (path, mode) = (path.display(), mode & 0o777);
+            tracing::warn!("other users of this machine may open {path} (mode {mode:o}): run chmod 600 {path}");
+        }
+    }
 }
 
 async fn migrate_postgres(options: &PgConnectOptions) -> Result<(), OpenError> {
@@ -66,18 +112,41 @@ async fn migrate_postgres(options: &PgConnectOptions) -> Result<(), OpenError> {
     // for a node that was suspended while it held it.
     let mut connection = in_open_time(async {
         let mut connection = options.connect().await?;
-        refuse_standby(&mut connection).await?;
+        check_connection(&mut connection).await?;
         Ok(connection)
     })
     .await?;
-    sqlx::query(
-        "SELECT set_config('lock_timeout', '60000', false), set_config('statement_timeout', '0', false), \
-                set_config('idle_in_transaction_session_timeout', '60000', false)",
-    )
-    .execute(&mut connection)
-    .await?;
-    postgres().run(&mut connection).await?;
+    // A role without CREATE can serve a database that is up to date.
+    if !is_up_to_date(&mut Engine::Postgres(&mut connection)).await? {
+        sqlx::query(
+            "SELECT set_config('lock_timeout', '60000', false), set_config('statement_timeout', '0', false), \
+                    set_config('idle_in_transaction_session_timeout', '60000', false)",
+        )
+        .execute(&mut connection)
+        .await?;
+        postgres().run(&mut connection).await?;
+    }
     Ok(connection.close().await?)
+}
+
+/// Whether every migration of this program has run. Nothing is written to a database whose migrations are another
+/// program's.
+async fn is_up_to_date(db: &mut Engine<&mut SqliteConnection, &mut PgConnection>) -> Result<bool, OpenError> {
+    let select = sql("SELECT version, description, success FROM _sqlx_migrations ORDER BY version");
+    let found: Vec<(i64, String, bool)> = match db.all(select).await {
+        Ok(found) => found,
+        Err(sqlx::Error::Database(error)) if is_no_such_table(error.as_ref()) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let name = |version: i64| usize::try_from(version - 1).ok().and_then(|index| SQLITE.get(index)).map(|file| file.0);
+    let is_foreign = |(version, description, _): &(i64, String, bool)| match name(*version) {
+        Some(known) => known != description,
+        None => *version > NEWEST + 1000,
+    };
+    if found.iter().any(is_foreign) {
+        return Err(OpenError::Foreign);
+    }
+    Ok(found.len() as i64 == NEWEST && found.iter().all(|(version, _, success)| *version <= NEWEST && *success))
 }
 
 /// Checks that the schema's version is this program's.
@@ -95,15 +164,13 @@ pub(crate) async fn check_version(reads: &Pool) -> Result<(), OpenError> {
     }
 }
 
-/// Creates the file with rights for its owner alone; leaves the rights of an existing one.
-fn create_private(file: &Path) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(file).map(drop)
+/// Opens a file, and creates it with rights for its owner alone; an existing one keeps its rights.
+fn private_file(file: &Path) -> io::Result<File> {
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(file)
 }
 
 /// Creates the folder with rights for its owner alone; leaves the rights of an existing one.
 fn make_private(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
