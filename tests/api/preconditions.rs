@@ -120,7 +120,7 @@ async fn an_unchanged_product_is_not_sent_again(#[values(Engine::Sqlite, Engine:
     ");
     assert_eq!((unchanged.text(), unchanged.header("etag")), ("", Some(tag.as_str())));
     assert_eq!(known("HEAD").await.status, 304);
-    assert_eq!(app.get(&path).bearer(&token).header("if-none-match", &format!("W/{tag}, \"x\"")).await.status, 304);
+    assert_eq!(app.get(&path).bearer(&token).header("if-none-match", format!("W/{tag}, \"x\"")).await.status, 304);
     assert_eq!(app.get(&path).bearer(&token).header("if-match", "\"x\"").await.status, 412);
     assert_eq!(known("PATCH").json(r#"{"unitPrice":2}"#).await.status, 412, "the condition holds for writes too");
     assert_eq!(app.call("PATCH", &path).json(r#"{"unitPrice":2}"#).bearer(&token).await.status, 200);
