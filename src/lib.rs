@@ -18,4 +18,5 @@ mod jobs;
 mod shutdown;
 pub mod startup;
 mod telemetry;
+mod time_format;
 pub mod web;

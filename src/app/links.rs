@@ -258,7 +258,7 @@ impl App {
         browser: ClientInfo<'_>,
     ) -> Result<(StartedSession, Team), UseLinkError> {
         let found = self.queries().person_by_email(email).await?;
-        let (known, _) = self.check_password(&email.canonical(), found, password, browser.addr).await?;
+        let (known, _) = self.check_password(email.canonical(), found, password, browser.addr).await?;
         let secret = self.secret();
         let session = self.new_session(&secret, browser);
         let context = self.personal_context(&known.person, browser);

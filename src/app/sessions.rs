@@ -95,7 +95,7 @@ impl App {
     ) -> Result<StartedSession, SignInError> {
         // What is no address is nobody's; it is counted and takes its time all the same.
         let parsed = Email::parse(email).ok();
-        let account = parsed.as_ref().map_or_else(|| email.trim().to_lowercase(), Email::canonical);
+        let account = parsed.as_ref().map_or_else(|| email.trim().to_lowercase(), |email| email.canonical().to_owned());
         let found = match &parsed {
             Some(email) => self.queries().person_by_email(email).await?,
             None => None,

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::terminal::{self, Cell, Table, outln, print_json, style};
 use crate::app::App;
 use crate::app::keys::{Created, Revocation};
+use crate::time_format::TimeFormat;
 use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, KeyState, ListedKey, NewKey};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::{KeyAdmin, SHELL};

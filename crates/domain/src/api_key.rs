@@ -1,50 +1,30 @@
-//! An API key: what it is called, what it may do, how it ends.
+//! API keys: their record, the rule that decides whether one may be used, and how they are listed.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::audit::AuditActor;
 use super::auth::{AuthError, Grant, Tenant};
 use super::ids::{KeyId, TeamId};
+pub use super::name::KeyName;
 use super::scope::{Access, Scope, ScopeInsufficient};
-use super::text::{self, NameError};
 use super::timestamp::Timestamp;
 use keyhouse_token::{Mode, TokenPrefix};
 
-/// Active keys a team may have, live and test together.
+/// How many active keys a team may have, live and test keys together.
 pub const ACTIVE_KEYS_MAX: u32 = 10;
 
-/// How long a revoked key stays in its team's list, to the millisecond.
+/// How long a revoked key stays in its team's list, to the millisecond: 90 days.
 pub const REVOKED_SHOWN_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// A key's private name: 1 to 100 characters after trimming, no control characters. Need not be unique.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyName(String);
-
-impl KeyName {
-    pub const MAX: usize = 100;
-
-    pub fn parse(text: &str) -> Result<Self, NameError> {
-        text::name(text, Self::MAX).map(Self)
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for KeyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A key that somebody asks for.
+/// What a caller chooses when creating a key.
 #[derive(Debug, Clone)]
 pub struct NewKey {
+    /// The private name.
     pub name: KeyName,
+    /// Live or test.
     pub mode: Mode,
+    /// What the key may do.
     pub scope: Scope,
 }
 
@@ -55,22 +35,36 @@ impl NewKey {
     }
 }
 
-/// Active until revoked; there is no way back, and the database refuses one too.
+/// The state of a key. A revoked key never becomes active again; a trigger in the database enforces this too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyState {
+    /// The key counts toward [`ACTIVE_KEYS_MAX`].
     Active,
-    Revoked { at: Timestamp, by: AuditActor },
+    /// The key was ended.
+    Revoked {
+        /// When.
+        at: Timestamp,
+        /// By whom.
+        by: AuditActor,
+    },
 }
 
-/// What authentication and the list need of a key. Its name is not here: no API answer carries it.
+/// The record of a key that authentication works with. It leaves out the name, because no API response carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
+    /// The key's id, which is not secret.
     pub id: KeyId,
+    /// The team that the key belongs to.
     pub team: TeamId,
+    /// The part of the token that may be shown.
     pub prefix: TokenPrefix,
+    /// Live or test.
     pub mode: Mode,
+    /// What the key may do.
     pub scope: Scope,
+    /// When the key was created.
     pub created_at: Timestamp,
+    /// Active or revoked.
     pub state: KeyState,
 }
 
@@ -97,11 +91,11 @@ impl ApiKey {
         matches!(self.state, KeyState::Active)
     }
 
-    /// What an active key entitles its holder to, if its scope permits `access`.
+    /// The proof that the key's holder may do what `access` needs. [`ApiKey::check`] comes first.
     ///
     /// # Errors
     ///
-    /// [`ScopeInsufficient`] if it does not.
+    /// [`ScopeInsufficient`] if the key's scope does not permit `access`.
     pub fn grant(&self, access: Access, client: IpAddr) -> Result<Grant, ScopeInsufficient> {
         if !self.scope.permits(access) {
             return Err(ScopeInsufficient);
@@ -109,7 +103,7 @@ impl ApiKey {
         Ok(Grant::new(self.id, self.scope, Tenant::new(self.team, self.mode), client))
     }
 
-    /// When a revoked key leaves its team's list.
+    /// When a revoked key leaves its team's list; `None` for an active one.
     pub fn listed_until(&self) -> Option<Timestamp> {
         match &self.state {
             KeyState::Active => None,
@@ -118,23 +112,27 @@ impl ApiKey {
     }
 }
 
-/// Where and when a key was last used; behind by up to 60 seconds.
+/// Where and when a key was last used. Nodes write it in batches, so it may be up to 60 seconds old.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastUse {
+    /// When.
     pub at: Timestamp,
     /// The client's address.
     pub from: String,
 }
 
-/// A key as its team's list shows it.
+/// A key as its team's list shows it: the record with what only people see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedKey {
+    /// The record.
     pub key: ApiKey,
     /// `None` once the daily job has cleared it, 90 days after the key was revoked.
     pub name: Option<KeyName>,
+    /// Who created the key.
     pub creator: AuditActor,
-    /// The creator is a person who is no longer in the team.
+    /// Whether the creator is a person who is no longer in the team.
     pub creator_has_left: bool,
+    /// `None` if the key was never used.
     pub last_use: Option<LastUse>,
 }
 
@@ -155,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn words_read_back() {
+    fn stored_words_read_back() {
         for mode in [Mode::Live, Mode::Test] {
             assert_eq!(Mode::parse(mode.as_str()), Some(mode));
         }
@@ -164,14 +162,5 @@ mod tests {
         }
         assert_eq!(Mode::parse("LIVE"), None);
         assert_eq!(Scope::parse("read-only"), None);
-    }
-
-    #[test]
-    fn a_key_name_is_trimmed_and_short() {
-        assert_eq!(KeyName::parse("  Backend \n").unwrap().as_str(), "Backend");
-        assert_eq!(KeyName::parse(" \t "), Err(NameError::Empty));
-        assert_eq!(KeyName::parse("a\u{7}b"), Err(NameError::Control));
-        assert_eq!(KeyName::parse(&"ä".repeat(101)), Err(NameError::TooLong(100)));
-        assert!(KeyName::parse(&"ä".repeat(100)).is_ok());
     }
 }

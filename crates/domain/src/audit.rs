@@ -1,33 +1,37 @@
-//! Who did what, when, to what. One event per change, written in the change's own transaction.
+//! The audit log: who changed what, when and from where. Each change writes one event in its own transaction.
 
 use super::ids::{AuditId, IdSeed, PersonId, TeamId};
 use super::timestamp::Timestamp;
 
-/// Who did something, as it is written down for good: the name stays when the person goes.
+/// Who made a change. The name is stored with the event, so it stays as it was when the person changes it or leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditActor {
-    /// `None` for the shell and for Keyhouse itself.
+    /// `None` for the command line and for the server itself.
     pub person: Option<PersonId>,
+    /// The name at the time of the change.
     pub name: String,
 }
 
 macro_rules! actions {
     ($($variant:ident = $word:literal),* $(,)?) => {
-        /// What was done. The word is fixed: it is stored, and people filter by it.
+        /// What was done. The words are stored and filtered by, so they never change.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Action {
-            $($variant),*
+            $(#[doc = concat!("`", $word, "`")] $variant),*
         }
 
         impl Action {
+            /// All actions, in the order of the filter on the audit page.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
+            /// The stored word.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word),*
                 }
             }
 
+            /// The action of a stored word.
             pub fn parse(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|action| action.as_str() == text)
             }
@@ -53,7 +57,7 @@ actions! {
     ProductChanged = "product.changed",
     ProductArchived = "product.archived",
     ProductRestored = "product.restored",
-    CurrentUser = "person.signed_in",
+    SignedIn = "person.signed_in",
     SignInFailed = "person.sign_in_failed",
     SignedOut = "person.signed_out",
     PasswordChanged = "person.password_changed",
@@ -61,33 +65,42 @@ actions! {
     LinkMade = "person.link_made",
 }
 
-/// One line of the audit log.
+/// One entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEvent {
+    /// The event's id; ids are in the order of the events.
     pub id: AuditId,
+    /// The team whose log has the event.
     pub team: TeamId,
+    /// When.
     pub at: Timestamp,
+    /// Who.
     pub by: AuditActor,
+    /// What was done.
     pub action: Action,
-    /// The id of what it was done to.
+    /// The id of what was changed.
     pub target: String,
-    /// What changed, in words: names, prefixes, roles. Never a secret.
+    /// The change in words: names, prefixes, roles. Never a secret.
     pub detail: String,
-    /// Where from: the client's address, or `shell`.
+    /// The client's address, or `shell`.
     pub source: String,
 }
 
-/// When, by whom and from where one deed is done; it may leave several events.
+/// What all events of one change have in common.
 #[derive(Debug, Clone)]
 pub struct AuditContext {
+    /// The first event's id is made from it, the others' from the numbers that follow.
     pub seed: IdSeed,
+    /// When.
     pub at: Timestamp,
+    /// Who.
     pub by: AuditActor,
+    /// The client's address, or `shell`.
     pub source: String,
 }
 
 impl AuditContext {
-    /// The deed's `nth` event. Seeds lie far enough apart that neighbours never meet.
+    /// The `nth` event of the change. Two seeds differ in 80 random bits, so the ids of two changes do not collide.
     pub fn event(&self, nth: u16, team: TeamId, action: Action, target: impl ToString, detail: String) -> AuditEvent {
         AuditEvent {
             id: AuditId::new(IdSeed { random: self.seed.random + u128::from(nth), ..self.seed }),
@@ -102,11 +115,13 @@ impl AuditContext {
     }
 }
 
-/// Which of a team's events are asked for; what is `None` does not matter.
+/// Which of a team's events to list. `None` in a field means any value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
+    /// Who made the change.
     pub person: Option<PersonId>,
-    /// What it was done to: the id of a key, a person or a product.
+    /// The id of the key, person or product that was changed.
     pub target: Option<String>,
+    /// What was done.
     pub action: Option<Action>,
 }

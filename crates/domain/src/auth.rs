@@ -1,4 +1,4 @@
-//! What a good token entitles to, and why a bad one does not.
+//! The result of authentication: a grant for an accepted key, an error for any other credential.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use super::ids::{KeyId, TeamId};
 use super::scope::Scope;
 use keyhouse_token::{Mode, TokenError};
 
-/// An entitled caller. Made by [`crate::api_key::ApiKey::grant`] alone.
+/// Proof that a request has a key whose scope permits it. Only [`ApiKey::grant`](crate::api_key::ApiKey::grant) makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     key: KeyId,
@@ -25,20 +25,24 @@ impl Grant {
         self.client
     }
 
+    /// The key of the request.
     pub fn key(&self) -> KeyId {
         self.key
     }
 
+    /// The scope of that key.
     pub fn scope(&self) -> Scope {
         self.scope
     }
 
+    /// Whose data the request may touch.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
 }
 
-/// A team *and* a mode: whose data a query may touch. No query of products can be asked without one.
+/// A team and a mode: the part of the data that a query may touch. Every query of products takes one, so that none can
+/// reach another team's data or the other mode's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tenant {
     team: TeamId,
@@ -46,39 +50,47 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// Made by an active key or by a member's permit, nowhere else.
+    /// Only a key or a member's permit makes one.
     pub(crate) fn new(team: TeamId, mode: Mode) -> Self {
         Self { team, mode }
     }
 
+    /// The team.
     pub fn team(&self) -> TeamId {
         self.team
     }
 
+    /// The mode.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 }
 
-/// Why a request has no good key. Its caller hears the same 401 for each; only the log knows which.
+/// Why a request was not authenticated. The client gets the same 401 for each; the log and the metrics have the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
+    /// There is no `Authorization` header.
     #[error("no credential sent")]
     Missing,
+    /// There are several.
     #[error("more than one Authorization header")]
     Replayed,
+    /// The scheme is not `Bearer`.
     #[error("not a Bearer credential")]
     Scheme,
+    /// The token does not have the form of one.
     #[error("malformed token: {0}")]
     Malformed(#[from] TokenError),
+    /// No key has this token.
     #[error("unknown token")]
     Unknown,
+    /// The key was revoked.
     #[error("revoked key")]
     Revoked,
 }
 
 impl AuthError {
-    /// One word, for whoever counts.
+    /// The value of the metrics' `reason` label.
     pub const fn as_label(self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -90,7 +102,8 @@ impl AuthError {
         }
     }
 
-    /// Whether a credential was sent at all. What is none gets the bare challenge, and is never counted as a guess.
+    /// Whether a token was sent and refused. Such a request counts toward the limit on refused tokens of its network; one
+    /// without a credential does not, and its challenge names no error (RFC 6750, section 3.1).
     pub fn is_failed_attempt(self) -> bool {
         match self {
             Self::Missing | Self::Replayed | Self::Scheme => false,

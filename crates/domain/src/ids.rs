@@ -1,7 +1,7 @@
-//! Names of things: one type per noun, so that no id is ever taken for another's.
+//! Identifiers: one type per noun, so that the compiler rejects one id in place of another.
 //!
-//! All are time-ordered. Ours are `prefix_` and a lower-case ULID; a product's is a plain UUID (version 7), as the
-//! public API promises. Inside the database an id is the same text as in a log line.
+//! All of them sort by time. A product's id is a UUID (version 7), as the public API promises; the others are a prefix and
+//! a lower-case ULID. The database and the log have the same text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,15 +9,17 @@ use std::str::FromStr;
 use ulid::Ulid;
 use uuid::Uuid;
 
-/// A text that is no id of the kind asked for.
+/// The text is not an id of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of this kind")]
 pub struct NotAnId;
 
-/// The raw material of an id: milliseconds since 1970 and 80 random bits, from `app::ids`.
+/// The value that an id is made from. The application's id generator makes one for each id.
 #[derive(Debug, Clone, Copy)]
 pub struct IdSeed {
+    /// Milliseconds since 1970-01-01T00:00:00Z; the low 48 bits count.
     pub ms: u64,
+    /// Random bits; the low 80 count.
     pub random: u128,
 }
 
@@ -28,6 +30,7 @@ macro_rules! ulid_id {
         pub struct $name(Ulid);
 
         impl $name {
+            /// Makes an id.
             pub fn new(seed: IdSeed) -> Self {
                 Self(Ulid::from_parts(seed.ms, seed.random))
             }
@@ -51,7 +54,7 @@ macro_rules! ulid_id {
             fn from_str(text: &str) -> Result<Self, NotAnId> {
                 let body = text.strip_prefix($prefix).ok_or(NotAnId)?;
                 let id = Self(Ulid::from_string(body).map_err(|_| NotAnId)?);
-                // One spelling per id: Crockford's look-alikes (`o` for `0`) and capitals are not it.
+                // An id has one spelling: capitals and Crockford's look-alikes (`o` for `0`) are refused.
                 if id.to_string() == text { Ok(id) } else { Err(NotAnId) }
             }
         }
@@ -64,7 +67,7 @@ ulid_id!(
     "team_"
 );
 ulid_id!(
-    /// A person, whatever teams they are in.
+    /// A person's account, in whichever teams they are.
     PersonId,
     "per_"
 );
@@ -79,17 +82,17 @@ ulid_id!(
     "aud_"
 );
 ulid_id!(
-    /// A browser's session. Not its secret.
+    /// A browser's session. This is not the secret in the cookie.
     SessionId,
     "ses_"
 );
 ulid_id!(
-    /// A one-time link. Not its code.
+    /// A one-time link. This is not the secret code in it.
     LinkId,
     "lnk_"
 );
 ulid_id!(
-    /// One HTTP request, as answers, pages and logs quote it.
+    /// One HTTP request, as responses, pages and the log name it.
     RequestId,
     "req_"
 );
@@ -99,8 +102,9 @@ ulid_id!(
 pub struct ProductId(Uuid);
 
 impl ProductId {
+    /// Makes an id.
     pub fn new(seed: IdSeed) -> Self {
-        // 74 random bits fit a version 7 UUID; the seed's low 6 are left out, which keeps the order.
+        // A version 7 UUID has room for 74 random bits. Leaving out the low 6 of the 80 keeps the order.
         let bits = seed.random >> 6;
         let mut bytes = [0; 10];
         bytes[..2].copy_from_slice(&(((bits >> 62) & 0xfff) as u16).to_be_bytes());
@@ -124,7 +128,7 @@ impl fmt::Debug for ProductId {
 impl FromStr for ProductId {
     type Err = NotAnId;
 
-    /// Takes capitals, as UUIDs are often copied so; refuses braces, `urn:uuid:` and missing hyphens.
+    /// Accepts capitals, because many tools write UUIDs so. Refuses braces, `urn:uuid:` and missing hyphens.
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
         if text.len() == 36 { Ok(Self(id)) } else { Err(NotAnId) }
@@ -138,7 +142,7 @@ mod tests {
     const SEED: IdSeed = IdSeed { ms: 1_764_000_000_000, random: 0x1234_5678_9abc_def0_1234 };
 
     #[test]
-    fn an_id_reads_back_what_it_wrote() {
+    fn an_id_parses_what_it_displays() {
         let key = KeyId::new(SEED);
         assert_eq!(key.to_string(), "key_01kav9ft0028t5cy4tqkff04hm");
         assert_eq!(key.to_string().parse(), Ok(key));
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_are_no_ids() {
+    fn other_spellings_are_refused() {
         for text in [
             "",
             "key_",

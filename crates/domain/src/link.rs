@@ -7,24 +7,37 @@ use super::person::Email;
 use super::role::Role;
 use super::timestamp::Timestamp;
 
-/// How long a one-time link can be used.
+/// How long a one-time link can be used after it was made: 7 days.
 pub const LINK_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What a one-time link lets its holder do.
+/// What the holder of a one-time link may do, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
-    /// Become the first person, with the first team.
+    /// Create the first account and the first team.
     SetUp,
     /// Join a team.
-    Invite { team: TeamId, email: Email, role: Role },
+    Invite {
+        /// The team to join.
+        team: TeamId,
+        /// The address of the account that joins.
+        email: Email,
+        /// The role that the person gets.
+        role: Role,
+    },
     /// Choose a new password.
-    Reset { person: PersonId },
-    /// Sign in without one.
-    SignIn { person: PersonId },
+    Reset {
+        /// The account.
+        person: PersonId,
+    },
+    /// Sign in without a password.
+    SignIn {
+        /// The account.
+        person: PersonId,
+    },
 }
 
 impl Purpose {
-    /// The word in the database.
+    /// The word in the database; it never changes.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::SetUp => "set_up",
@@ -38,9 +51,14 @@ impl Purpose {
 /// A link that has been neither used nor withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
+    /// The link's id, which is not the secret code.
     pub id: LinkId,
+    /// What it is for.
     pub purpose: Purpose,
+    /// The name of its maker at the time.
     pub made_by: String,
+    /// When it was made.
     pub created_at: Timestamp,
+    /// When it ends, [`LINK_TTL`] later.
     pub expires_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! What roles may do, and the proof that an actor may do it.
+//! Permissions: which role may do what, and the proof that an actor has a permission.
 
 use std::marker::PhantomData;
 
@@ -11,13 +11,14 @@ use super::person::Person;
 use super::role::Role;
 use super::team::{Member, Team};
 
-/// Something that some roles may do. The one table of roles and rights is the implementations below.
+/// Something that some roles may do. The implementations below are the only table of roles and permissions.
 pub trait Permission: Send + Sync + 'static {
+    /// Whether a member with this role has the permission.
     fn allowed_for(role: Role) -> bool;
 }
 
-macro_rules! rights {
-    ($($(#[$doc:meta])* $name:ident: $role:ident => $held:expr;)*) => {
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $name:ident: $role:ident => $allowed:expr;)*) => {
         $(
             $(#[$doc])*
             #[derive(Debug, Clone, Copy)]
@@ -25,41 +26,50 @@ macro_rules! rights {
 
             impl Permission for $name {
                 fn allowed_for($role: Role) -> bool {
-                    $held
+                    $allowed
                 }
             }
         )*
     };
 }
 
-rights! {
+permissions! {
     /// Create, rename, revoke and find keys.
     ManageKeys: role => role.administers();
     /// Rename the team; invite, change and remove members; read the audit log.
     ManageTeam: role => role.administers();
-    /// Hand the team over, or delete it.
+    /// Transfer the team to another member, or delete it.
     OwnTeam: role => matches!(role, Role::Owner);
-    /// Change the catalog.
+    /// Create, change, archive and restore products.
     EditProducts: role => role.edits();
-    /// See the catalog; leave.
+    /// View the products; leave the team.
     ViewTeam: _role => true;
 }
 
-/// The source of deeds done on the machine's own command line.
+/// The source that the audit log has for changes made on the command line.
 pub const SHELL: &str = "shell";
 
-/// Somebody who acts.
+/// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
-    /// A member of the team acted on, in a browser's session or named by the shell; role and session are read again at
-    /// the write.
-    Member { person: PersonId, name: String, session: Option<SessionId> },
-    /// The machine's own user, who holds the database anyway.
-    Shell { user: String },
+    /// A member of the team. Role and session are read again in the write's transaction.
+    Member {
+        /// The member's account.
+        person: PersonId,
+        /// The member's name.
+        name: String,
+        /// The session of the browser; `None` if the command line acts as the member.
+        session: Option<SessionId>,
+    },
+    /// The command line. Its user has access to the database, so every permission is granted.
+    Shell {
+        /// The operating system's user name.
+        user: String,
+    },
 }
 
 impl Actor {
-    /// How the actor is written down.
+    /// The actor as the audit log records it.
     pub fn by(&self) -> AuditActor {
         match self {
             Self::Member { person, name, .. } => AuditActor { person: Some(*person), name: name.clone() },
@@ -68,35 +78,44 @@ impl Actor {
     }
 }
 
-/// Proof that an actor holds a right in a team. Believed only until the write, which looks again.
+/// Proof that an actor had a permission in a team when it was checked. A write checks again under the team's lock.
 #[derive(Debug, Clone)]
-pub struct Permit<R> {
+pub struct Permit<P> {
     actor: Actor,
     team: TeamId,
     source: String,
-    right: PhantomData<R>,
+    permission: PhantomData<P>,
 }
 
+/// Permits managing the team's keys.
 pub type KeyAdmin = Permit<ManageKeys>;
+/// Permits managing the team and its members.
 pub type TeamAdmin = Permit<ManageTeam>;
+/// Permits what only the owner may do.
 pub type TeamOwner = Permit<OwnTeam>;
+/// Permits changing products.
 pub type Editor = Permit<EditProducts>;
+/// Permits what every member may do.
 pub type TeamMember = Permit<ViewTeam>;
 
-/// The member's role does not hold the right.
+/// The actor does not have the permission: 403.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the member's role does not allow this")]
 pub struct Forbidden;
 
-impl<R: Permission> Permit<R> {
-    /// The shell may do everything in every team.
+impl<P: Permission> Permit<P> {
+    /// A permit for the command line, which has every permission in every team.
     pub fn shell(user: &str, team: TeamId) -> Self {
         Self::new(Actor::Shell { user: user.to_owned() }, team, SHELL)
     }
 
-    /// A member who acts from `source` without a browser: [`SHELL`], or a test.
+    /// A permit for a member who acts from `source` without a session: [`SHELL`], or a test.
+    ///
+    /// # Errors
+    ///
+    /// [`Forbidden`] if the member's role does not have the permission.
     pub fn member(member: &Member, source: &str) -> Result<Self, Forbidden> {
-        if !R::allowed_for(member.role) {
+        if !P::allowed_for(member.role) {
             return Err(Forbidden);
         }
         let actor = Actor::Member { person: member.person, name: member.name.clone(), session: None };
@@ -104,42 +123,53 @@ impl<R: Permission> Permit<R> {
     }
 
     fn new(actor: Actor, team: TeamId, source: &str) -> Self {
-        Self { actor, team, source: source.to_owned(), right: PhantomData }
+        Self { actor, team, source: source.to_owned(), permission: PhantomData }
     }
 
+    /// Who acts.
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
 
+    /// The team.
     pub fn team(&self) -> TeamId {
         self.team
     }
 
-    /// The team's world of one mode: whoever holds any right in a team may see its catalog.
+    /// The team's data of one mode. Every permission includes viewing products, so any permit gives it.
     pub fn tenant(&self, mode: Mode) -> Tenant {
         Tenant::new(self.team, mode)
     }
 
-    /// Where the deed comes from, as the audit log notes it.
+    /// The client's address, or [`SHELL`], for the audit log.
     pub fn source(&self) -> &str {
         &self.source
     }
 }
 
-/// A person's place in a team, as one request of their browser has it.
+/// A signed-in person's membership in a team, read for one request.
 #[derive(Debug, Clone)]
 pub struct Membership {
+    /// The team.
     pub team: Team,
+    /// The person's role in it.
     pub role: Role,
+    /// The person.
     pub person: Person,
+    /// The session of the request.
     pub session: SessionId,
     /// The client's address.
     pub client_ip: String,
 }
 
 impl Membership {
-    pub fn permit<R: Permission>(&self) -> Result<Permit<R>, Forbidden> {
-        if !R::allowed_for(self.role) {
+    /// A permit for the person in this team.
+    ///
+    /// # Errors
+    ///
+    /// [`Forbidden`] if the role does not have the permission.
+    pub fn permit<P: Permission>(&self) -> Result<Permit<P>, Forbidden> {
+        if !P::allowed_for(self.role) {
             return Err(Forbidden);
         }
         let name = self.person.name.as_str().to_owned();
@@ -153,10 +183,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn roles_times_rights() {
+    fn each_permission_belongs_to_its_roles() {
         use Role::{Admin, Manager, Member, Owner};
-        fn holders<R: Permission>() -> Vec<Role> {
-            Role::ALL.into_iter().filter(|role| R::allowed_for(*role)).collect()
+        fn holders<P: Permission>() -> Vec<Role> {
+            Role::ALL.into_iter().filter(|role| P::allowed_for(*role)).collect()
         }
         assert_eq!(holders::<ManageKeys>(), [Owner, Admin]);
         assert_eq!(holders::<ManageTeam>(), [Owner, Admin]);

@@ -1,16 +1,23 @@
-//! Where this Keyhouse is reached from outside.
+//! The address under which clients reach this installation.
 
 use std::fmt;
 
-/// `http://` or `https://` with a host and perhaps a port, as an `Origin` header has it: no path, lower case.
+/// A web origin as in an `Origin` header (RFC 6454): `http://` or `https://`, a host in lower case, and a port unless it is
+/// the scheme's default. No path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
+/// The text is not a [`PublicUrl`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be https:// or http:// and a host, perhaps with a port, and no path: https://keys.example.com")]
 pub struct PublicUrlError;
 
 impl PublicUrl {
+    /// Reads an origin; one `/` at its end is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`PublicUrlError`] for anything else.
     pub fn parse(text: &str) -> Result<Self, PublicUrlError> {
         let text = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
         let (scheme, rest) = text.split_once("://").ok_or(PublicUrlError)?;
@@ -18,16 +25,17 @@ impl PublicUrl {
         if !matches!(scheme, "http" | "https") || rest.is_empty() || rest.starts_with(':') || !rest.chars().all(plain) {
             return Err(PublicUrlError);
         }
-        // A browser leaves the port out of an origin where it is the scheme's own.
+        // Browsers leave the scheme's default port out of an origin.
         let usual = if scheme == "https" { ":443" } else { ":80" };
         Ok(Self(format!("{scheme}://{}", rest.strip_suffix(usual).unwrap_or(rest))))
     }
 
+    /// Whether the scheme is `https`, so that cookies are marked `Secure`.
     pub fn is_https(&self) -> bool {
         self.0.starts_with("https://")
     }
 
-    /// The value of the `Origin` header of pages from here.
+    /// The value that browsers send as `Origin` from pages of this installation.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,19 +1,25 @@
 //! The roles of a team's members.
 
-/// What a member may do. Exactly one owner per team.
+/// The role of a member in a team. [`permission`](crate::permission) says what each may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
+    /// Everything. Each team has exactly one owner.
     Owner,
+    /// Settings, members and keys; not transfer or deletion of the team.
     Admin,
+    /// Edits products.
     Manager,
+    /// Views products.
     Member,
 }
 
 impl Role {
+    /// All roles, the most powerful first.
     pub const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Manager, Self::Member];
-    /// Those that can be given; ownership is handed over instead.
+    /// The roles that an invitation or a change of role can give. Ownership is transferred instead.
     pub const GIVEN: [Self; 3] = [Self::Admin, Self::Manager, Self::Member];
 
+    /// The word in the database and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Owner => "owner",
@@ -23,7 +29,7 @@ impl Role {
         }
     }
 
-    /// As people read it.
+    /// The name in pages and in the terminal.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Owner => "Owner",
@@ -33,11 +39,12 @@ impl Role {
         }
     }
 
+    /// The role of a word that [`Role::as_str`] gives.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
     }
 
-    /// One that can be given to somebody.
+    /// As [`Role::parse`], for one of [`Role::GIVEN`].
     pub fn parse_given(text: &str) -> Option<Self> {
         Self::GIVEN.into_iter().find(|role| role.as_str() == text)
     }

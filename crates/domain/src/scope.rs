@@ -1,13 +1,15 @@
-//! What a key may do: its scope, and the access that a route needs.
+//! The scope of a key, and the access that a route needs.
 
 /// What a route does with a team's data. Every route declares one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
+    /// It reads.
     Read,
+    /// It changes something.
     Write,
 }
 
-/// The key is good, but its scope does not permit the access.
+/// The key's scope does not permit the access: 403.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the key's scope does not permit this")]
 pub struct ScopeInsufficient;
@@ -15,11 +17,14 @@ pub struct ScopeInsufficient;
 /// What a key may do with its team's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
+    /// Reads and changes.
     ReadWrite,
+    /// Reads only.
     ReadOnly,
 }
 
 impl Scope {
+    /// The word in the database, in responses and on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReadWrite => "read_write",
@@ -27,11 +32,12 @@ impl Scope {
         }
     }
 
+    /// The scope of a word that [`Scope::as_str`] gives.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::ReadWrite, Self::ReadOnly].into_iter().find(|scope| scope.as_str() == text)
     }
 
-    /// As people read it.
+    /// The name in pages and in the terminal.
     pub const fn label(self) -> &'static str {
         match self {
             Self::ReadWrite => "Read & Write",
@@ -39,7 +45,7 @@ impl Scope {
         }
     }
 
-    /// The one place where a scope is compared with a deed.
+    /// Whether a key with this scope may use a route that needs `access`. No other code compares the two.
     pub const fn permits(self, access: Access) -> bool {
         match (self, access) {
             (Self::ReadWrite, _) | (Self::ReadOnly, Access::Read) => true,

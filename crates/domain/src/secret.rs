@@ -1,4 +1,4 @@
-//! Secrets of people's browsers: what a session's cookie and a one-time link hold. 256 random bits, stored as their hash.
+//! The secrets in session cookies and one-time links: 256 random bits, stored as their SHA-256.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use zeroize::Zeroizing;
 
 const BYTES: usize = 32;
 
-/// The secret itself, as 64 hexadecimal digits; wiped from memory when dropped. No `Display`, no `Serialize`, no `Clone`.
+/// A secret, as 64 lower-case hexadecimal digits. It is zeroed on drop and has no `Display`, `Serialize` or `Clone`.
 pub struct Secret(Zeroizing<String>);
 
-/// What is stored of it.
+/// SHA-256 of a [`Secret`], as the database stores it. `Debug` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SecretHash([u8; BYTES]);
 
 impl Secret {
-    /// Makes a new one from `fill`, which must give unpredictable bytes.
+    /// Makes a new secret. `fill` must fill its buffer with unpredictable bytes.
     pub fn from_entropy(fill: impl FnOnce(&mut [u8])) -> Self {
         let mut bytes = Zeroizing::new([0; BYTES]);
         fill(&mut bytes[..]);
-        // Reserved at once: a string that grows leaves copies of itself behind.
+        // The whole capacity is reserved, because a string that grows leaves copies of itself in freed memory.
         let mut text = Zeroizing::new(String::with_capacity(2 * BYTES));
         for byte in *bytes {
             for digit in [byte >> 4, byte & 0xf] {
@@ -29,23 +29,25 @@ impl Secret {
         Self(text)
     }
 
-    /// `None` for what can't be one of ours.
+    /// Reads a secret that a browser sent. `None` if it does not have the form of one.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = text.len() == 2 * BYTES && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         fits.then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// The secret, for the one place that hands it out.
+    /// The secret itself, for the cookie or link that carries it. The name makes each use easy to find.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
+    /// The form that is stored and looked up. A fast hash is enough for 256 random bits.
     pub fn hash(&self) -> SecretHash {
         SecretHash(Sha256::digest(self.0.as_bytes()).into())
     }
 }
 
 impl SecretHash {
+    /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -1,55 +1,42 @@
-//! Teams and who is in them.
+//! Teams and their members.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::ids::{PersonId, TeamId};
+pub use super::name::TeamName;
 use super::person::Email;
 use super::role::Role;
-use super::text::{self, NameError};
 use super::timestamp::Timestamp;
 
-/// A team's name: 1 to 100 characters after trimming, no control characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TeamName(String);
-
 impl TeamName {
-    pub const MAX: usize = 100;
-
-    pub fn parse(text: &str) -> Result<Self, NameError> {
-        text::name(text, Self::MAX).map(Self)
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The words of the name in `a-z0-9-`, at most 40 characters; `team` where nothing is left of it.
     pub fn slug(&self) -> Slug {
-        let mut text = slug::slugify(&self.0);
+        let mut text = slug::slugify(self.as_str());
         text.truncate(Slug::MAX - "-9999".len());
         let text = text.trim_matches('-');
         Slug(if text.is_empty() { "team".to_owned() } else { text.to_owned() })
     }
 }
 
-/// A team's place in addresses: `a-z0-9-`, unique.
+/// The name of a team in URLs and on the command line: 1 to 40 characters of `a-z0-9-`, unique among living teams.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slug(String);
 
 impl Slug {
     const MAX: usize = 40;
 
+    /// The slug as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The `n`th to want this slug: `acme`, `acme-2`, `acme-3`.
+    /// The slug for the `n`th team that would have this one: `acme`, `acme-2`, `acme-3`.
     pub fn numbered(&self, n: u32) -> Self {
         if n < 2 { self.clone() } else { Self(format!("{}-{n}", self.0)) }
     }
 
-    /// Reads back what was stored.
+    /// Reads a slug from the database. `None` if it never was one.
     pub fn from_stored(text: String) -> Option<Self> {
         let fits = (1..=Self::MAX).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
@@ -57,29 +44,42 @@ impl Slug {
     }
 }
 
+/// A team, which owns keys and products.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Team {
+    /// The team's id.
     pub id: TeamId,
+    /// Its name in URLs.
     pub slug: Slug,
+    /// Its name for people.
     pub name: TeamName,
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
 /// A person in a team.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
+    /// The team.
     pub team: TeamId,
+    /// The person's account.
     pub person: PersonId,
+    /// The person's address.
     pub email: Email,
+    /// The person's name.
     pub name: String,
+    /// The person's role in this team.
     pub role: Role,
+    /// When the person joined.
     pub joined_at: Timestamp,
 }
 
-/// How a team is named on the command line and in addresses: by its slug or by its id.
+/// A team as it is named on the command line and in URLs: by its slug or by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TeamRef {
+    /// A text that has the form of an id.
     Id(TeamId),
+    /// Any other text.
     Slug(String),
 }
 

@@ -51,31 +51,6 @@ impl<const MIN: usize, const MAX: usize> Field for Text<MIN, MAX> {
     }
 }
 
-/// What a person's, team's or key's name must be: 1 to `max` characters after trimming, no control characters.
-pub(super) fn name(text: &str, max: usize) -> Result<String, NameError> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(NameError::Empty);
-    }
-    if text.chars().count() > max {
-        return Err(NameError::TooLong(max));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(NameError::Control);
-    }
-    Ok(text.to_owned())
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    #[error("a name must not be empty")]
-    Empty,
-    #[error("a name has at most {0} characters")]
-    TooLong(usize),
-    #[error("a name must not contain control characters")]
-    Control,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -151,7 +151,7 @@ impl Store {
         }
         if let Some(session) = session {
             tx.add_session(person, session).await?;
-            tx.audit_in_teams(person, Action::CurrentUser, &format!("with {}", session.browser)).await?;
+            tx.audit_in_teams(person, Action::SignedIn, &format!("with {}", session.browser)).await?;
         }
         tx.commit().await?;
         Ok(team)

@@ -224,7 +224,7 @@ impl TryFrom<ListedRow> for ListedKey {
 
     fn try_from(row: ListedRow) -> Result<Self> {
         let bad = || corrupt("keys", &row.key.id);
-        let name = row.name.as_deref().map(KeyName::parse).transpose().map_err(|_| bad())?;
+        let name = row.name.as_deref().map(KeyName::from_stored).transpose().map_err(|_| bad())?;
         let person = row.created_by.as_deref().map(str::parse).transpose().map_err(|_| bad())?;
         let last_use = row.last_used_at.map(Timestamp::from_ms).zip(row.last_used_from);
         Ok(Self {

@@ -168,7 +168,7 @@ impl Store {
         let owner = NewMember { person: person.id, email: person.email, name: person.name.clone(), role: Role::Owner };
         let team = tx.add_team(&NewTeam { id: team.0, name: team.1, owner }).await.map_err(LinkError::Store)?;
         tx.add_session(person.id, session).await?;
-        tx.audit_in_teams(person.id, Action::CurrentUser, &format!("with {}", session.browser)).await?;
+        tx.audit_in_teams(person.id, Action::SignedIn, &format!("with {}", session.browser)).await?;
         tx.commit().await?;
         Ok(team)
     }
@@ -213,7 +213,7 @@ impl Store {
         tx.use_link(code).await?;
         tx.add_session(person, session).await?;
         let detail = format!("by a link, with {}", session.browser);
-        tx.audit_in_teams(person, Action::CurrentUser, &detail).await?;
+        tx.audit_in_teams(person, Action::SignedIn, &detail).await?;
         tx.commit().await?;
         Ok(person)
     }
@@ -296,7 +296,7 @@ impl TryFrom<LinkRow> for Link {
             "set_up" => Purpose::SetUp,
             "invite" => Purpose::Invite {
                 team: row.team_id.as_deref().and_then(|id| id.parse().ok()).ok_or_else(bad)?,
-                email: row.email.as_deref().and_then(|email| Email::parse(email).ok()).ok_or_else(bad)?,
+                email: row.email.as_deref().and_then(|email| Email::from_stored(email).ok()).ok_or_else(bad)?,
                 role: row.role.as_deref().and_then(Role::parse_given).ok_or_else(bad)?,
             },
             "reset" => Purpose::Reset { person: person()? },

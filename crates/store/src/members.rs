@@ -106,7 +106,7 @@ impl Queries {
         let pattern = crate::like(search);
         let select = sql_of(&[SELECT, condition])
             .bind(team)
-            .bind(after.map_or(String::new(), Email::canonical))
+            .bind(after.map_or("", Email::canonical))
             .bind(pattern.to_lowercase())
             .bind(pattern)
             .bind(limit);
@@ -336,7 +336,7 @@ impl TryFrom<MemberRow> for Member {
         Ok(Self {
             team: row.team_id.parse().map_err(|_| bad())?,
             person: row.person_id.parse().map_err(|_| bad())?,
-            email: Email::parse(&row.email).map_err(|_| bad())?,
+            email: Email::from_stored(&row.email).map_err(|_| bad())?,
             role: Role::parse(&row.role).ok_or_else(bad)?,
             joined_at: Timestamp::from_ms(row.joined_at),
             name: row.name,

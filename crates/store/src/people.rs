@@ -190,8 +190,8 @@ impl TryFrom<PersonRow> for Credentials {
 pub(crate) fn person(id: String, email: &str, name: &str, has_password: bool) -> Result<Person> {
     let bad = || corrupt("people", &id);
     Ok(Person {
-        email: Email::parse(email).map_err(|_| bad())?,
-        name: PersonName::parse(name).map_err(|_| bad())?,
+        email: Email::from_stored(email).map_err(|_| bad())?,
+        name: PersonName::from_stored(name).map_err(|_| bad())?,
         id: id.parse().map_err(|_| bad())?,
         has_password,
     })

@@ -113,7 +113,7 @@ impl Store {
         let mut tx = self.begin(context).await?;
         tx.lock_password(person, password).await?;
         tx.add_session(person, session).await?;
-        tx.audit_in_teams(person, Action::CurrentUser, &format!("with {}", session.browser)).await?;
+        tx.audit_in_teams(person, Action::SignedIn, &format!("with {}", session.browser)).await?;
         Ok(tx.commit().await?)
     }
 

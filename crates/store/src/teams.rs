@@ -229,7 +229,7 @@ impl TryFrom<TeamRow> for Team {
         Ok(Self {
             id: row.id.parse().map_err(|_| bad())?,
             slug: Slug::from_stored(row.slug).ok_or_else(|| corrupt("teams", &row.id))?,
-            name: TeamName::parse(&row.name).map_err(|_| bad())?,
+            name: TeamName::from_stored(&row.name).map_err(|_| bad())?,
             created_at: Timestamp::from_ms(row.created_at),
         })
     }

@@ -1,7 +1,9 @@
-//! The secret itself: its form, its checksum, its hash. A token lives one breath: made or parsed, hashed, gone.
+//! The token itself: its form, its checksum, its hash. The raw token exists only between generation or parsing and
+//! hashing; it is zeroed on drop.
 //!
 //! `pk_live_` + 36 random characters + 6 of CRC-32 in base 62 = 50 characters, over 210 random bits. The checksum is no
-//! security; it lets a typo, a cut or a swap of `live` and `test` die before any look-up, and lets scanners be sure.
+//! security. It rejects a typo, a cut token or a swap of `live` and `test` without a look-up, and it lets secret scanners
+//! tell a token from other text.
 
 use std::fmt;
 
@@ -13,56 +15,83 @@ use super::Mode;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const RANDOM_LEN: usize = 36;
 const CHECKSUM_LEN: usize = 6;
-/// Random characters that the display prefix keeps: `pk_live_AbC`.
+/// How many random characters the display prefix keeps: `pk_live_AbC`.
 const SHOWN_LEN: usize = 3;
 
-/// The first part of every token of an installation: 2 to 10 of `a-z0-9`. Fixed in the database at set-up.
+/// The first part of every token of an installation: 2 to 10 characters of `a-z0-9`. It is fixed when the database is set
+/// up, because scanners and people recognize tokens by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brand(String);
 
+/// The text is not a [`Brand`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a token brand is 2 to 10 of a-z and 0-9")]
 pub struct BrandError;
 
 impl Brand {
+    /// Reads a brand.
+    ///
+    /// # Errors
+    ///
+    /// [`BrandError`] if the length or a character is wrong.
     pub fn parse(text: &str) -> Result<Self, BrandError> {
         let fits = (2..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         if fits { Ok(Self(text.to_owned())) } else { Err(BrandError) }
     }
 
+    /// The brand as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A whole token, wiped from memory when dropped. No `Display`, no `Serialize`, no `Clone`; `Debug` shows the prefix.
+/// A whole token. It is zeroed on drop and has no `Display`, `Serialize` or `Clone`; `Debug` shows the prefix.
+///
+/// ```
+/// use keyhouse_token::{Brand, Mode, RawToken, TokenError};
+///
+/// let brand = Brand::parse("pk")?;
+/// let token = RawToken::parse(b"pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB", &brand)?;
+/// assert_eq!(token.mode(), Mode::Live);
+/// assert_eq!(token.prefix().to_string(), "pk_live_012...");
+///
+/// // One wrong character fails the checksum, before any look-up.
+/// let typo = RawToken::parse(b"pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RC", &brand);
+/// assert_eq!(typo.unwrap_err(), TokenError::Checksum);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct RawToken {
     text: Zeroizing<String>,
     mode: Mode,
 }
 
-/// Why a text is no token of ours. Callers hear one 401 for all of them; only the log knows which.
+/// Why a text is not a token of this installation. API clients get the same 401 for all of them; the log has the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
+    /// Not exactly as long as a token with this brand.
     #[error("wrong length")]
     Length,
+    /// Does not begin with the brand and a mode.
     #[error("wrong prefix")]
     Prefix,
+    /// A character after the prefix that is not of `0-9A-Za-z`.
     #[error("characters outside 0-9A-Za-z")]
     Alphabet,
+    /// The last six characters do not fit the others.
     #[error("wrong checksum")]
     Checksum,
 }
 
 impl RawToken {
-    /// Makes a new token from `fill`, which must give unpredictable bytes (the operating system's, outside tests).
+    /// Makes a new token. `fill` must fill its buffer with unpredictable bytes; outside tests they come from the operating
+    /// system.
     pub fn from_entropy(brand: &Brand, mode: Mode, mut fill: impl FnMut(&mut [u8])) -> Self {
-        // Reserved at once: a string that grows leaves copies of itself behind.
+        // The whole capacity is reserved, because a string that grows leaves copies of itself in freed memory.
         let mut text = Zeroizing::new(String::with_capacity(Self::len(brand)));
         text.push_str(&head(brand, mode));
         let mut byte = Zeroizing::new([0u8; 1]);
         for _ in 0..RANDOM_LEN {
-            // 248 = 4 × 62: what lies above would favour the first characters.
+            // Bytes from 248 (4 × 62) on are drawn again: their remainders would favour the first characters of the alphabet.
             byte[0] = u8::MAX;
             while byte[0] >= 248 {
                 fill(&mut byte[..]);
@@ -74,7 +103,11 @@ impl RawToken {
         Self { text, mode }
     }
 
-    /// Judges the form alone, on bytes: length first, so that a giant costs nothing.
+    /// Checks the form of a token, without a look-up. The length is checked first, so that a long input costs nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first [`TokenError`] in the order length, prefix, alphabet, checksum.
     pub fn parse(bytes: &[u8], brand: &Brand) -> Result<Self, TokenError> {
         if bytes.len() != Self::len(brand) {
             return Err(TokenError::Length);
@@ -95,21 +128,24 @@ impl RawToken {
         Ok(Self { text: Zeroizing::new(text.to_owned()), mode })
     }
 
-    /// SHA-256 of the whole token: all that is stored. A plain fast hash is right for 210 random bits.
+    /// SHA-256 of the whole token, the only form that is stored. A fast hash without salt is enough for a secret of 210
+    /// random bits, which can't be guessed from its hash.
     pub fn hash(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.text.as_bytes()).into())
     }
 
+    /// The part that may be shown.
     pub fn prefix(&self) -> TokenPrefix {
         let end = self.text.len() - RANDOM_LEN - CHECKSUM_LEN + SHOWN_LEN;
         TokenPrefix(self.text[..end].to_owned())
     }
 
+    /// The mode that the token names.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// The secret. For the one answer that shows it; each use is easy to find by this name.
+    /// The secret itself, for the one response that shows it. The name makes each use easy to find.
     pub fn expose(&self) -> &str {
         &self.text
     }
@@ -132,16 +168,17 @@ impl fmt::Debug for RawToken {
     }
 }
 
-/// What the database knows of a token. Made by [`RawToken::hash`] alone.
+/// SHA-256 of a token, as the database stores it. `Debug` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// As the database gives it back; `None` if it never was one.
+    /// Reads a hash from the database. `None` if it does not have 32 bytes.
     pub fn from_stored(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
+    /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -153,12 +190,14 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// What people may see of a token: brand, mode and three random characters.
+/// The part of a token that may be shown: brand, mode and three random characters. `Display` appends `...`, as pages do:
+/// `pk_live_AbC...`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenPrefix(String);
 
 impl TokenPrefix {
-    /// Reads back what [`RawToken::prefix`] gave; `None` for anything longer or of another form.
+    /// Reads a prefix from the database. `None` for anything longer or of another form, so that a whole token can never be
+    /// shown in its place.
     pub fn from_stored(text: &str) -> Option<Self> {
         let (head, shown) = text.rsplit_once('_')?;
         let (brand, mode) = head.rsplit_once('_')?;
@@ -169,12 +208,12 @@ impl TokenPrefix {
         fits.then(|| Self(text.to_owned()))
     }
 
+    /// The prefix without the dots: `pk_live_AbC`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// As pages show it: `pk_live_AbC...`
 impl fmt::Display for TokenPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}...", self.0)
@@ -220,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_named() {
+    fn each_fault_has_its_error() {
         for (text, fault) in [
             ("", TokenError::Length),
             (&LIVE[..49], TokenError::Length),
@@ -249,21 +288,21 @@ mod tests {
     }
 
     #[test]
-    fn printing_a_token_shows_its_prefix_alone() {
+    fn debug_output_of_a_token_is_its_prefix() {
         let token = parse(LIVE).unwrap();
         assert_eq!(format!("{token:?}"), "RawToken(pk_live_012...)");
         assert_eq!(format!("{:?}", token.hash()), "TokenHash(..)");
         assert_eq!(token.prefix().as_str(), "pk_live_012");
     }
 
-    /// Compiles only while `RawToken` lacks these: a second impl would make the call ambiguous.
+    /// Compiles only while `RawToken` lacks these traits: an implementation would make the call ambiguous.
     #[test]
     fn a_token_can_neither_be_cloned_nor_displayed_nor_serialized() {
         trait Lacks<A> {
             fn holds() {}
         }
         impl<T: ?Sized> Lacks<()> for T {}
-        #[allow(dead_code, reason = "never made: only its type makes the call below ambiguous")]
+        #[allow(dead_code, reason = "never constructed: only its type makes the call below ambiguous")]
         struct Cloned;
         #[allow(dead_code, reason = "as above")]
         struct Displayed;
@@ -276,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_prefix_never_grows() {
+    fn a_stored_prefix_is_never_longer_than_three_characters() {
         assert!(TokenPrefix::from_stored("pk_live_AbC").is_some());
         for text in ["pk_live_AbCd", "pk_live_Ab", "pk_prod_AbC", "pk_live_A.C", LIVE, ""] {
             assert_eq!(TokenPrefix::from_stored(text), None, "{text}");
@@ -285,7 +324,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_made_token_parses_to_itself(seed: u64, live: bool) {
+        fn every_generated_token_parses_to_itself(seed: u64, live: bool) {
             let mode = if live { Mode::Live } else { Mode::Test };
             let mut state = seed;
             let made = RawToken::from_entropy(&pk(), mode, |bytes| for b in bytes {
@@ -308,7 +347,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_judged_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn parsing_arbitrary_bytes_does_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = RawToken::parse(&bytes, &pk());
         }
     }

@@ -77,7 +77,7 @@ fn words(action: Action) -> &'static str {
         Action::ProductChanged => "Changed a product",
         Action::ProductArchived => "Archived a product",
         Action::ProductRestored => "Restored a product",
-        Action::CurrentUser => "Signed in",
+        Action::SignedIn => "Signed in",
         Action::SignInFailed => "Failed to sign in",
         Action::SignedOut => "Signed out",
         Action::PasswordChanged => "Changed their password",

@@ -67,8 +67,8 @@ pub(super) async fn destroy(
 ) -> PageResult {
     let key = key_row::find(&state, &access, id).await?;
     let now = state.app.clock().now();
-    let name = key.name.as_ref().map_or("", KeyName::as_str);
-    if key.key.is_active() && is_in_use(&key, now) && form.name.trim() != name {
+    let is_repeated = key.name.as_ref().is_none_or(|name| name.is_repeated_by(&form.name));
+    if key.key.is_active() && is_in_use(&key, now) && !is_repeated {
         let errors = FieldErrors::one("name", "That doesn’t match the key’s name");
         return revoke_page(&access, &key, now, &form.name, errors);
     }

@@ -54,7 +54,7 @@ pub(super) async fn destroy(
     State(state): State<AppState>,
     AuthorizedForm { access, form, raw }: AuthorizedForm<Authorized<OwnTeam>, DeleteTeamForm>,
 ) -> PageResult {
-    if form.name.trim() != access.team().name.as_str() {
+    if !access.team().name.is_repeated_by(&form.name) {
         let errors = FieldErrors::one("name", "That doesn’t match the team’s name");
         return delete_page(&state, &access, &form.name, errors).await;
     }
