@@ -57,7 +57,9 @@ impl Password {
             return Err(PasswordError::Common);
         }
         let mut rest = letters.clone();
-        for word in personal.iter().map(|word| letters_and_digits(word)).filter(|word| word.chars().count() >= 4) {
+        // Each text as a whole, then each of its words, so that "skylark instruments skylark" is seen through.
+        let words = personal.iter().copied().chain(personal.iter().flat_map(|text| text.split_whitespace()));
+        for word in words.map(letters_and_digits).filter(|word| word.chars().count() >= 4) {
             rest = Zeroizing::new(rest.replace(&*word, ""));
         }
         if rest.chars().count() < 6 && rest != letters {
@@ -140,6 +142,7 @@ mod tests {
             ("!?=+ *~#/ <>|-_ ;:,.", None),
             ("ada@example.com 12", Some(PasswordError::Personal)),
             ("ada lovelace ada lovelace", Some(PasswordError::Personal)),
+            ("lovelace ada lovelace ada", Some(PasswordError::Personal)),
             ("password123456789", Some(PasswordError::Common)),
             ("Password1234567", Some(PasswordError::Common)),
             ("iloveyou1234567", Some(PasswordError::Common)),
