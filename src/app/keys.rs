@@ -20,6 +20,16 @@ pub struct Created {
     pub token: RawToken,
 }
 
+/// The key of a token that was found somewhere.
+#[derive(Debug)]
+pub struct FoundKey {
+    pub key: ListedKey,
+    /// Its team. The slug of a deleted team means nothing: another team may have it by now.
+    pub team: Team,
+    /// When the team was deleted, if it was.
+    pub team_deleted_at: Option<Timestamp>,
+}
+
 impl App {
     /// Creates a key of the admin's team. Its token is in the result and nowhere else.
     ///
@@ -139,8 +149,11 @@ impl App {
     /// # Errors
     ///
     /// Any [`StoreError`] of a read.
-    pub async fn find_key(&self, token: RawToken) -> Result<Option<(ListedKey, Team)>, StoreError> {
-        Ok(self.key_of_token(&token).await?.and_then(|(key, team)| Some((key, team?))))
+    pub async fn find_key(&self, token: RawToken) -> Result<Option<FoundKey>, StoreError> {
+        let Some(found) = self.store.key_by_hash(&token.hash()).await?.key else { return Ok(None) };
+        let key = self.queries().key(found.id).await?;
+        let team = self.queries().team_or_deleted(found.team).await?;
+        Ok(key.zip(team).map(|(key, (team, team_deleted_at))| FoundKey { key, team, team_deleted_at }))
     }
 
     /// Clears the names of keys that were revoked 90 days ago; returns how many.

@@ -9,7 +9,7 @@ use keyhouse_domain::link::{Link, Purpose};
 use keyhouse_domain::password::{Password, PasswordError};
 use keyhouse_domain::permission::TeamAdmin;
 use keyhouse_domain::person::Person;
-use keyhouse_domain::person::{Email, PersonName};
+use keyhouse_domain::person::{Email, EmailLookup, PersonName};
 use keyhouse_domain::role::Role;
 use keyhouse_domain::secret::Secret;
 use keyhouse_domain::team::{Team, TeamName, TeamRef};
@@ -84,12 +84,17 @@ impl App {
         }
     }
 
-    /// Creates a password-reset link, from the command line. `None` if no person has this address.
+    /// Creates a password-reset link and ends all sessions of its person, from the command line. `None` if no person has
+    /// this address.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`] of a write.
-    pub async fn reset_link(&self, user: &str, email: &Email) -> Result<Option<(Person, Secret)>, StoreError> {
+    pub async fn reset_link(
+        &self,
+        user: &str,
+        email: impl Into<EmailLookup>,
+    ) -> Result<Option<(Person, Secret)>, StoreError> {
         let Some(found) = self.queries().person_by_email(email).await? else { return Ok(None) };
         let purpose = Purpose::Reset { person: found.person.id };
         let code = self.personal_link(user, &purpose, found.person.id).await?;

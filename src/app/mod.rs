@@ -2,6 +2,7 @@
 //!
 //! What a use case needs beyond its arguments is in `App`: the store, the clock, random bytes, and what is in memory.
 
+pub mod accounts;
 pub mod authenticate;
 mod idempotency;
 pub mod infra;

@@ -13,7 +13,7 @@ use keyhouse_domain::audit::{AuditActor, AuditContext};
 use keyhouse_domain::ids::{PersonId, SessionId};
 use keyhouse_domain::password::{Password, PasswordError, PasswordHash};
 use keyhouse_domain::person::Person;
-use keyhouse_domain::person::{Email, PersonName};
+use keyhouse_domain::person::{Email, EmailLookup, PersonName};
 use keyhouse_domain::rate_limit::RateLimit;
 use keyhouse_domain::secret::Secret;
 use keyhouse_domain::session::{ABSOLUTE_TIMEOUT, Session};
@@ -93,14 +93,10 @@ impl App {
         password: &str,
         browser: ClientInfo<'_>,
     ) -> Result<StartedSession, SignInError> {
-        // What is no address is nobody's; it is counted and takes its time all the same.
-        let parsed = Email::parse(email).ok();
-        let account = parsed.as_ref().map_or_else(|| email.trim().to_lowercase(), |email| email.canonical().to_owned());
-        let found = match &parsed {
-            Some(email) => self.queries().person_by_email(email).await?,
-            None => None,
-        };
-        let (credentials, stored) = self.check_password(&account, found, password, browser.addr).await?;
+        // A text that is no address finds nobody, but it is counted and takes as long.
+        let email = EmailLookup::from_input(email);
+        let found = self.queries().person_by_email(&email).await?;
+        let (credentials, stored) = self.check_password(email.canonical(), found, password, browser.addr).await?;
         let budget = self.login_throttle.count_sign_in(credentials.person.id, self.clock.now());
         budget.map_err(SignInError::RateLimited)?;
         let secret = self.secret();
@@ -260,13 +256,18 @@ impl App {
         Ok(StartedSession { secret })
     }
 
+    /// Changes a person's name and stores the address that they ask for. Returns whether the address is pending.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChangeProfileError`].
     pub async fn change_profile(
         &self,
         person: &Person,
         name: &PersonName,
         email: &Email,
         browser: ClientInfo<'_>,
-    ) -> Result<(), ChangeProfileError> {
+    ) -> Result<bool, ChangeProfileError> {
         self.store.change_profile(person.id, name, email, &self.personal_context(person, browser)).await
     }
 

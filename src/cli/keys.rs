@@ -1,24 +1,24 @@
-//! `keyhouse key`: what an admin needs of the keys page when there is only a shell.
+//! `keyhouse key`: create, list, rename and revoke keys.
 
-use std::io::Read;
+mod find;
 
 use anyhow::Context;
 use clap::Subcommand;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
+use super::CommandContext;
 use super::terminal::{self, Cell, Table, outln, print_json, style};
 use crate::app::App;
 use crate::app::keys::{Created, Revocation};
 use crate::time_format::TimeFormat;
 use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, KeyState, ListedKey, NewKey};
+use keyhouse_domain::audit::AuditActor;
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::{KeyAdmin, SHELL};
-use keyhouse_domain::person::Email;
+use keyhouse_domain::person::EmailLookup;
 use keyhouse_domain::scope::Scope;
 use keyhouse_domain::team::{Team, TeamRef};
 use keyhouse_token::Mode;
-use keyhouse_token::RawToken;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
@@ -37,27 +37,28 @@ pub(super) enum KeyCommand {
         #[arg(long, value_parser = |text: &str| Scope::parse(text).ok_or("read_write or read_only"))]
         scope: Scope,
         /// Act as this member, who must be an owner or admin of the team
-        #[arg(long = "as", value_name = "EMAIL", value_parser = Email::parse)]
-        acting_as: Option<Email>,
+        #[arg(long = "as", value_name = "EMAIL")]
+        acting_as: Option<EmailLookup>,
     },
-    /// List a team's keys: active ones, and those revoked in the last 90 days
+    /// List a team's keys: the active ones, and those revoked in the last 90 days
     List {
         /// The team's slug or id
         #[arg(long)]
         team: TeamRef,
     },
-    /// Give a key another name
+    /// Rename a key
     Rename {
         /// The key's id, key_…
+        #[arg(value_parser = key_id)]
         id: KeyId,
         /// Its new name
         #[arg(value_parser = KeyName::parse)]
         name: KeyName,
     },
-    /// End a key, or all of a team's; asks nothing, can't be undone
+    /// Revoke a key, or all keys of a team. No confirmation; permanent
     Revoke {
         /// The key's id, key_…
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_parser = key_id)]
         id: Option<KeyId>,
         /// All active keys of the team
         #[arg(long, requires = "team")]
@@ -66,23 +67,27 @@ pub(super) enum KeyCommand {
         #[arg(long)]
         team: Option<TeamRef>,
     },
-    /// Say which key a token belongs to; the token comes on standard input
+    /// Find the tokens in any text on standard input, and say whose keys they are
     Find,
 }
 
+fn key_id(text: &str) -> Result<KeyId, &'static str> {
+    text.parse().map_err(|_| "not a key id (key_ and 26 characters)")
+}
+
 impl KeyCommand {
-    pub(super) async fn run(self, app: &App, json: bool) -> anyhow::Result<()> {
+    pub(super) async fn run(self, context: &CommandContext<'_>) -> anyhow::Result<()> {
         match self {
             Self::Create { team, name, mode, scope, acting_as } => {
-                let team = super::team(app, &team).await?;
-                let admin = admin(app, &team, acting_as.as_ref()).await?;
-                create(app, &admin, &team, NewKey::new(name, mode, scope), json).await
+                let team = context.team(&team).await?;
+                let admin = admin(context.app, &team, acting_as.as_ref()).await?;
+                create(context, &admin, &team, NewKey::new(name, mode, scope)).await
             }
-            Self::List { team } => list(app, &super::team(app, &team).await?, json).await,
+            Self::List { team } => list(context, &context.team(&team).await?).await,
             Self::Rename { id, name } => {
-                let key = key(app, id).await?;
-                app.rename_key(&shell(&key), id, &name).await?;
-                if json {
+                let key = key(context.app, id).await?;
+                context.app.rename_key(&shell(&key), id, &name).await?;
+                if context.json {
                     return print_json(&json!({ "id": id.to_string(), "name": name.as_str() }));
                 }
                 outln!("Renamed {} to {name}.", key.key.prefix);
@@ -90,29 +95,31 @@ impl KeyCommand {
             }
             Self::Revoke { id: Some(id), team, .. } => {
                 if let Some(team) = team {
-                    let (team, key) = (super::team(app, &team).await?, key(app, id).await?);
+                    let (team, key) = (context.team(&team).await?, key(context.app, id).await?);
                     anyhow::ensure!(
                         key.key.team == team.id,
-                        "{id} is not a key of {}; nothing is revoked",
+                        "{id} is not a key of {}; nothing was revoked",
                         team.slug.as_str()
                     );
                 }
-                revoke(app, id, json).await
+                revoke(context, id).await
             }
             Self::Revoke { id: None, team, .. } => {
-                let team = super::team(app, &team.context("name a team with --team")?).await?;
-                revoke_all(app, &team, json).await
+                let team = context.team(&team.context("name a team with --team")?).await?;
+                revoke_all(context, &team).await
             }
-            Self::Find => find(app, json).await,
+            Self::Find => find::find(context).await,
         }
     }
 }
 
-async fn admin(app: &App, team: &Team, acting_as: Option<&Email>) -> anyhow::Result<KeyAdmin> {
+async fn admin(app: &App, team: &Team, acting_as: Option<&EmailLookup>) -> anyhow::Result<KeyAdmin> {
     let Some(email) = acting_as else { return Ok(KeyAdmin::shell(&super::os_user(), team.id)) };
     let member = app.queries().member_by_email(team.id, email).await?;
     let member = member.with_context(|| format!("{email} is not in {}", team.slug.as_str()))?;
-    KeyAdmin::member(&member, SHELL).with_context(|| format!("{email} is {} there", member.role.as_str()))
+    let role = member.role.as_str();
+    KeyAdmin::member(&member, SHELL)
+        .with_context(|| format!("{} ({email}) has the role {role} in {}", member.name, team.slug.as_str()))
 }
 
 fn shell(key: &ListedKey) -> KeyAdmin {
@@ -123,20 +130,26 @@ async fn key(app: &App, id: KeyId) -> anyhow::Result<ListedKey> {
     app.queries().key(id).await?.with_context(|| format!("there is no key {id}"))
 }
 
-async fn create(app: &App, admin: &KeyAdmin, team: &Team, new: NewKey, json: bool) -> anyhow::Result<()> {
+async fn create(context: &CommandContext<'_>, admin: &KeyAdmin, team: &Team, new: NewKey) -> anyhow::Result<()> {
     let (name, scope) = (new.name.clone(), new.scope);
-    let created = app.create_key(admin, new).await?;
-    // A key whose token nobody has seen is of no use to anybody, but for whoever finds it.
-    if let Err(error) = show(&created, team, &name, scope, json) {
-        app.revoke_key(admin, created.key.id).await.context(error)?;
+    let created = context.app.create_key(admin, new).await?;
+    // A token that was not printed can't be used, so its key would only occupy a slot.
+    if let Err(error) = show(context, &created, team, &name, scope) {
+        context.app.revoke_key(admin, created.key.id).await.context(error)?;
         anyhow::bail!("the token could not be shown, so the key was revoked again");
     }
     Ok(())
 }
 
-fn show(created: &Created, team: &Team, name: &KeyName, scope: Scope, json: bool) -> anyhow::Result<()> {
+fn show(
+    context: &CommandContext<'_>,
+    created: &Created,
+    team: &Team,
+    name: &KeyName,
+    scope: Scope,
+) -> anyhow::Result<()> {
     let key = &created.key;
-    if json {
+    if context.json {
         return print_json(
             &json!({ "id": key.id.to_string(), "token": created.token.expose(), "prefix": key.prefix.as_str(),
             "mode": key.mode.as_str(), "scope": key.scope.as_str() }),
@@ -144,17 +157,17 @@ fn show(created: &Created, team: &Team, name: &KeyName, scope: Scope, json: bool
     }
     outln!("Created {name} for {} ({}, {}).\n", team.name.as_str(), key.mode.label(), scope.label());
     outln!("  {}\n", style::STRONG.paint(created.token.expose()));
-    outln!("Save the token now: only its hash is kept, so it can't be shown again.");
-    outln!("To end it: keyhouse key revoke {}", key.id);
+    outln!("Save the token now: only its hash is stored, so it can't be shown again.");
+    outln!("To revoke it: {}", context.invocation.command(&format!("key revoke {}", key.id)));
     Ok(())
 }
 
-async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
-    let keys = app.keys_of(team).await?;
-    if json {
+async fn list(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
+    let keys = context.app.keys_of(team).await?;
+    if context.json {
         return print_json(&keys.iter().map(key_json).collect::<Vec<_>>());
     }
-    let now = app.clock().now();
+    let now = context.app.clock().now();
     let (active, revoked): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.key.is_active());
     outln!("{}: {} of {ACTIVE_KEYS_MAX} active", style::STRONG.paint(team.name.as_str()), active.len());
     if !active.is_empty() {
@@ -170,7 +183,7 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
                 key.key.prefix.to_string().into(),
                 terminal::mode(key.key.mode),
                 key.key.scope.label().into(),
-                key.creator.name.as_str().into(),
+                actor(&key.creator).into(),
                 last,
                 key.key.created_at.ago(now).into(),
                 Cell::new(key.key.id.to_string(), style::MUTED),
@@ -187,7 +200,7 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
                 name(key).into(),
                 key.key.prefix.to_string().into(),
                 terminal::mode(key.key.mode),
-                by.name.as_str().into(),
+                actor(by).into(),
                 at.ago(now).into(),
                 Cell::new(key.key.id.to_string(), style::MUTED),
             ]);
@@ -195,84 +208,64 @@ async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
         table.print()?;
     }
     if keys.is_empty() {
-        outln!(
-            "\nNext: keyhouse key create --team {} --name \"My first key\" --mode test --scope read_write",
-            team.slug.as_str()
-        );
+        outln!("\nNext: {}", first_key(context, team));
     }
     Ok(())
 }
 
-async fn revoke(app: &App, id: KeyId, json: bool) -> anyhow::Result<()> {
-    let before = key(app, id).await?;
-    let outcome = app.revoke_key(&shell(&before), id).await?;
-    if json {
-        return print_json(&key_json(&key(app, id).await?));
+/// The command that creates a team's first key.
+pub(super) fn first_key(context: &CommandContext<'_>, team: &Team) -> String {
+    context.invocation.command(&format!(
+        "key create --team {} --name \"My first key\" --mode test --scope read_write",
+        team.slug.as_str()
+    ))
+}
+
+async fn revoke(context: &CommandContext<'_>, id: KeyId) -> anyhow::Result<()> {
+    let before = key(context.app, id).await?;
+    let revoked = match before.key.state {
+        // The team of a revoked key may have been deleted, and a deleted team has no permits.
+        KeyState::Revoked { .. } => Revocation::Before,
+        KeyState::Active => context.app.revoke_key(&shell(&before), id).await?,
+    };
+    let after = key(context.app, id).await?;
+    if context.json {
+        return print_json(&key_json(&after));
     }
-    match outcome {
-        Revocation::Now => {
-            outln!("Revoked {} ({}). Calls with it get 401 within a second.", name(&before), before.key.prefix);
+    match (revoked, &after.key.state) {
+        (Revocation::Before, KeyState::Revoked { at, by }) => {
+            outln!("{} ({}) was revoked {at} by {}; nothing changed.", name(&after), after.key.prefix, actor(by));
         }
-        Revocation::Before => outln!("{} was revoked before; nothing changed.", before.key.prefix),
+        _ => outln!("Revoked {} ({}). Calls with it get 401 within a second.", name(&before), before.key.prefix),
     }
     Ok(())
 }
 
-async fn revoke_all(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
-    let revoked = app.revoke_all_keys(&KeyAdmin::shell(&super::os_user(), team.id)).await?;
-    if json {
+async fn revoke_all(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
+    let revoked = context.app.revoke_all_keys(&KeyAdmin::shell(&super::os_user(), team.id)).await?;
+    if context.json {
         let ids: Vec<_> = revoked.iter().map(|key| key.key.id.to_string()).collect();
         return print_json(&json!({ "revoked": ids }));
     }
     for key in &revoked {
         outln!("Revoked {} ({}).", name(key), key.key.prefix);
     }
-    let keys = if revoked.len() == 1 { "key" } else { "keys" };
-    outln!("{} {keys} of {} ended. Calls with them get 401 within a second.", revoked.len(), team.name.as_str());
-    Ok(())
-}
-
-async fn find(app: &App, json: bool) -> anyhow::Result<()> {
-    let mut text = Zeroizing::new(Vec::with_capacity(256));
-    // A token is 50 characters or so; what is longer is none.
-    std::io::stdin().take(256).read_to_end(&mut text).context("can't read standard input")?;
-    let token = RawToken::parse(text.trim_ascii(), app.brand())
-        .map_err(|fault| anyhow::anyhow!("this is no token of this Keyhouse: {fault}"))?;
-    let (key, team) =
-        app.find_key(token).await?.context("no key has this token: it is well formed, but not from here")?;
-    if json {
-        let mut found = key_json(&key);
-        found["team"] = json!({ "id": team.id.to_string(), "slug": team.slug.as_str(), "name": team.name.as_str() });
-        return print_json(&found);
-    }
-    let state = match &key.key.state {
-        KeyState::Active => Cell::new("Active", style::LIVE),
-        KeyState::Revoked { at, by } => Cell::new(format!("Revoked {at} by {}", by.name), style::ERROR),
-    };
-    let last = key.last_use.as_ref().map_or("Never used".to_owned(), |used| format!("{} from {}", used.at, used.from));
-    let mut table = Table::new(["", ""]);
-    for (label, value) in [
-        ("Key", Cell::from(name(&key))),
-        ("Team", format!("{} ({})", team.name.as_str(), team.slug.as_str()).into()),
-        ("Prefix", key.key.prefix.to_string().into()),
-        ("Mode", terminal::mode(key.key.mode)),
-        ("Scope", key.key.scope.label().into()),
-        ("State", state),
-        ("Created", format!("{} by {}", key.key.created_at, key.creator.name).into()),
-        ("Last used", last.into()),
-        ("Id", key.key.id.to_string().into()),
-    ] {
-        table.row([Cell::new(label, style::MUTED), value]);
-    }
-    table.print()?;
-    if key.key.is_active() {
-        outln!("\nTo end it: keyhouse key revoke {}", key.key.id);
+    match revoked.len() {
+        0 => outln!("{} has no active keys; nothing changed.", team.name.as_str()),
+        1 => outln!("1 key of {} was revoked. Calls with it get 401 within a second.", team.name.as_str()),
+        n => outln!("{n} keys of {} were revoked. Calls with them get 401 within a second.", team.name.as_str()),
     }
     Ok(())
 }
 
+/// The name of a key, as lists show it.
 pub(super) fn name(key: &ListedKey) -> &str {
     key.name.as_ref().map_or("(name cleared)", KeyName::as_str)
+}
+
+/// Who made a change. The command line is marked by brackets, which set it apart from a person of that name.
+fn actor(by: &AuditActor) -> String {
+    if by.person.is_some() { by.name.clone() } else { format!("[{}]", by.name) }
 }
 
 fn key_json(key: &ListedKey) -> Value {
@@ -285,6 +278,7 @@ fn key_json(key: &ListedKey) -> Value {
         "status": "active",
         "createdAt": key.key.created_at.to_string(),
         "createdBy": key.creator.name,
+        "createdById": key.creator.person.map(|person| person.to_string()),
         "lastUsedAt": key.last_use.as_ref().map(|used| used.at.to_string()),
         "lastUsedFrom": key.last_use.as_ref().map(|used| used.from.as_str()),
     });
@@ -292,6 +286,7 @@ fn key_json(key: &ListedKey) -> Value {
         row["status"] = json!("revoked");
         row["revokedAt"] = json!(at.to_string());
         row["revokedBy"] = json!(by.name);
+        row["revokedById"] = json!(by.person.map(|person| person.to_string()));
     }
     row
 }

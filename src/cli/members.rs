@@ -1,19 +1,21 @@
-//! `keyhouse member` and `keyhouse person`.
+//! `keyhouse member`: invite, list, change and remove members of a team.
 
 use anyhow::Context;
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::people::{account_json, describe};
 use super::terminal::{Table, outln, print_json, style};
-use crate::app::App;
+use super::{CommandContext, keys};
+use keyhouse_domain::api_key::ListedKey;
 use keyhouse_domain::permission::TeamAdmin;
-use keyhouse_domain::person::Email;
+use keyhouse_domain::person::{Email, EmailLookup};
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::{Member, Team, TeamRef};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MemberCommand {
-    /// Invite somebody, and print their one-time link
+    /// Invite a person, and print their one-time link
     Invite {
         /// The team's slug or id
         #[arg(long)]
@@ -22,7 +24,7 @@ pub(super) enum MemberCommand {
         #[arg(long, value_parser = Email::parse)]
         email: Email,
         /// admin, manager or member
-        #[arg(long, value_parser = given)]
+        #[arg(long, value_parser = given_role)]
         role: Role,
     },
     /// List a team's members
@@ -31,101 +33,55 @@ pub(super) enum MemberCommand {
         #[arg(long)]
         team: TeamRef,
     },
-    /// Give a member another role
+    /// Change a member's role
     Role {
         /// The team's slug or id
         #[arg(long)]
         team: TeamRef,
         /// Their e-mail address
-        #[arg(long, value_parser = Email::parse)]
-        email: Email,
+        #[arg(long)]
+        email: EmailLookup,
         /// admin, manager or member
-        #[arg(long, value_parser = given)]
+        #[arg(long, value_parser = given_role)]
         role: Role,
     },
-    /// Take a member out of a team; their keys go on working
+    /// Remove a member from a team; the keys they created stay active
     Remove {
         /// The team's slug or id
         #[arg(long)]
         team: TeamRef,
         /// Their e-mail address
-        #[arg(long, value_parser = Email::parse)]
-        email: Email,
+        #[arg(long)]
+        email: EmailLookup,
+        /// Also revoke the active keys that they created
+        #[arg(long)]
+        revoke_keys: bool,
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum PersonCommand {
-    /// Print a one-time link by which somebody chooses a new password
-    Reset {
-        /// Their e-mail address
-        #[arg(value_parser = Email::parse)]
-        email: Email,
-    },
-}
-
-fn given(text: &str) -> Result<Role, &'static str> {
-    Role::parse_given(text).ok_or("admin, manager or member; the owner hands the team over on its Members page")
+fn given_role(text: &str) -> Result<Role, &'static str> {
+    Role::parse_given(text).ok_or("admin, manager or member; an owner transfers the team on its Members page")
 }
 
 impl MemberCommand {
-    pub(super) async fn run(self, app: &App, url: &str, json: bool) -> anyhow::Result<()> {
+    pub(super) async fn run(self, context: &CommandContext<'_>) -> anyhow::Result<()> {
         match self {
-            Self::Invite { team, email, role } => {
-                let team = super::team(app, &team).await?;
-                let link = super::link(url, &app.invite(&admin(&team), &email, role).await?);
-                if json {
-                    return print_json(&json!({ "email": email.as_str(), "role": role.as_str(), "link": link }));
-                }
-                outln!("Invited {email} to {} as {}.", style::STRONG.paint(team.name.as_str()), role.as_str());
-                outln!("\nFor them, once, within 7 days:\n{link}");
-            }
-            Self::List { team } => list(app, &super::team(app, &team).await?, json).await?,
+            Self::Invite { team, email, role } => invite(context, &context.team(&team).await?, &email, role).await,
+            Self::List { team } => list(context, &context.team(&team).await?).await,
             Self::Role { team, email, role } => {
-                let (team, member) = find(app, &team, &email).await?;
-                app.change_role(&admin(&team), member.person, role).await?;
-                if json {
-                    return print_json(&json!({ "email": email.as_str(), "role": role.as_str() }));
+                let (team, member) = find(context, &team, &email).await?;
+                context.app.change_role(&admin(&team), member.person, role).await?;
+                if context.json {
+                    return print_json(&json!({ "email": member.email.as_str(), "role": role.as_str() }));
                 }
-                outln!("{email} is now {} of {}.", role.as_str(), team.name.as_str());
+                outln!("{} ({}) is now {} of {}.", member.name, member.email, role.as_str(), team.name.as_str());
+                Ok(())
             }
-            Self::Remove { team, email } => {
-                let (team, member) = find(app, &team, &email).await?;
-                app.remove_member(&admin(&team), member.person, false).await?;
-                let keys = app.keys_of(&team).await?;
-                let theirs = |key: &&keyhouse_domain::api_key::ListedKey| {
-                    key.key.is_active() && key.creator.person == Some(member.person)
-                };
-                let theirs: Vec<_> = keys.iter().filter(theirs).collect();
-                if json {
-                    let ids: Vec<_> = theirs.iter().map(|key| key.key.id.to_string()).collect();
-                    return print_json(&json!({ "email": email.as_str(), "activeKeys": ids }));
-                }
-                outln!("Removed {email} from {}.", team.name.as_str());
-                if !theirs.is_empty() {
-                    outln!("\nThe keys they made go on working. To end one:");
-                    for key in theirs {
-                        outln!("keyhouse key revoke {}    # {}", key.key.id, super::keys::name(key));
-                    }
-                }
+            Self::Remove { team, email, revoke_keys } => {
+                let (team, member) = find(context, &team, &email).await?;
+                remove(context, &team, &member, revoke_keys).await
             }
         }
-        Ok(())
-    }
-}
-
-impl PersonCommand {
-    pub(super) async fn run(self, app: &App, url: &str, json: bool) -> anyhow::Result<()> {
-        let Self::Reset { email } = self;
-        let found = app.reset_link(&super::os_user(), &email).await?;
-        let (person, code) = found.with_context(|| format!("nobody here has the address {email}"))?;
-        let link = super::link(url, &code);
-        if json {
-            return print_json(&json!({ "email": person.email.as_str(), "link": link }));
-        }
-        outln!("For {} ({}), once, within 7 days:\n{link}", person.name, person.email);
-        outln!("\nIt lets its holder choose a new password, and signs every browser of theirs out.");
-        Ok(())
     }
 }
 
@@ -133,16 +89,60 @@ fn admin(team: &Team) -> TeamAdmin {
     TeamAdmin::shell(&super::os_user(), team.id)
 }
 
-async fn find(app: &App, team: &TeamRef, email: &Email) -> anyhow::Result<(Team, Member)> {
-    let team = super::team(app, team).await?;
-    let member = app.queries().member_by_email(team.id, email).await?;
+async fn find(context: &CommandContext<'_>, team: &TeamRef, email: &EmailLookup) -> anyhow::Result<(Team, Member)> {
+    let team = context.team(team).await?;
+    let member = context.app.queries().member_by_email(team.id, email).await?;
     let member = member.with_context(|| format!("{email} is not in {}", team.slug.as_str()))?;
     Ok((team, member))
 }
 
-async fn list(app: &App, team: &Team, json: bool) -> anyhow::Result<()> {
-    let members = app.queries().members(team.id).await?;
-    if json {
+async fn invite(context: &CommandContext<'_>, team: &Team, email: &Email, role: Role) -> anyhow::Result<()> {
+    let account = context.app.queries().account(email).await?;
+    let link = context.link(&context.app.invite(&admin(team), email, role).await?);
+    if context.json {
+        return print_json(&json!({ "email": email.as_str(), "role": role.as_str(), "link": link,
+                                   "existingAccount": account.as_ref().map_or(Value::Null, account_json) }));
+    }
+    outln!("Invited {email} to {} as {}.", style::STRONG.paint(team.name.as_str()), role.as_str());
+    if let Some(account) = &account {
+        outln!("{}. The link adds that account to the team.", describe(account));
+    }
+    outln!("\nSend them this one-time link (valid 7 days):\n{link}");
+    Ok(())
+}
+
+async fn remove(context: &CommandContext<'_>, team: &Team, member: &Member, revoke_keys: bool) -> anyhow::Result<()> {
+    let keys = context.app.keys_of(team).await?;
+    let is_theirs = |key: &&ListedKey| key.key.is_active() && key.creator.person == Some(member.person);
+    let theirs: Vec<_> = keys.iter().filter(is_theirs).collect();
+    context.app.remove_member(&admin(team), member.person, revoke_keys).await?;
+    if context.json {
+        let ids: Vec<_> = theirs.iter().map(|key| key.key.id.to_string()).collect();
+        let (active, revoked) = if revoke_keys { (Vec::new(), ids) } else { (ids, Vec::new()) };
+        return print_json(&json!({ "email": member.email.as_str(), "activeKeys": active, "revokedKeys": revoked }));
+    }
+    outln!("Removed {} ({}) from {}.", member.name, member.email, team.name.as_str());
+    if theirs.is_empty() {
+        return Ok(());
+    }
+    if revoke_keys {
+        outln!("\nRevoked the keys they created:");
+        for key in theirs {
+            outln!("{}    {}", key.key.id, keys::name(key));
+        }
+    } else {
+        outln!("\nThe keys they created stay active. To revoke one:");
+        for key in theirs {
+            let command = context.invocation.command(&format!("key revoke {}", key.key.id));
+            outln!("{command}    # {}", keys::name(key));
+        }
+    }
+    Ok(())
+}
+
+async fn list(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
+    let members = context.app.queries().members(team.id).await?;
+    if context.json {
         let row = |m: &Member| {
             json!({ "id": m.person.to_string(), "email": m.email.as_str(), "name": m.name, "role": m.role.as_str(),
                     "joinedAt": m.joined_at.to_string() })

@@ -1,8 +1,10 @@
-//! DOOR over the shell: the same deeds as the pages, for whoever holds the machine. Nothing prompts.
+//! The command line. It offers what the pages offer, to those with access to the database; it never prompts.
 
 mod demo;
+mod invocation;
 mod keys;
 mod members;
+mod people;
 mod serve;
 mod teams;
 mod terminal;
@@ -17,11 +19,12 @@ use crate::app::App;
 use crate::config::layers::ConfigError;
 use crate::config::{CliOverrides, Config};
 use crate::{startup, telemetry};
+use invocation::Invocation;
 use keyhouse_domain::secret::Secret;
 use keyhouse_domain::team::{Team, TeamRef};
 use terminal::{outln, style};
 
-/// API keys for a team product, whole.
+/// Self-hosted API keys: dashboard, public API and command line in one binary
 #[derive(Debug, Parser)]
 #[command(name = "keyhouse", version, propagate_version = true, styles = terminal::STYLES)]
 #[command(after_help = "Try it: keyhouse demo")]
@@ -34,7 +37,7 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct Global {
-    /// File of settings (see config.example.toml)
+    /// Settings file (see config.example.toml)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder of the SQLite database [default: ./keyhouse-data]
@@ -50,11 +53,11 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the pages and the public API
+    /// Serve the dashboard and the public API
     Serve(serve::Serve),
-    /// Serve a database of samples, with keys and cURL lines to try
+    /// Serve a team with sample products, and print keys and cURL lines to try
     Demo(demo::Demo),
-    /// Set a database up, or bring it up to date
+    /// Create the database, or bring it up to date
     Migrate,
     /// Print the public API's description (OpenAPI 3.1)
     Openapi,
@@ -64,15 +67,15 @@ enum Command {
     /// Invite, list, change and remove members of a team
     #[command(subcommand)]
     Member(members::MemberCommand),
-    /// Let people in who have lost their password
+    /// List people, reset a password, change an address, end sessions, remove an account
     #[command(subcommand)]
-    Person(members::PersonCommand),
+    Person(people::PersonCommand),
     /// Create, list, rename, revoke and find API keys
     #[command(subcommand)]
     Key(keys::KeyCommand),
 }
 
-/// Runs the process's command line. Exit codes: 0, 1 (it failed), 2 (it was asked wrongly).
+/// Runs the process's command line. Exit codes: 0, 1 (failed), 2 (usage).
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -86,17 +89,17 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    // Whoever closed the pipe has seen enough; and where nothing can be told, the code alone tells.
+    // The reader of a pipe has closed it: it needs no more output.
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
-    let _told = writeln!(anstream::stderr(), "{} {error:#}", style::ERROR.paint("error:"));
+    // If standard error can't be written either, the exit code still reports the failure.
+    let _ignored = writeln!(anstream::stderr(), "{} {error:#}", style::ERROR.paint("error:"));
     ExitCode::from(if error.is::<ConfigError>() { 2 } else { 1 })
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let global = cli.global;
-    let json = global.json;
     match cli.command {
         Command::Serve(command) => command.run(global).await,
         Command::Demo(command) => command.run(global).await,
@@ -105,21 +108,56 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             outln!("{:#}", startup::openapi(&Config::load(&global.flags(None))?));
             Ok(())
         }
-        Command::Team(command) => with_app(global, async |app, url| command.run(app, url, json).await).await,
-        Command::Member(command) => with_app(global, async |app, url| command.run(app, url, json).await).await,
-        Command::Person(command) => with_app(global, async |app, url| command.run(app, url, json).await).await,
-        Command::Key(command) => with_app(global, async |app, _| command.run(app, json).await).await,
+        Command::Team(command) => with_app(global, async |context| command.run(context).await).await,
+        Command::Member(command) => with_app(global, async |context| command.run(context).await).await,
+        Command::Person(command) => with_app(global, async |context| command.run(context).await).await,
+        Command::Key(command) => with_app(global, async |context| command.run(context).await).await,
     }
 }
 
-/// Opens the database, does one deed (told where links lead), and closes it in order.
-async fn with_app(global: Global, deed: impl AsyncFnOnce(&App, &str) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// What a command works with.
+struct CommandContext<'a> {
+    app: &'a App,
+    /// The origin of links: `public_url`, or else the address that the server last served.
+    url: String,
+    json: bool,
+    invocation: Invocation,
+}
+
+impl CommandContext<'_> {
+    fn link(&self, code: &Secret) -> String {
+        link(&self.url, code)
+    }
+
+    /// The team that a command names by slug or id.
+    async fn team(&self, team: &TeamRef) -> anyhow::Result<Team> {
+        let found = self.app.queries().team(team).await?;
+        found
+            .ok_or_else(|| anyhow::anyhow!("there is no team `{team}`; see `{}`", self.invocation.command("team list")))
+    }
+}
+
+/// Opens the database, runs one command and closes the database.
+async fn with_app(
+    global: Global,
+    command: impl AsyncFnOnce(&CommandContext<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let config = Config::load(&global.flags(None))?;
     telemetry::init(&config.log);
     let app = startup::open(&config).await?;
-    let done = deed(&app, &config.url(config.listen)).await;
+    let result = async {
+        let served = if config.public_url.is_some() { None } else { app.queries().served_url().await? };
+        let context = CommandContext {
+            app: &app,
+            url: served.unwrap_or_else(|| config.url(config.listen)),
+            json: global.json,
+            invocation: Invocation::new(&global, &config),
+        };
+        command(&context).await
+    }
+    .await;
     app.close().await?;
-    done
+    result
 }
 
 impl Global {
@@ -136,18 +174,12 @@ impl Global {
     }
 }
 
-/// A one-time link, for whoever is to use it.
+/// The URL of a one-time link.
 fn link(url: &str, code: &Secret) -> String {
     format!("{url}/link/{}", code.expose())
 }
 
-/// The team that a command names by slug or id.
-async fn team(app: &App, named: &TeamRef) -> anyhow::Result<Team> {
-    let found = app.queries().team(named).await?;
-    found.ok_or_else(|| anyhow::anyhow!("there is no team `{named}`; see `keyhouse team list`"))
-}
-
-/// The user of the operating system, as deeds of the shell are signed.
+/// The operating system's user, under whose name the audit log records what the command line does.
 fn os_user() -> String {
     whoami::username().unwrap_or_else(|_| "unknown".to_owned())
 }

@@ -17,7 +17,7 @@ pub(super) struct Serve {
     /// Redis, for one rate limit over all nodes, redis://…
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
-    /// Address and port for /metrics, for inside the house [default: none]
+    /// Address and port for /metrics, which should be private [default: none]
     #[arg(long, value_name = "ADDR")]
     ops_listen: Option<String>,
 }
@@ -33,8 +33,9 @@ impl Serve {
         let app = startup::migrate_and_open(&config).await?;
         let listeners = startup::listen(&config).await?;
         let (address, stop_signal) = (listeners.address, ShutdownSignal::listen()?);
-        let set_up = app.set_up_link().await?;
-        let link = set_up.as_ref().map(|code| super::link(&config.url(address), code));
+        let url = config.url(address);
+        app.set_served_url(&url).await?;
+        let link = app.set_up_link().await?.map(|code| super::link(&url, &code));
         if global.json {
             let ops = listeners.metrics_address.map(local_url);
             print_json(&json!({ "url": local_url(address), "opsUrl": ops, "setUpLink": link }))?;
@@ -44,7 +45,7 @@ impl Serve {
                 outln!("Metrics: {}/metrics", local_url(ops));
             }
             if let Some(link) = &link {
-                outln!("\nNobody has an account yet. Set it up, within 7 days:\n{link}");
+                outln!("\nNo accounts yet. Open this link within 7 days to set up Keyhouse:\n{link}");
             }
         }
         startup::serve(&config, app, listeners, stop_signal).await

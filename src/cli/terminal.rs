@@ -1,4 +1,5 @@
-//! The terminal is a page too: aligned columns, colour for state alone, and none where nobody looks (`NO_COLOR`, pipes).
+//! Output for terminals: aligned columns, and colour that only repeats what a word says. `anstream` removes the colour in
+//! pipes and where `NO_COLOR` is set.
 
 use std::fmt::{self, Display};
 use std::io::Write;
@@ -10,11 +11,11 @@ use unicode_width::UnicodeWidthStr;
 
 use keyhouse_token::Mode;
 
-/// clap's own pages in the same few colours.
+/// The colours of clap's help and errors.
 pub(super) const STYLES: Styles =
     Styles::styled().header(style::STRONG.0).usage(style::STRONG.0).literal(style::ACCENT.0).error(style::ERROR.0);
 
-/// What a piece of text is; the colour follows.
+/// Named styles, so that a colour always has one meaning.
 pub(super) mod style {
     use super::{AnsiColor, Display, Painted, Style};
 
@@ -35,7 +36,7 @@ pub(super) mod style {
     }
 }
 
-/// Text in its colour; `anstream` takes the colour out where it has no place.
+/// Text with a style.
 #[derive(Debug)]
 pub(super) struct Painted<T> {
     style: Style,
@@ -48,7 +49,7 @@ impl<T: Display> Display for Painted<T> {
     }
 }
 
-/// Live is green, Test is grey, always with the word.
+/// The cell of a mode: Live in green, Test in grey.
 pub(super) fn mode(mode: Mode) -> Cell {
     match mode {
         Mode::Live => Cell::new("Live", style::LIVE),
@@ -56,7 +57,7 @@ pub(super) fn mode(mode: Mode) -> Cell {
     }
 }
 
-/// One place of a table.
+/// One cell of a table.
 #[derive(Debug)]
 pub(super) struct Cell {
     text: String,
@@ -75,7 +76,7 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// Rows under a head, each column as wide as its widest text.
+/// A table whose columns are as wide as their widest text. Without any heading it has no heading line.
 #[derive(Debug)]
 pub(super) struct Table<const N: usize> {
     head: [&'static str; N],
@@ -115,18 +116,19 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// A line on stdout, or the error that keeps it from getting there.
+/// Prints a line to standard output, and returns from the function with the error if that fails.
 macro_rules! outln {
     ($($part:tt)*) => { $crate::cli::terminal::line(format_args!($($part)*))? };
 }
 pub(super) use outln;
 
+/// See [`outln!`].
 pub(super) fn line(text: fmt::Arguments<'_>) -> anyhow::Result<()> {
     let mut out = anstream::stdout();
     writeln!(out, "{text}").and_then(|()| out.flush()).context("can't write to standard output")
 }
 
-/// One line of JSON on stdout.
+/// Prints one line of JSON to standard output.
 pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     outln!("{}", serde_json::to_string(value)?);
     Ok(())

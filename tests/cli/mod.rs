@@ -1,4 +1,7 @@
-//! The shell, as a newcomer meets it: output, errors, exit codes.
+//! The command line: output, errors, exit codes.
+
+mod find;
+mod people;
 
 use std::process::Output;
 
@@ -15,6 +18,12 @@ fn shown(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+/// As [`shown`], with the program as `keyhouse` and without the flags of the database in the commands that are printed.
+fn shown_short(place: &TestDatabase, output: &Output) -> String {
+    let [flag, database] = place.flags();
+    shown(output).replace(env!("CARGO_BIN_EXE_keyhouse"), "keyhouse").replace(&format!(" {flag} {database}"), "")
 }
 
 async fn places() -> [TestDatabase; 2] {
@@ -43,7 +52,11 @@ async fn a_keys_whole_life_over_the_shell() {
 
         assert_eq!(run_json(&place, &["key", "revoke", id])["status"], "revoked");
         let again = run(&place, &["key", "revoke", id]);
-        assert!(shown(&again).starts_with("exit 0\n") && shown(&again).contains("was revoked before; nothing changed"));
+        assert!(
+            shown(&again).starts_with("exit 0\n") && shown(&again).contains("; nothing changed."),
+            "{}",
+            shown(&again)
+        );
         let renamed = shown(&run(&place, &["key", "rename", id, "x"]));
         assert_eq!(renamed, "exit 1\nerror: the key is revoked, and a revoked key can't be renamed\n");
 
@@ -51,58 +64,6 @@ async fn a_keys_whole_life_over_the_shell() {
         assert_eq!(teams[0]["activeKeys"], 0);
         let by_id = run_json(&place, &["member", "list", "--team", team["id"].as_str().unwrap()]);
         assert_eq!((&by_id[0]["email"], &by_id[0]["role"]), (&"ada@example.com".into(), &"owner".into()));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_found_token_leads_to_its_key() {
-    use std::io::Write;
-    for place in places().await {
-        run_json(&place, &["migrate"]);
-        run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
-        let key = run_json(
-            &place,
-            &[
-                "key",
-                "create",
-                "--team",
-                "acme",
-                "--name",
-                "Leaked",
-                "--mode",
-                "test",
-                "--scope",
-                "read_only",
-                "--as",
-                "ADA@example.com",
-            ],
-        );
-        let token = key["token"].as_str().unwrap();
-        let find = |text: &str| {
-            let mut command = keyhouse(&place, &["key", "find"]);
-            let mut child = command
-                .stdin(std::process::Stdio::piped())
-                .stdout(std::process::Stdio::piped())
-                .stderr(std::process::Stdio::piped())
-                .spawn()
-                .unwrap();
-            child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-            shown(&child.wait_with_output().unwrap())
-        };
-        let found = find(&format!("  {token}\n"));
-        assert!(found.starts_with("exit 0\n") && found.contains("Leaked") && found.contains("Acme (acme)"), "{found}");
-        assert!(found.contains(&format!("keyhouse key revoke {}", key["id"].as_str().unwrap())));
-        assert!(found.contains("by ada"), "made as a member: {found}");
-        assert!(!found.contains(&token[11..]), "never the token itself");
-        assert_eq!(
-            find("pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB"),
-            "exit 1\nerror: no key has this token: it is well formed, but not from here\n"
-        );
-        assert_eq!(
-            find("pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RX"),
-            "exit 1\nerror: this is no token of this Keyhouse: wrong checksum\n"
-        );
-        assert_eq!(find(""), "exit 1\nerror: this is no token of this Keyhouse: wrong length\n");
     }
 }
 
@@ -181,7 +142,7 @@ async fn mistakes_are_told_in_words() {
             "exit 1\nerror: bob@example.com is not in acme\n",
         ),
     ] {
-        assert_eq!(shown(&run(&place, words)), says);
+        assert_eq!(shown_short(&place, &run(&place, words)), says);
     }
     for words in [
         &["key", "revoke"][..],
@@ -222,7 +183,7 @@ fn output_for_people_is_aligned_and_plain_in_a_pipe() {
     let place = TestDatabase::folder();
     run_json(&place, &["migrate"]);
     run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
-    let empty = shown(&run(&place, &["key", "list", "--team", "acme"]));
+    let empty = shown_short(&place, &run(&place, &["key", "list", "--team", "acme"]));
     assert_text!(empty, @r#"
     exit 0
     Acme: 0 of 10 active
@@ -271,14 +232,14 @@ fn output_that_goes_nowhere() {
 fn a_key_is_not_revoked_for_another_team() {
     let place = TestDatabase::folder();
     run_json(&place, &["migrate"]);
-    for team in ["Acme", "Globex"] {
-        run_json(&place, &["team", "create", team, "--owner", "ada@example.com"]);
+    for (team, owner) in [("Acme", "ada@example.com"), ("Globex", "eve@example.com")] {
+        run_json(&place, &["team", "create", team, "--owner", owner]);
     }
     let key =
         run_json(&place, &["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"]);
     let id = key["id"].as_str().unwrap();
     let refused = shown(&run(&place, &["key", "revoke", id, "--team", "globex"]));
-    assert_eq!(refused, format!("exit 1\nerror: {id} is not a key of globex; nothing is revoked\n"));
+    assert_eq!(refused, format!("exit 1\nerror: {id} is not a key of globex; nothing was revoked\n"));
     assert_eq!(run_json(&place, &["key", "revoke", id, "--team", "acme"])["status"], "revoked");
 }
 
@@ -398,4 +359,66 @@ fn a_setting_of_the_wrong_type_is_refused_with_its_line_and_both_types() {
         let refused = shown(&run(&place, &["team", "list", "--config", &path]));
         assert_eq!(refused, format!("exit 2\nerror: {path}:{line}: {says}\n"), "{text}");
     }
+}
+
+#[test]
+fn printed_commands_and_links_work_as_pasted() {
+    let place = TestDatabase::folder();
+    run_json(&place, &["migrate"]);
+    let created = shown(&run(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]));
+    let next = created.lines().find_map(|line| line.strip_prefix("Next: ")).expect("a next step");
+    let paste = |command: &str| std::process::Command::new("sh").args(["-c", command]).output().unwrap();
+    let made = shown(&paste(next));
+    assert!(made.starts_with("exit 0\nCreated My first key for Acme"), "{made}");
+    let revoke = made.lines().find_map(|line| line.strip_prefix("To revoke it: ")).expect("a command");
+    let revoked = shown(&paste(revoke));
+    assert!(revoked.starts_with("exit 0\nRevoked My first key"), "{revoked}");
+
+    // Before the first start the configured address is all there is to go by.
+    assert!(
+        run_json(&place, &["person", "reset", "ada@example.com"])["link"].as_str().unwrap().contains(":8080/link/")
+    );
+    let server = ServerProcess::start(&place, "serve", "warn");
+    let link = run_json(&place, &["person", "reset", "ada@example.com"])["link"].clone();
+    assert!(link.as_str().unwrap().starts_with(&format!("http://{}/link/", server.address)), "{link}");
+}
+
+#[test]
+fn a_demo_starts_beside_ones_own_keys() {
+    let place = TestDatabase::folder();
+    let mut first = ServerProcess::start(&place, "demo", "warn");
+    let people = first.said["people"].as_array().unwrap().clone();
+    assert!(people.iter().all(|person| person["password"].as_str().is_some_and(|text| text.len() >= 15)), "{people:?}");
+    first.kill();
+    let create = [
+        "key",
+        "create",
+        "--team",
+        "skylark-instruments",
+        "--name",
+        "My own",
+        "--mode",
+        "live",
+        "--scope",
+        "read_only",
+    ];
+    // Seven beside the demo's three; the next start revokes those three.
+    for _ in 0..7 {
+        run_json(&place, &create);
+    }
+    let second = ServerProcess::start(&place, "demo", "warn");
+    assert_eq!(second.said["keys"].as_array().unwrap().len(), 3);
+    assert!(second.said["people"].as_array().unwrap().iter().all(|person| person["password"].is_null()), "shown once");
+    drop(second);
+    for key in run_json(&place, &["key", "list", "--team", "skylark-instruments"]).as_array().unwrap() {
+        if key["status"] == "active" && key["name"] != "My own" {
+            run_json(&place, &["key", "revoke", key["id"].as_str().unwrap()]);
+        }
+    }
+    run_json(&place, &create);
+    let third = ServerProcess::start(&place, "demo", "warn");
+    let keys = third.said["keys"].as_array().unwrap();
+    let modes: Vec<_> =
+        keys.iter().map(|key| (key["mode"].as_str().unwrap(), key["scope"].as_str().unwrap())).collect();
+    assert_eq!(modes, [("live", "read_write"), ("test", "read_write")], "two slots are left");
 }

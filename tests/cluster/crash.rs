@@ -18,7 +18,10 @@ async fn a_process_killed_while_it_creates_keys_leaves_no_half_written_key() {
         let mut acknowledged = Vec::new();
         for round in 0..20 {
             let mut server = ServerProcess::start(&place, "serve", "info");
-            let team = run_json(&place, &["team", "create", &format!("Team {round}"), "--owner", "ada@example.com"]);
+            let team = run_json(
+                &place,
+                &["team", "create", &format!("Team {round}"), "--owner", &format!("owner{round}@example.com")],
+            );
             let slug = team["slug"].as_str().unwrap().to_owned();
             let create =
                 ["key", "create", "--team", &slug, "--name", "K", "--mode", "live", "--scope", "read_only", "--json"];

@@ -1,5 +1,6 @@
 //! The store: each of its methods, what the database itself refuses, and that both engines are alike.
 
+mod accounts;
 mod connection;
 mod fixture;
 mod keys;

@@ -277,7 +277,7 @@ await story("confirm it's you", async () => {
 await story("nothing yet, ten of ten, and names as long as can be", async () => {
     const page = owner;
     const long = "Wolkenhöhenmesser".repeat(15);
-    const { slug } = demo.shell("team", "create", long.slice(0, 100), "--owner", "owner@example.com");
+    const { slug } = demo.shell("team", "create", long.slice(0, 100), "--owner", "owner@example.com", "--existing-account");
     await page.context().clearCookies({ name: "keyhouse_team" });
     await page.goto(`${base}/`);
     await page.getByRole("heading", { name: "Your teams" }).waitFor();

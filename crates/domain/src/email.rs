@@ -168,6 +168,12 @@ impl EmailLookup {
     }
 }
 
+impl From<&EmailLookup> for EmailLookup {
+    fn from(lookup: &EmailLookup) -> Self {
+        lookup.clone()
+    }
+}
+
 impl From<&Email> for EmailLookup {
     fn from(email: &Email) -> Self {
         email.lookup()

@@ -4,6 +4,7 @@
 
 #![warn(missing_docs)]
 
+pub mod account;
 pub mod api_key;
 pub mod audit;
 pub mod auth;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::email::Email;
 use super::ids::{LinkId, PersonId, TeamId};
-use super::person::Email;
 use super::role::Role;
 use super::timestamp::Timestamp;
 
@@ -34,6 +34,13 @@ pub enum Purpose {
         /// The account.
         person: PersonId,
     },
+    /// Give an account a new address.
+    ChangeEmail {
+        /// The account.
+        person: PersonId,
+        /// The address.
+        email: Email,
+    },
 }
 
 impl Purpose {
@@ -44,6 +51,7 @@ impl Purpose {
             Self::Invite { .. } => "invite",
             Self::Reset { .. } => "reset",
             Self::SignIn { .. } => "sign_in",
+            Self::ChangeEmail { .. } => "change_email",
         }
     }
 }

@@ -1,10 +1,10 @@
-//! People: accounts that sign in.
+//! People, who sign in.
 
 pub use super::email::{Email, EmailError, EmailLookup};
 use super::ids::PersonId;
 pub use super::name::PersonName;
 
-/// A person with an account. The account of an invited person exists from the moment they join.
+/// A person. An invited one exists from the moment they join.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// The account's id.

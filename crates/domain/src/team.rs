@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::email::Email;
 use super::ids::{PersonId, TeamId};
 pub use super::name::TeamName;
-use super::person::Email;
 use super::role::Role;
 use super::timestamp::Timestamp;
 

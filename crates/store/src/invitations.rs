@@ -4,6 +4,7 @@ use crate::db::{Tx, sql, sql_of};
 use crate::error::StoreError;
 use crate::links::{LinkError, LinkResult, LinkRow, NewLink, NewPerson, SELECT};
 use crate::members::NewMember;
+use crate::people::{BY_EMAIL, bind_forms};
 use crate::sessions::NewSession;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};
@@ -81,10 +82,9 @@ impl Store {
         }
         let mut tx = self.begin(context).await?;
         tx.lock_and_authorize(admin).await??;
-        let member = sql("SELECT role FROM members JOIN people ON id = person_id \
-                          WHERE team_id = $1 AND email_canonical = $2")
-        .bind(*team)
-        .bind(email.canonical());
+        let member =
+            sql_of(&["SELECT role FROM members JOIN people ON id = person_id WHERE team_id = $4 AND ", BY_EMAIL]);
+        let member = bind_forms(member, &email.lookup()).bind(*team);
         if tx.fetch_scalar::<String>(member).await?.is_some() {
             return Err(InviteError::IsMember);
         }

@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+mod accounts;
 mod audit;
 mod change_feed;
 mod connect;
@@ -24,9 +25,11 @@ mod people;
 mod product_rows;
 mod products;
 mod schema;
+mod served_url;
 mod sessions;
 mod teams;
 
+pub use accounts::{EmailLinkError, RemovePersonError};
 pub use change_feed::{ChangeFeed, ChangeSet, Changed, POLL_TIMEOUT};
 pub use db::STATEMENT_TIMEOUT;
 pub use error::{OpenError, StoreError, Warning};

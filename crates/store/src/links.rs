@@ -129,7 +129,8 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Creates a sign-in or password-reset link of a person, in place of their unused ones.
+    /// Creates a sign-in or password-reset link of a person, in place of their unused ones. A password-reset link ends all
+    /// sessions of the person, because it may be a thief's session that it is for.
     ///
     /// # Errors
     ///
@@ -139,6 +140,9 @@ impl Store {
         tx.lock_person(person).await?;
         tx.execute(sql("DELETE FROM links WHERE person_id = $1").bind(person)).await?;
         tx.add_link(&new).await?;
+        if matches!(new.purpose, Purpose::Reset { .. }) && tx.end_sessions(person, None).await? > 0 {
+            tx.audit_in_teams(person, Action::SignedOut, "everywhere").await?;
+        }
         let (email,): (String,) = tx.fetch_one(sql("SELECT email FROM people WHERE id = $1").bind(person)).await?;
         tx.audit_in_teams(person, Action::LinkMade, &format!("for {email}")).await?;
         tx.commit().await
@@ -254,6 +258,7 @@ impl Tx {
             Purpose::SetUp => (None, None, None, None),
             Purpose::Invite { team, email, role } => (None, Some(*team), Some(email), Some(role)),
             Purpose::Reset { person } | Purpose::SignIn { person } => (Some(*person), None, None, None),
+            Purpose::ChangeEmail { person, email } => (Some(*person), None, Some(email), None),
         };
         let (at, by) = (self.context.at, self.context.by.clone());
         let insert =
@@ -301,6 +306,10 @@ impl TryFrom<LinkRow> for Link {
             },
             "reset" => Purpose::Reset { person: person()? },
             "sign_in" => Purpose::SignIn { person: person()? },
+            "change_email" => Purpose::ChangeEmail {
+                person: person()?,
+                email: row.email.as_deref().and_then(|email| Email::from_stored(email).ok()).ok_or_else(bad)?,
+            },
             _ => return Err(bad()),
         };
         Ok(Self {

@@ -2,11 +2,12 @@
 
 use crate::db::{Tx, sql, sql_of};
 use crate::error::{StoreError, corrupt};
+use crate::people::{BY_EMAIL, bind_forms};
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::ids::{PersonId, TeamId};
 use keyhouse_domain::permission::{Actor, Forbidden, TeamAdmin, TeamMember, TeamOwner};
-use keyhouse_domain::person::{Email, PersonName};
+use keyhouse_domain::person::{Email, EmailLookup, PersonName};
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::Member;
 use keyhouse_domain::timestamp::Timestamp;
@@ -138,8 +139,9 @@ impl Queries {
     /// # Errors
     ///
     /// Any [`StoreError`] of a read.
-    pub async fn member_by_email(&self, team: TeamId, email: &Email) -> Result<Option<Member>> {
-        let select = sql_of(&[SELECT, "team_id = $1 AND email_canonical = $2"]).bind(team).bind(email.canonical());
+    pub async fn member_by_email(&self, team: TeamId, email: impl Into<EmailLookup>) -> Result<Option<Member>> {
+        let by_email = "team_id = $4 AND ";
+        let select = bind_forms(sql_of(&[SELECT, by_email, BY_EMAIL]), &email.into()).bind(team);
         self.reads.fetch_optional::<MemberRow>(select).await?.map(Member::try_from).transpose()
     }
 
@@ -301,7 +303,7 @@ impl Tx {
     /// Adds a member, an existing or a new person, under the team's lock. A conflict if they are a member already.
     pub(crate) async fn add_member(&mut self, team: TeamId, new: &NewMember<'_>) -> Result<PersonId> {
         let at = self.context.at;
-        let known = sql("SELECT id FROM people WHERE email_canonical = $1").bind(new.email.canonical());
+        let known = bind_forms(sql_of(&["SELECT id FROM people WHERE ", BY_EMAIL]), &new.email.lookup());
         let person = match self.fetch_scalar::<String>(known).await? {
             Some(id) => id.parse().map_err(|_| corrupt("people", &id))?,
             None => {

@@ -1,13 +1,13 @@
 //! People and their passwords. What a person does to their account is audited in each of their teams
 
-use crate::db::{Tx, sql, sql_of};
+use crate::db::{Statement, Tx, sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::sessions::{NewSession, PasswordCheckError};
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::ids::{PersonId, TeamId};
 use keyhouse_domain::password::PasswordHash;
-use keyhouse_domain::person::{Email, Person, PersonName};
+use keyhouse_domain::person::{Email, EmailLookup, Person, PersonName};
 
 #[derive(sqlx::FromRow)]
 struct PersonRow {
@@ -15,6 +15,13 @@ struct PersonRow {
     email: String,
     name: String,
     password: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Profile {
+    name: String,
+    email: String,
+    pending_email: Option<String>,
 }
 
 /// A person and the hash of their password.
@@ -48,14 +55,22 @@ impl From<StoreError> for ChangeProfileError {
 
 const SELECT: &str = "SELECT id, email, name, password FROM people WHERE ";
 
+/// The row that the forms of an address name, the best form first. [`bind_forms`] binds them.
+pub(crate) const BY_EMAIL: &str = "email_canonical IN ($1, $2, $3) \
+                                   ORDER BY CASE email_canonical WHEN $1 THEN 1 WHEN $2 THEN 2 ELSE 3 END LIMIT 1";
+
+pub(crate) fn bind_forms(statement: Statement, email: &EmailLookup) -> Statement {
+    email.forms().iter().fold(statement, |statement, form| statement.bind(form))
+}
+
 impl Queries {
-    /// A person by address, in any case of its letters.
+    /// A person by address, in any form of it.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`] of a read.
-    pub async fn person_by_email(&self, email: &Email) -> Result<Option<Credentials>> {
-        let select = sql_of(&[SELECT, "email_canonical = $1"]).bind(email.canonical());
+    pub async fn person_by_email(&self, email: impl Into<EmailLookup>) -> Result<Option<Credentials>> {
+        let select = bind_forms(sql_of(&[SELECT, BY_EMAIL]), &email.into());
         self.reads.fetch_optional::<PersonRow>(select).await?.map(Credentials::try_from).transpose()
     }
 
@@ -100,7 +115,10 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Gives a person another name and address.
+    /// Gives a person another name, and stores the address that they ask for. Returns whether the address is pending: it
+    /// is, unless it is another spelling of the person's own. Asking for the own address ends a pending one.
+    ///
+    /// Whether the address is free is checked when its link is used: an answer here would tell who has an account.
     ///
     /// # Errors
     ///
@@ -111,19 +129,31 @@ impl Store {
         name: &PersonName,
         email: &Email,
         context: &AuditContext,
-    ) -> std::result::Result<(), ChangeProfileError> {
+    ) -> std::result::Result<bool, ChangeProfileError> {
         let mut tx = self.begin(context).await?;
-        let update = sql("UPDATE people SET name = $2, email = $3, email_canonical = $4 \
-                          WHERE id = $1 AND (name <> $2 OR email <> $3)")
+        let lock = sql("UPDATE people SET name = name WHERE id = $1 RETURNING name, email, pending_email").bind(person);
+        let old: Profile = tx.fetch_one(lock).await?;
+        let is_own = Email::from_stored(&old.email).is_ok_and(|own| own.canonical() == email.canonical());
+        let (shown, canonical) = if is_own { (email.as_str(), Some(email.canonical())) } else { (&*old.email, None) };
+        let pending = (!is_own).then(|| email.to_string());
+        if old.name == name.as_str() && old.email == shown && old.pending_email == pending {
+            return Ok(!is_own);
+        }
+        let mut detail = format!("\"{name}\", {shown}");
+        if pending.is_some() && pending != old.pending_email {
+            detail.push_str(&format!("; asked for the address {email}"));
+        }
+        let update = sql("UPDATE people SET name = $2, email = $3, email_canonical = COALESCE($4, email_canonical), \
+                          pending_email = $5 WHERE id = $1")
         .bind(person)
         .bind(name.as_str())
-        .bind(email.as_str())
-        .bind(email.canonical());
-        if tx.execute(update).await? == 0 {
-            return Ok(());
-        }
-        tx.audit_in_teams(person, Action::ProfileChanged, &format!("\"{name}\", {email}")).await?;
-        Ok(tx.commit().await?)
+        .bind(shown)
+        .bind(canonical.map(str::to_owned))
+        .bind(pending);
+        tx.execute(update).await?;
+        tx.audit_in_teams(person, Action::ProfileChanged, &detail).await?;
+        tx.commit().await?;
+        Ok(!is_own)
     }
 }
 

@@ -13,11 +13,11 @@ use keyhouse_domain::team::{Slug, Team, TeamName, TeamRef};
 use keyhouse_domain::timestamp::Timestamp;
 
 #[derive(sqlx::FromRow)]
-struct TeamRow {
-    id: String,
-    slug: String,
-    name: String,
-    created_at: i64,
+pub(crate) struct TeamRow {
+    pub(crate) id: String,
+    pub(crate) slug: String,
+    pub(crate) name: String,
+    pub(crate) created_at: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -25,6 +25,13 @@ struct MembershipRow {
     #[sqlx(flatten)]
     team: TeamRow,
     role: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct TeamOrDeletedRow {
+    #[sqlx(flatten)]
+    team: TeamRow,
+    deleted_at: Option<i64>,
 }
 
 /// A new team with its owner.
@@ -76,6 +83,19 @@ impl Queries {
             TeamRef::Slug(slug) => sql_of(&[SELECT, "WHERE slug = $1 AND deleted_at IS NULL"]).bind(slug),
         };
         self.reads.fetch_optional::<TeamRow>(select).await?.map(Team::try_from).transpose()
+    }
+
+    /// A team by id and when it was deleted, if it was. The slug of a deleted team is `deleted`.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn team_or_deleted(&self, id: TeamId) -> Result<Option<(Team, Option<Timestamp>)>> {
+        let select =
+            sql("SELECT id, CASE WHEN deleted_at IS NULL THEN slug ELSE 'deleted' END AS slug, name, created_at, \
+                          deleted_at FROM teams WHERE id = $1");
+        let row = self.reads.fetch_optional::<TeamOrDeletedRow>(select.bind(id)).await?;
+        row.map(|row| Ok((Team::try_from(row.team)?, row.deleted_at.map(Timestamp::from_ms)))).transpose()
     }
 
     /// The teams that a person is in, by name, each with their role.

@@ -1,4 +1,4 @@
-//! `keyhouse demo`: from nothing to a 200 in one command.
+//! `keyhouse demo`: serves a team with people, products and keys to try.
 
 mod products;
 
@@ -6,13 +6,14 @@ use std::net::Ipv4Addr;
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::Global;
+use super::invocation::Invocation;
+use super::terminal::{Cell, Table, mode, outln, print_json, style};
 use crate::app::App;
 use crate::app::keys::Created;
 use crate::app::products::WriteProductError;
-use crate::cli::Global;
-use crate::cli::terminal::{Cell, Table, mode, outln, print_json, style};
 use crate::config::{CliOverrides, Config, local_url};
 use crate::startup::{self, ShutdownSignal};
 use crate::telemetry;
@@ -22,8 +23,7 @@ use keyhouse_domain::permission::KeyAdmin;
 use keyhouse_domain::person::Email;
 use keyhouse_domain::product::{ProductFields, StatusFilter};
 use keyhouse_domain::role::Role;
-use keyhouse_domain::scope::Access;
-use keyhouse_domain::scope::Scope;
+use keyhouse_domain::scope::{Access, Scope};
 use keyhouse_domain::team::{Team, TeamName, TeamRef};
 use keyhouse_token::Mode;
 use products::Catalog;
@@ -36,12 +36,14 @@ const PEOPLE: [(&str, Role); 4] = [
     ("manager@example.com", Role::Manager),
     ("member@example.com", Role::Member),
 ];
-/// The keys of each run: those of the runs before, known by these names, are revoked.
+/// The keys of each run, in the order in which they are shown. Keys of earlier runs, known by these names, are revoked.
 const KEYS: [(&str, Mode, Scope); 3] = [
     ("Demo: live", Mode::Live, Scope::ReadWrite),
     ("Demo: live, reading", Mode::Live, Scope::ReadOnly),
     ("Demo: test", Mode::Test, Scope::ReadWrite),
 ];
+/// Which of [`KEYS`] are created first, if the team's own keys leave too few slots for all.
+const PRIORITY: [usize; 3] = [0, 2, 1];
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
@@ -50,46 +52,51 @@ pub(super) struct Demo {
     listen: Option<String>,
 }
 
+/// A member of the demo's team and the ways to sign in as them.
+struct DemoPerson {
+    email: String,
+    role: Role,
+    link: String,
+    /// Set by this run, because the person had none.
+    password: Option<String>,
+}
+
 impl Demo {
     pub(super) async fn run(self, global: Global) -> anyhow::Result<()> {
         let flags = CliOverrides { default_data: Some("./keyhouse-demo"), ..global.flags(self.listen) };
         let config = Config::load(&flags)?;
         telemetry::init(&config.log);
-        // The port first: a demo that can't be reached should not have ended the keys of one that can.
+        // The port is bound first, so that a second demo on the same port does not revoke the first one's keys.
         let listeners = startup::listen(&config).await?;
         let address = listeners.address;
         let app = startup::migrate_and_open(&config).await?;
+        app.set_served_url(&config.url(address)).await?;
         let team = team(&app).await?;
         let keys = new_keys(&app, &team).await?;
-        let people = ways_in(&app, &team, &config.url(address)).await?;
-        let [live, _, test] = &keys;
+        let people = people(&app, &team, &config.url(address)).await?;
         let catalog = Catalog::load().context("the demo's products")?;
-        let counts = [fill(&app, live, catalog.live).await?, fill(&app, test, catalog.test).await?];
+        let live = fill(&app, keys.iter().find(|key| writes(key, Mode::Live)), catalog.live).await?;
+        let test = fill(&app, keys.iter().find(|key| writes(key, Mode::Test)), catalog.test).await?;
         let stop_signal = ShutdownSignal::listen()?;
         if global.json {
-            let row = |key: &Created| {
-                json!({ "id": key.key.id.to_string(), "token": key.token.expose(), "prefix": key.key.prefix.as_str(),
-                        "mode": key.key.mode.as_str(), "scope": key.key.scope.as_str() })
-            };
             let team = json!({ "id": team.id.to_string(), "slug": team.slug.as_str() });
-            let people: Vec<_> = people
-                .iter()
-                .map(|(email, role, link)| json!({ "email": email, "role": role.as_str(), "link": link }))
-                .collect();
-            print_json(
-                &json!({ "url": local_url(address), "opsUrl": listeners.metrics_address.map(local_url), "team": team,
-                                "keys": keys.each_ref().map(row), "people": people }),
-            )?;
+            print_json(&json!({ "url": local_url(address), "opsUrl": listeners.metrics_address.map(local_url),
+                                "team": team, "keys": keys.iter().map(key_json).collect::<Vec<_>>(),
+                                "people": people.iter().map(person_json).collect::<Vec<_>>() }))?;
         } else {
-            let place = config.database_flag();
-            welcome(&local_url(address), &team, &keys, counts, &people, &place)?;
+            let invocation = Invocation::new(&global, &config);
+            welcome(&local_url(address), &team, [live, test])?;
+            print_keys(&keys, &invocation)?;
+            print_people(&people)?;
+            print_commands(&local_url(address), &keys, &invocation)?;
+            outln!("\nCtrl-C stops the demo. Later runs keep the team and its products, and create new keys.");
         }
-        drop(keys);
+        drop((keys, people));
         startup::serve(&config, app, listeners, stop_signal).await
     }
 }
 
-/// Finds the team, or makes it; and whoever of its people is missing, should an earlier run have been cut off.
+/// Finds or creates the team, and adds those of its people who are missing, should an earlier run have been interrupted.
 async fn team(app: &App) -> anyhow::Result<Team> {
     let user = super::os_user();
     let [(owner, _), others @ ..] = PEOPLE;
@@ -106,47 +113,56 @@ async fn team(app: &App) -> anyhow::Result<Team> {
     Ok(team)
 }
 
-/// A one-time sign-in link for each of the people.
-async fn ways_in(app: &App, team: &Team, url: &str) -> anyhow::Result<Vec<(String, Role, String)>> {
-    let mut links = Vec::new();
-    // Whoever is in it by now, and under whatever address.
+/// Gives each member who has none a password, which confirms what a link's session may no longer do after 15 minutes, and
+/// a one-time sign-in link.
+async fn people(app: &App, team: &Team, url: &str) -> anyhow::Result<Vec<DemoPerson>> {
+    let user = super::os_user();
+    let mut people = Vec::new();
     for member in app.queries().members(team.id).await? {
-        if let Some(code) = app.sign_in_link(&super::os_user(), &member.email).await? {
-            links.push((member.email.to_string(), member.role, super::link(url, &code)));
-        }
+        let password = app.set_first_password(&user, member.person).await?;
+        let code = app.sign_in_link(&user, &member.email).await?.context("the account was removed")?;
+        people.push(DemoPerson {
+            email: member.email.to_string(),
+            role: member.role,
+            link: super::link(url, &code),
+            password,
+        });
     }
-    links.sort_by_key(|(_, role, _)| Role::ALL.iter().position(|known| known == role));
-    Ok(links)
+    people.sort_by_key(|person| Role::ALL.iter().position(|role| *role == person.role));
+    Ok(people)
 }
 
-async fn new_keys(app: &App, team: &Team) -> anyhow::Result<[Created; 3]> {
+/// Revokes the keys of earlier runs and creates as many new ones as the team's own keys leave room for.
+async fn new_keys(app: &App, team: &Team) -> anyhow::Result<Vec<Created>> {
     let admin = KeyAdmin::shell(&super::os_user(), team.id);
     let active: Vec<_> = app.keys_of(team).await?.into_iter().filter(|key| key.key.is_active()).collect();
-    let is_ours =
-        |key: &ListedKey| key.name.as_ref().is_some_and(|name| KEYS.iter().any(|ours| ours.0 == name.as_str()));
-    let (old, others): (Vec<_>, Vec<_>) = active.into_iter().partition(is_ours);
-    anyhow::ensure!(
-        others.len() + KEYS.len() <= ACTIVE_KEYS_MAX as usize,
-        "the demo needs room for {} keys, and its team has {} of your own: revoke some with `keyhouse key revoke`",
-        KEYS.len(),
-        others.len()
-    );
+    let is_demo =
+        |key: &ListedKey| key.name.as_ref().is_some_and(|name| KEYS.iter().any(|demo| demo.0 == name.as_str()));
+    let (old, own): (Vec<_>, Vec<_>) = active.into_iter().partition(is_demo);
     for old in old {
         app.revoke_key(&admin, old.key.id).await?;
     }
-    let mut made = Vec::new();
-    for (name, mode, scope) in KEYS {
-        made.push(app.create_key(&admin, NewKey::new(KeyName::parse(name)?, mode, scope)).await?);
+    let mut chosen: Vec<_> = PRIORITY.into_iter().take((ACTIVE_KEYS_MAX as usize).saturating_sub(own.len())).collect();
+    chosen.sort_unstable();
+    let mut keys = Vec::new();
+    for (name, mode, scope) in chosen.into_iter().map(|at| KEYS[at]) {
+        keys.push(app.create_key(&admin, NewKey::new(KeyName::parse(name)?, mode, scope)).await?);
     }
-    made.try_into().map_err(|_| anyhow::anyhow!("three keys were made, but not three are here"))
+    Ok(keys)
 }
 
-/// Makes the samples whose SKU is missing in the catalog of a key's mode; says how many products it shows.
-async fn fill(app: &App, key: &Created, samples: Vec<ProductFields>) -> anyhow::Result<String> {
+fn writes(created: &Created, mode: Mode) -> bool {
+    created.key.mode == mode && created.key.scope.permits(Access::Write)
+}
+
+/// Creates the samples whose SKU is missing in the key's mode, and returns how many active products there are. Without a
+/// key it does nothing: only a team that an earlier run filled has no slot left.
+async fn fill(app: &App, key: Option<&Created>, samples: Vec<ProductFields>) -> anyhow::Result<Option<String>> {
+    let Some(key) = key else { return Ok(None) };
     let grant = key.key.grant(Access::Write, Ipv4Addr::LOCALHOST.into())?;
     let all = Limit::parse("100").unwrap_or_default();
-    let there = app.queries().products(grant.tenant(), StatusFilter::All, None, all).await?;
-    if there.items.len() < samples.len() {
+    let existing = app.queries().products(grant.tenant(), StatusFilter::All, None, all).await?;
+    if existing.items.len() < samples.len() {
         for fields in samples {
             match app.create_product(&grant, fields, None).await {
                 Ok(_) | Err(WriteProductError::SkuTaken) => {}
@@ -155,55 +171,91 @@ async fn fill(app: &App, key: &Created, samples: Vec<ProductFields>) -> anyhow::
         }
     }
     let active = app.queries().products(grant.tenant(), StatusFilter::Active, None, all).await?;
-    Ok(format!("{}{}", active.items.len(), if active.has_more { "+" } else { "" }))
+    Ok(Some(format!("{}{}", active.items.len(), if active.has_more { "+" } else { "" })))
 }
 
-fn welcome(
-    url: &str,
-    team: &Team,
-    [live, reading, test]: &[Created; 3],
-    [live_count, test_count]: [String; 2],
-    people: &[(String, Role, String)],
-    place: &str,
-) -> anyhow::Result<()> {
+fn key_json(key: &Created) -> Value {
+    json!({ "id": key.key.id.to_string(), "token": key.token.expose(), "prefix": key.key.prefix.as_str(),
+            "mode": key.key.mode.as_str(), "scope": key.key.scope.as_str() })
+}
+
+fn person_json(person: &DemoPerson) -> Value {
+    json!({ "email": person.email, "role": person.role.as_str(), "link": person.link, "password": person.password })
+}
+
+fn welcome(url: &str, team: &Team, [live, test]: [Option<String>; 2]) -> anyhow::Result<()> {
     outln!("{} on {}", style::STRONG.paint("Keyhouse demo"), style::ACCENT.paint(url));
-    outln!("{} sells {live_count} products for real and {test_count} to test with.\n", team.name.as_str());
-
-    let mut table = Table::new(["Keys of this run", "", ""]);
-    for key in [live, reading, test] {
-        table.row([mode(key.key.mode), key.key.scope.label().into(), Cell::from(key.token.expose())]);
+    match (live, test) {
+        (Some(live), Some(test)) => outln!("{}: {live} live and {test} test products\n", team.name.as_str()),
+        _ => outln!("{}\n", team.name.as_str()),
     }
-    table.print()?;
-
-    let mut table = Table::new(["Sign in, once each", "", ""]);
-    for (email, role, link) in people {
-        table.row([role.label().into(), email.as_str().into(), Cell::from(link.as_str())]);
-    }
-    outln!("");
-    table.print()?;
-
-    let auth = |key: &Created| format!("-H \"Authorization: Bearer {}\"", key.token.expose());
-    let body = r#"{"name":"Hail pad","unitPrice":12.5,"currency":"EUR"}"#;
-    for (says, command) in [
-        ("The live catalog", format!("curl \"{url}/api/v1/products?limit=5\" {}", auth(live))),
-        ("The test catalog: another world", format!("curl \"{url}/api/v1/products?limit=5\" {}", auth(test))),
-        (
-            "Create a product to test with",
-            format!("curl \"{url}/api/v1/products\" {} -H \"Content-Type: application/json\" -d '{body}'", auth(test)),
-        ),
-        ("Read-only means it: 403", format!("curl -X POST \"{url}/api/v1/products\" {}", auth(reading))),
-        (
-            "Revoke the live key, in another terminal; a second later the first line gets 401",
-            format!("{} key revoke {} {place}", program(), live.key.id),
-        ),
-    ] {
-        outln!("\n{}\n{command}", style::MUTED.paint(format!("# {says}")));
-    }
-    outln!("\nCtrl-C stops it. Later runs keep the team and its products, and make new keys.");
     Ok(())
 }
 
-/// How this program was started, so that the printed line works as pasted.
-fn program() -> String {
-    std::env::args().next().unwrap_or_else(|| "keyhouse".to_owned())
+fn print_keys(keys: &[Created], invocation: &Invocation) -> anyhow::Result<()> {
+    let mut table = Table::new(["API keys", "", ""]);
+    for key in keys {
+        table.row([mode(key.key.mode), key.key.scope.label().into(), Cell::from(key.token.expose())]);
+    }
+    table.print()?;
+    if keys.len() < KEYS.len() {
+        outln!(
+            "The team's own keys leave room for {} of the demo's {}. To make room, list and revoke some:",
+            keys.len(),
+            KEYS.len()
+        );
+        outln!("{}", invocation.command(&format!("key list --team {SLUG}")));
+    }
+    Ok(())
+}
+
+fn print_people(people: &[DemoPerson]) -> anyhow::Result<()> {
+    let mut table = Table::new(["One-time sign-in links", "", ""]);
+    for person in people {
+        table.row([person.role.label().into(), person.email.as_str().into(), Cell::from(person.link.as_str())]);
+    }
+    outln!("");
+    table.print()?;
+    let with_password: Vec<_> =
+        people.iter().filter_map(|person| Some((person.email.as_str(), person.password.as_deref()?))).collect();
+    if !with_password.is_empty() {
+        let mut table = Table::new(["Passwords, shown this once", ""]);
+        for (email, password) in with_password {
+            table.row([email.into(), password.into()]);
+        }
+        outln!("");
+        table.print()?;
+    }
+    Ok(())
+}
+
+fn print_commands(url: &str, keys: &[Created], invocation: &Invocation) -> anyhow::Result<()> {
+    let auth = |key: &Created| format!("-H \"Authorization: Bearer {}\"", key.token.expose());
+    let body = r#"{"name":"Hail pad","unitPrice":12.5,"currency":"EUR"}"#;
+    let live = keys.iter().find(|key| writes(key, Mode::Live));
+    let test = keys.iter().find(|key| writes(key, Mode::Test));
+    let reading = keys.iter().find(|key| !key.key.scope.permits(Access::Write));
+    let list = |key: &Created| format!("curl \"{url}/api/v1/products?limit=5\" {}", auth(key));
+    let create = |key: &Created| {
+        format!("curl \"{url}/api/v1/products\" {} -H \"Content-Type: application/json\" -d '{body}'", auth(key))
+    };
+    let commands = [
+        ("List live products", live.map(list)),
+        ("List test products, which are separate", test.map(list)),
+        ("Create a test product", test.map(create)),
+        (
+            "A write with a read-only key: 403",
+            reading.map(|key| format!("curl -X POST \"{url}/api/v1/products\" {}", auth(key))),
+        ),
+        (
+            "Revoke the live key, in another terminal; within a second the first command gets 401",
+            live.map(|key| invocation.command(&format!("key revoke {}", key.key.id))),
+        ),
+    ];
+    for (comment, command) in commands {
+        if let Some(command) = command {
+            outln!("\n{}\n{command}", style::MUTED.paint(format!("# {comment}")));
+        }
+    }
+    Ok(())
 }

@@ -37,6 +37,8 @@ struct AccountPage {
     layout: Layout,
     name: String,
     email: String,
+    /// The address that waits for its link; empty without one.
+    pending: String,
     teams: Vec<(Team, Role)>,
     sessions: Vec<SessionRow>,
     has_password: bool,
@@ -55,6 +57,7 @@ async fn account_page(
 ) -> Result<AccountPage, Rejection> {
     let now = state.app.clock().now();
     let teams = state.app.queries().teams_of(user.person.id).await?;
+    let account = state.app.queries().account(&user.person.email).await?;
     let sessions = state.app.sessions_of(&user.person).await?;
     let sessions = sessions.into_iter().map(|session| SessionRow {
         id: session.id.to_string(),
@@ -69,6 +72,7 @@ async fn account_page(
         layout: Layout::personal(user, &teams, "Your account", "account").with_message(message),
         name: name.to_owned(),
         email: email.to_owned(),
+        pending: account.and_then(|account| account.pending_email).map_or(String::new(), |email| email.to_string()),
         sessions: sessions.collect(),
         teams,
         has_password: user.person.has_password,
@@ -81,6 +85,7 @@ async fn account_page(
 pub(super) async fn show(State(state): State<AppState>, user: CurrentUser, query: Query) -> PageResult {
     let message = match query.get_or_empty("done") {
         "profile" => "Saved",
+        "pending" => "Saved. Your address stays as it is until a one-time link for the new one is used",
         "password" => "Password changed. All other browsers are signed out",
         "browser" => "Signed out that browser",
         "left" => "You have left the team",
@@ -145,7 +150,8 @@ async fn update_profile(state: &AppState, user: &CurrentUser, form: &ProfileForm
     };
     let save = async {
         match state.app.change_profile(&user.person, &name, &email, user.client.info()).await {
-            Ok(()) => Ok(see_other("/account?done=profile")),
+            Ok(false) => Ok(see_other("/account?done=profile")),
+            Ok(true) => Ok(see_other("/account?done=pending")),
             Err(ChangeProfileError::Store(error)) => Err(error.into()),
             Err(ChangeProfileError::EmailTaken) => {
                 let errors = FieldErrors::one("email", "Another person here has this address");

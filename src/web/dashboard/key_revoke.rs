@@ -12,7 +12,7 @@ use super::rejection::{PageResult, Rejection, see_other};
 use super::responses;
 use crate::app::keys::{Revocation, RevokeKeyError};
 use crate::web::{AppState, assets};
-use keyhouse_domain::api_key::{KeyName, ListedKey};
+use keyhouse_domain::api_key::ListedKey;
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::ManageKeys;
 use keyhouse_domain::timestamp::Timestamp;

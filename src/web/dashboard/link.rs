@@ -31,6 +31,8 @@ struct LinkPage<'a> {
     team: String,
     role: &'static str,
     made_by: String,
+    /// The name and the address of the person whose link it is, if there is one.
+    account: String,
     /// Given by the link; or typed, at set-up.
     email: String,
     name: &'a str,
@@ -55,6 +57,8 @@ enum Step {
     Join,
     Reset,
     SignIn,
+    /// Confirm a new address.
+    ChangeEmail,
 }
 
 /// A usable link, with whom and what it is about.
@@ -91,6 +95,7 @@ async fn open(state: &AppState, client: &ClientSession, code: Option<&Secret>) -
         Purpose::SetUp => (Step::SetUp, None),
         Purpose::Reset { person } => (Step::Reset, state.app.person(*person).await?),
         Purpose::SignIn { person } => (Step::SignIn, state.app.person(*person).await?),
+        Purpose::ChangeEmail { person, .. } => (Step::ChangeEmail, state.app.person(*person).await?),
         Purpose::Invite { team, email, .. } => {
             let team = state.app.queries().team(&TeamRef::Id(*team)).await?.ok_or_else(gone)?;
             team.name.as_str().clone_into(&mut team_name);
@@ -126,7 +131,9 @@ pub(super) struct LinkForm {
 }
 
 fn link_page(opened: &Opened, form: &LinkForm, errors: FieldErrors, retry_after: Option<u64>) -> PageResult {
+    let account = opened.person.as_ref().map(|person| format!("{} ({})", person.name, person.email));
     let (email, role) = match (&opened.link.purpose, &opened.person) {
+        (Purpose::ChangeEmail { email, .. }, _) => (email.to_string(), ""),
         (Purpose::Invite { email, role, .. }, _) => (email.to_string(), role.label()),
         (_, Some(person)) => (person.email.to_string(), ""),
         (_, None) => (form.email.clone(), ""),
@@ -136,6 +143,7 @@ fn link_page(opened: &Opened, form: &LinkForm, errors: FieldErrors, retry_after:
         team: opened.team.clone(),
         role,
         made_by: opened.link.made_by.clone(),
+        account: account.unwrap_or_default(),
         email,
         name: &form.name,
         team_name: &form.team,
@@ -207,6 +215,7 @@ pub(super) async fn update(
         (Step::SignIn, Some(person), _) => {
             app.sign_in_by_link(&code, person, info).await.map(|started| (Some(started), None))
         }
+        (Step::ChangeEmail, Some(person), _) => app.confirm_email(&code, person, info).await.map(|()| (None, None)),
         _ => return Err(gone()),
     };
     match used {
