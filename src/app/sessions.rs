@@ -131,7 +131,7 @@ impl App {
         addr: IpAddr,
     ) -> Result<(Credentials, PasswordHash), SignInError> {
         let found = self.queries().person(person.id).await?;
-        self.verify_password(&person.email.canonical(), Guesser::SignedIn(person.id), found, typed, addr).await
+        self.verify_password(person.email.canonical(), Guesser::SignedIn(person.id), found, typed, addr).await
     }
 
     async fn verify_password(

@@ -5,7 +5,6 @@ use askama::Template;
 use super::authorize::Authorized;
 use super::session::CurrentUser;
 use crate::time_format::TimeFormat;
-use keyhouse_domain::audit::AuditActor;
 use keyhouse_domain::permission::Membership;
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::Team;
