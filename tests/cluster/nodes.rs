@@ -293,7 +293,7 @@ fn metrics_are_served_on_their_own_listener_only() {
     assert_eq!(value("keyhouse_api_requests_total{outcome=\"revoked\"}"), 1.0);
     assert!(value("keyhouse_revocation_propagation_seconds_count") >= 1.0);
     let connections = ["idle", "busy"]
-        .map(|state| value(&format!("keyhouse_db_pool_connections{{pool=\"admit\",state=\"{state}\"}}")));
+        .map(|state| value(&format!("keyhouse_db_pool_connections{{pool=\"auth\",state=\"{state}\"}}")));
     assert!(connections.iter().sum::<f64>() >= 1.0);
     assert!(!answer.contains(token) && !answer.contains("Acme") && !answer.contains("key_01"), "nobody is named");
     for (request, status) in [("GET / HTTP/1.1", 404), ("POST /metrics HTTP/1.1", 405)] {

@@ -382,10 +382,10 @@ async fn a_sign_in_ends_the_session_that_the_browser_had_before(
         app.send(&again, "/t/acme/settings/members/invite", &[("email", "bob@example.com"), ("role", "member")]).await;
     let link = link_in(&invited);
     let page = app.page(&again, &link).await;
-    assert!(page.text().contains("You are signed in as <bdi>Ada</bdi>"), "{page}");
+    assert!(page.text().contains("You’re signed in as <bdi>Ada</bdi>"), "{page}");
     let new = [("name", "Bob"), ("password", PASSWORD)];
     let unaware = app.call("POST", &link).cookie(&again).form(&new).await;
-    assert!(unaware.status == 200 && unaware.text().contains("You are signed in as"), "opened without a session");
+    assert!(unaware.status == 200 && unaware.text().contains("You’re signed in as"), "opened without a session");
     let bob = app.send(&again, &link, &new).await.cookie().unwrap();
     assert!(!app.is_in(&again).await && app.is_in(&bob).await);
 }

@@ -332,5 +332,5 @@ async fn without_a_public_url_links_begin_with_the_origin_of_the_form(
     };
     assert!(invite("https://keys.example.com").await.text().contains("https://keys.example.com/link/"));
     assert!(app.page(&ada, "/t/acme/settings").await.text().contains("<code>public_url</code> is not set"));
-    assert!(app.get("/docs").await.text().contains("KEYHOUSE_URL=http://keyhouse.test\n"));
+    assert!(app.get("/docs").await.text().contains("http://keyhouse.test/api/v1"));
 }

@@ -76,7 +76,7 @@ async fn over_https_the_cookie_is_for_https_and_for_this_host_alone() {
     assert_eq!(plain.status, 400);
     assert!(plain.text().contains("This Keyhouse is at https://keys.example.com"), "{plain}");
     let wrong_host = ask("GET", "/sign-in", &[], "").await;
-    assert!(wrong_host.text().contains("This Keyhouse is at <a href=\"https://keys.example.com\">"), "{wrong_host}");
+    assert!(wrong_host.text().contains("Sign in at <a href=\"https://keys.example.com\">"), "{wrong_host}");
     // A cookie of the plain name could have been set by a neighbour: it is none.
     let planted = cookie.split(';').next().unwrap().replace("__Host-", "");
     assert_eq!(ask("GET", "/account", &[("cookie", &planted)], "").await.status, 303);

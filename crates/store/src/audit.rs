@@ -1,7 +1,8 @@
 //! Audit events, written in the transaction of the change they record
 
-use crate::db::{Tx, sql, sql_text};
+use crate::db::{sql, sql_text};
 use crate::error::corrupt;
+use crate::tx::Tx;
 use crate::{Queries, Result};
 use keyhouse_domain::audit::{Action, AuditActor, AuditEvent, AuditFilter};
 use keyhouse_domain::ids::{AuditId, TeamId};

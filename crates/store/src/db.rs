@@ -3,7 +3,7 @@
 //! A [`Statement`] is one SQL text with its arguments. Both engines take the same text (`$1`, `$2`, …), so the rest of
 //! the crate never names an engine. Dialects differ in `connect.rs`, `schema.rs` and `migrations/` alone.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::DerefMut;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -17,11 +17,10 @@ use sqlx::{
 
 use crate::connect::CONNECT_TIMEOUT;
 use crate::error::timed_out;
-use keyhouse_domain::audit::AuditContext;
 use keyhouse_domain::ids::{AuditId, KeyId, LinkId, PersonId, ProductId, SessionId, TeamId};
 use keyhouse_domain::timestamp::Timestamp;
 
-use crate::{LocalChanges, Result};
+use crate::Result;
 
 /// Longest time a statement may take, waiting for a free connection included. Measured here and not by the server,
 /// because a server that is suspended does not enforce its own time-outs.
@@ -36,7 +35,7 @@ pub(crate) enum Engine<S, P> {
 
 pub(crate) type Pool = Engine<SqlitePool, PgPool>;
 type Pooled = Engine<PoolConnection<Sqlite>, PoolConnection<Postgres>>;
-type RawTransaction = Engine<sqlx::Transaction<'static, Sqlite>, sqlx::Transaction<'static, Postgres>>;
+pub(crate) type RawTransaction = Engine<sqlx::Transaction<'static, Sqlite>, sqlx::Transaction<'static, Postgres>>;
 
 /// A row that both engines can return.
 pub(crate) trait AnyRow: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
@@ -191,7 +190,7 @@ where
         })
     }
 
-    async fn first<T: AnyRow>(&mut self, statement: Statement) -> sqlx::Result<Option<T>> {
+    pub(crate) async fn first<T: AnyRow>(&mut self, statement: Statement) -> sqlx::Result<Option<T>> {
         let Statement { sql, args } = statement;
         match self {
             Self::Sqlite(db) => {
@@ -335,112 +334,6 @@ impl Pool {
         let (max, open, idle) = self.size();
         if idle == 0 && open >= max {
             waits.inc();
-        }
-    }
-}
-
-/// A transaction that writes. Dropped before [`Transaction::commit`], it leaves nothing.
-pub(crate) struct Transaction {
-    db: RawTransaction,
-    pub(crate) changes: ChangeGuard,
-}
-
-impl Transaction {
-    pub(crate) fn new(db: RawTransaction, local: LocalChanges) -> Self {
-        Self { db, changes: ChangeGuard { local, bumped: false } }
-    }
-
-    pub(crate) async fn execute(&mut self, statement: Statement) -> Result<u64> {
-        Ok(in_time(self.db.run(statement)).await?)
-    }
-
-    pub(crate) async fn fetch_optional<T: AnyRow>(&mut self, statement: Statement) -> Result<Option<T>> {
-        Ok(in_time(self.db.first(statement)).await?)
-    }
-
-    pub(crate) async fn fetch_one<T: AnyRow>(&mut self, statement: Statement) -> Result<T> {
-        self.fetch_optional(statement).await?.ok_or_else(|| sqlx::Error::RowNotFound.into())
-    }
-
-    pub(crate) async fn fetch_all<T: AnyRow>(&mut self, statement: Statement) -> Result<Vec<T>> {
-        Ok(in_time(self.db.all(statement)).await?)
-    }
-
-    /// The only column of the row, if there is one.
-    pub(crate) async fn fetch_scalar<T>(&mut self, statement: Statement) -> Result<Option<T>>
-    where
-        (T,): AnyRow,
-    {
-        Ok(self.fetch_optional::<(T,)>(statement).await?.map(|(value,)| value))
-    }
-
-    /// The only column of all rows.
-    pub(crate) async fn fetch_scalars<T>(&mut self, statement: Statement) -> Result<Vec<T>>
-    where
-        (T,): AnyRow,
-    {
-        Ok(self.fetch_all::<(T,)>(statement).await?.into_iter().map(|(value,)| value).collect())
-    }
-
-    pub(crate) async fn commit(self) -> Result<()> {
-        // `changes` is dropped when this returns: after the commit, before the caller can answer.
-        let Self { db, changes: _changes } = self;
-        match db {
-            Engine::Sqlite(tx) => in_time(tx.commit()).await?,
-            Engine::Postgres(tx) => in_time(tx.commit()).await?,
-        }
-        Ok(())
-    }
-}
-
-/// A transaction whose writes are audited: it carries who acts, when and from where, and numbers its events.
-pub(crate) struct Tx {
-    transaction: Transaction,
-    pub(crate) context: AuditContext,
-    pub(crate) next_event: u16,
-}
-
-impl Tx {
-    pub(crate) fn new(transaction: Transaction, context: AuditContext) -> Self {
-        Self { transaction, context, next_event: 0 }
-    }
-
-    pub(crate) async fn commit(self) -> Result<()> {
-        self.transaction.commit().await
-    }
-}
-
-impl Deref for Tx {
-    type Target = Transaction;
-
-    fn deref(&self) -> &Transaction {
-        &self.transaction
-    }
-}
-
-impl DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut Transaction {
-        &mut self.transaction
-    }
-}
-
-/// Counts the transaction among this process's own changes when it is dropped, if it advanced the change counter: after a
-/// commit is over, before its caller is answered, and also when the outcome of the commit is unknown.
-pub(crate) struct ChangeGuard {
-    local: LocalChanges,
-    bumped: bool,
-}
-
-impl ChangeGuard {
-    pub(crate) fn mark(&mut self) {
-        self.bumped = true;
-    }
-}
-
-impl Drop for ChangeGuard {
-    fn drop(&mut self) {
-        if self.bumped {
-            self.local.add();
         }
     }
 }

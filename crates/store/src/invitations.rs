@@ -1,11 +1,12 @@
 //! Invitations: links by which a person joins a team
 
-use crate::db::{Tx, sql, sql_of};
+use crate::db::{sql, sql_of};
 use crate::error::StoreError;
 use crate::links::{LinkError, LinkResult, LinkRow, NewLink, NewPerson, SELECT};
 use crate::members::NewMember;
 use crate::people::{BY_EMAIL, bind_forms};
 use crate::sessions::NewSession;
+use crate::tx::Tx;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::ids::{LinkId, PersonId, TeamId};

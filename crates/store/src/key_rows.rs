@@ -1,7 +1,8 @@
 //! Key rows and what only reads them
 
-use crate::db::{Transaction, sql, sql_of};
+use crate::db::{sql, sql_of};
 use crate::error::{StoreError, corrupt};
+use crate::tx::Transaction;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::api_key::{ApiKey, KeyName, KeyState, LastUse, ListedKey, REVOKED_SHOWN_FOR};
 use keyhouse_domain::audit::AuditActor;

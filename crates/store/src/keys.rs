@@ -1,7 +1,8 @@
 //! API keys. Every method that changes a key's record holds the team's lock and advances the change counter
 
-use crate::db::{Transaction, Tx, sql};
+use crate::db::sql;
 use crate::error::StoreError;
+use crate::tx::{Transaction, Tx};
 use crate::{Result, Store};
 use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, ApiKey, KeyName, ListedKey, NewKey, REVOKED_SHOWN_FOR};
 use keyhouse_domain::audit::{Action, AuditContext};

@@ -28,6 +28,7 @@ mod schema;
 mod served_url;
 mod sessions;
 mod teams;
+mod tx;
 
 pub use accounts::{EmailLinkError, RemovePersonError};
 pub use change_feed::{ChangeFeed, ChangeSet, Changed, POLL_TIMEOUT};
@@ -51,7 +52,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
-use db::{Pool, Transaction, Tx, sql};
+use crate::db::{Pool, sql};
+use crate::tx::{Transaction, Tx};
 use error::Result;
 use keyhouse_domain::audit::AuditContext;
 use location::FileId;

@@ -1,10 +1,11 @@
 //! One-time links. A link is used by deleting its row, in the transaction of what it allows
 
-use crate::db::{Tx, sql, sql_of};
+use crate::db::{sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::members::NewMember;
 use crate::sessions::NewSession;
 use crate::teams::NewTeam;
+use crate::tx::Tx;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::ids::{LinkId, PersonId, TeamId};

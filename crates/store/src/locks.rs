@@ -1,7 +1,8 @@
 //! The locks that keep changes in one order: the team first, then the change counter
 
 use crate::Result;
-use crate::db::{Transaction, Tx, sql};
+use crate::db::sql;
+use crate::tx::{Transaction, Tx};
 use keyhouse_domain::ids::TeamId;
 use keyhouse_domain::permission::{Actor, Forbidden, Permission, Permit};
 use keyhouse_domain::role::Role;

@@ -1,8 +1,9 @@
 //! People and their passwords. What a person does to their account is audited in each of their teams
 
-use crate::db::{Statement, Tx, sql, sql_of};
+use crate::db::{Statement, sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::sessions::{NewSession, PasswordCheckError};
+use crate::tx::Tx;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::ids::{PersonId, TeamId};

@@ -1,8 +1,9 @@
 //! Browser sessions
 
-use crate::db::{Transaction, Tx, sql, sql_of};
+use crate::db::{sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::people::person;
+use crate::tx::{Transaction, Tx};
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::ids::{PersonId, SessionId};

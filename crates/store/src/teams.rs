@@ -1,8 +1,9 @@
 //! Teams
 
-use crate::db::{Tx, sql, sql_of};
+use crate::db::{sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::members::NewMember;
+use crate::tx::Tx;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::api_key::ListedKey;
 use keyhouse_domain::audit::{Action, AuditContext};
