@@ -137,7 +137,7 @@ async fn the_audit_log_is_filtered_paged_and_taken_away(#[values(Engine::Sqlite,
     }
     for n in 0..60 {
         // A session may send 60 forms a minute.
-        app.advance(Duration::from_secs(1));
+        app.advance(Duration::from_secs(2));
         app.send(&ada, "/t/acme/settings", &[("name", &format!("Acme {n}"))]).await;
     }
     let log = "/t/acme/settings/audit";
