@@ -5,9 +5,9 @@
 //! 1. [`server`]: the accept loop and hyper. Limits on connections, head size and time.
 //! 2. [`context`]: request id and client address, made first so that everything below can report under them.
 //! 3. `access_log`, metrics: outermost, so that they see every response as it is sent, errors and panics included.
-//! 4. Response headers ([`service`]): outside of everything that can fail, so that no response lacks them.
+//! 4. Response headers ([`mod@service`]): outside of everything that can fail, so that no response lacks them.
 //! 5. `render_error`: the body of an error, JSON or a page; the only place that knows both the error and the Accept header.
-//! 6. Panics become a 500 ([`service`]): inside all that reports, outside all that may panic. There is no second place.
+//! 6. Panics become a 500 ([`mod@service`]): inside all that reports, outside all that may panic. There is no second place.
 //! 7. `http_check`: target length and Host, before a router reads either.
 //! 8. The API router, for `/api/v1/**`: `authenticate` over all its paths, so that nothing but `openapi.json` is reachable
 //!    without a key; then the handler's extractors check scope, media type and body, in the contract's order.

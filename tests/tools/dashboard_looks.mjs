@@ -290,7 +290,7 @@ await story("nothing yet, ten of ten, and names as long as can be", async () => 
     await look(page, "ten keys with long names");
     // It says why not, rather than nothing.
     await page.getByRole("link", { name: "Create API Key" }).click({ force: true });
-    await dialog(page).getByText("the most there can be").waitFor();
+    await dialog(page).getByText("the maximum").waitFor();
     await look(page, "the create dialog when there are ten keys");
     await close(page);
     await page.getByLabel(/^Actions for/).first().click();

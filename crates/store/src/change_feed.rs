@@ -109,8 +109,8 @@ impl ChangeFeed {
     ///
     /// # Errors
     ///
-    /// [`StoreError::FileReplaced`](crate::StoreError::FileReplaced) if the SQLite file is another one now: polling again
-    /// can't succeed. Any other [`StoreError`](crate::StoreError) of a read: poll again.
+    /// [`StoreError::FileReplaced`] if the SQLite file is another one now: polling again
+    /// can't succeed. Any other [`StoreError`] of a read: poll again.
     pub async fn poll(&mut self) -> Result<ChangeSet> {
         self.store.check_file()?;
         // Taken out, and put back only after a good answer: after any failure the next poll has a new connection.

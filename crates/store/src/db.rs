@@ -172,7 +172,7 @@ impl From<&[u8; 32]> for Arg {
     }
 }
 
-/// Runs statements without a time-out of its own; [`Pool`] and [`Transaction`] add it.
+/// Runs statements without a time-out of its own; [`Pool`] and [`Transaction`](crate::tx::Transaction) add it.
 impl<S, P> Engine<S, P>
 where
     S: DerefMut<Target = SqliteConnection> + Send,
