@@ -26,7 +26,7 @@ export const story = async (name, tell) => {
 };
 
 /** Asks again until the answer is yes: some things are true only soon. */
-export const until = async (what, ask, within = 15_000) => {
+export const until = async (what, ask, within = 60_000) => {
     for (const end = Date.now() + within; Date.now() < end; ) {
         if (await ask()) return;
         await new Promise((next) => setTimeout(next, 100));
@@ -77,7 +77,7 @@ export const launch = () => chromium.launch({
  * console may say. */
 export const open = async (browser, base, { expected = [], ...options } = {}) => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
-    context.setDefaultTimeout(20_000);
+    context.setDefaultTimeout(60_000);
     await context.addInitScript(() => {
         document.addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective}`));
         addEventListener("pageshow", (event) => event.persisted && sessionStorage.setItem("restored", "yes"));
@@ -125,15 +125,24 @@ export const tabTo = async (page, target) => {
     throw new Error(`Tab does not lead to ${target}`);
 };
 
+/** The first status that is not 503: a node that got no processor for three seconds has no lease. */
+const settled = async (ask) => {
+    for (let tries = 0; ; tries++) {
+        const status = await ask();
+        if (status !== 503 || tries === 20) return status;
+        await new Promise((next) => setTimeout(next, 500));
+    }
+};
+
 /** The status of an API call. */
-export const call = async ({ url }, token) =>
-    (await fetch(`${url}/api/v1/products`, { headers: { Authorization: `Bearer ${token}` } })).status;
+export const call = ({ url }, token) =>
+    settled(async () => (await fetch(`${url}/api/v1/products`, { headers: { Authorization: `Bearer ${token}` } })).status);
 
 /** Runs a cURL line as it was copied; the status it gets. */
 export const curl = (line, { base }) => {
     const { hostname, port } = new URL(base);
     const script = `${line} -s -o /dev/null -w '%{http_code}' --resolve ${hostname}:${port}:127.0.0.1`;
-    return Number(execFileSync("bash", ["-c", script], { encoding: "utf8" }));
+    return settled(() => Number(execFileSync("bash", ["-c", script], { encoding: "utf8" })));
 };
 
 /** What the clipboard holds, as it arrives elsewhere. */
