@@ -102,6 +102,55 @@ document.addEventListener("submit", (event) => {
     send(event.target);
 });
 
+// ---- For a person who is signed in: the prefix of a test key in the examples, and a test key made on the spot for Try it.
+
+const fillTokens = (token) => {
+    for (const field of all(document, "[data-token]")) field.value = token;
+};
+
+const fillPrefix = (prefix) => {
+    const walker = document.createTreeWalker(document.getElementById("main"), NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const node = walker.currentNode;
+        if (node.data.includes("pk_test_...")) node.data = node.data.replaceAll("pk_test_...", prefix);
+    }
+    for (const field of all(document, "[data-token]")) field.placeholder = prefix;
+};
+
+// The same form as on the keys page, with its id and its owner. The token is in the response alone.
+const createKey = async (button, keys) => {
+    const note = button.parentElement.querySelector("[data-note]");
+    button.setAttribute("aria-busy", "true");
+    try {
+        const page = async (response) => new DOMParser().parseFromString(await (await response).text(), "text/html");
+        const form = await page(fetch(`${keys}/new`));
+        const name = "API reference";
+        const fields = { name, same_name: name, mode: "test", scope: "read_write" };
+        for (const field of ["for", "id"]) fields[field] = form.querySelector(`main input[name="${field}"]`).value;
+        const created = await page(fetch(`${keys}/new`, { method: "POST", body: new URLSearchParams(fields) }));
+        fillTokens(created.querySelector("[data-secret]").textContent.trim());
+        note.textContent = `Created the test key “${name}”. Its token is filled in until you leave this page.`;
+    } catch {
+        note.textContent = "No key was created. Create one on the API Keys page and paste its token.";
+    }
+    button.removeAttribute("aria-busy");
+};
+
+const fillContext = async () => {
+    try {
+        const context = await (await fetch("/account/docs")).json();
+        if (context.prefix) fillPrefix(context.prefix);
+        if (!context.keys) return;
+        for (const button of all(document, "[data-make-key]")) {
+            button.hidden = false;
+            button.addEventListener("click", () => createKey(button, context.keys));
+        }
+    } catch {
+        // The placeholders stay.
+    }
+};
+fillContext();
+
 // What the browser keeps of this page for Back holds no token.
 addEventListener("pagehide", () => {
     for (const field of all(document, "[data-token]")) field.value = "";

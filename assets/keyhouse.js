@@ -97,6 +97,9 @@ const load = async (url, options = {}) => {
     return { page, url: response.url };
 };
 
+// What an address says of the change that led to it.
+const REPORTED = ["done", "product", "invitation"];
+
 // Puts another page in place of this one, without its side effects on scrolling and focus.
 const replace = ({ page, url }) => {
     for (const selector of ["main", "#nav"]) {
@@ -106,14 +109,15 @@ const replace = ({ page, url }) => {
     document.title = page.title;
     const address = new URL(url);
     const about = address.searchParams.get("key");
-    address.searchParams.delete("done");
+    for (const name of REPORTED) address.searchParams.delete(name);
     if (address.pathname.endsWith("/api-keys")) address.searchParams.delete("key");
     history.replaceState(null, "", address);
     enhance(document);
     const done = find(document, ".done");
     if (done) say(done.textContent);
     const row = about && document.getElementById(about);
-    const target = (row && find(row, "summary")) ?? find(document, "main h1") ?? find(document, "main");
+    const wrong = find(document, "main [data-summary]") ?? find(document, "main [aria-invalid]:not(fieldset)");
+    const target = wrong ?? (row && find(row, "summary")) ?? find(document, "main h1") ?? find(document, "main");
     opener = null;
     target?.focus();
 };
@@ -182,9 +186,11 @@ document.addEventListener("submit", async (event) => {
             if (!dialog.open) opener = button;
             show(sheet);
         } else {
+            const undo = renamed(form);
             dialog.close();
             dialog.replaceChildren();
             replace(loaded);
+            offerUndo(undo);
         }
     } catch {
         const note = document.createElement("p");
@@ -198,6 +204,31 @@ document.addEventListener("submit", async (event) => {
         button?.removeAttribute("aria-busy");
     }
 });
+
+// ---- Undoing a rename: the form again, with the names swapped. They are nowhere but in this page.
+
+const renamed = (form) => {
+    const { version, name } = form.elements;
+    if (!version?.hasAttribute("data-undo") || version.value === name.value) return null;
+    return { action: form.action, for: form.elements.for.value, name: version.value, version: name.value.trim() };
+};
+
+const offerUndo = (undo) => {
+    const done = find(document, ".toast .done");
+    if (!undo || !done || find(document, "main [aria-invalid]")) return;
+    const form = document.createElement("form");
+    Object.assign(form, { method: "post", action: undo.action });
+    for (const field of ["for", "name", "version"]) {
+        const input = document.createElement("input");
+        Object.assign(input, { type: "hidden", name: field, value: undo[field] });
+        form.append(input);
+    }
+    const button = document.createElement("button");
+    button.className = "button low undo";
+    button.textContent = "Undo";
+    form.append(button);
+    done.after(form);
+};
 
 // ---- Secrets.
 
@@ -461,6 +492,30 @@ document.addEventListener("click", (event) => {
     shortcuts();
 });
 
+// ---- The checklist of a new team: it is loaded again until the first request has arrived, for ten minutes at most.
+
+let waits = 0;
+const watch = () => {
+    const waiting = find(document, "#start .waiting");
+    if (!waiting || waits++ > 300) return;
+    setTimeout(async () => {
+        if (!waiting.isConnected) return;
+        if (document.hidden || dialog.open) return watch();
+        try {
+            const loaded = await load(location.href);
+            const fresh = loaded && find(loaded.page, "#start");
+            if (!fresh || !find(fresh, ".waiting")) {
+                find(document, "#start").replaceWith(...(fresh ? [fresh] : []));
+                enhance(document);
+                say("The first request has arrived");
+            }
+        } catch {
+            // The next look may succeed.
+        }
+        watch();
+    }, 2000);
+};
+
 // ---- What new content needs.
 
 const enhance = (root) => {
@@ -472,6 +527,7 @@ const enhance = (root) => {
         toast(node);
     }
     localize(root);
+    if (root === document) watch();
     for (const field of all(root, "input[data-peek]:not([data-peeks])")) {
         field.dataset.peeks = "";
         const button = document.createElement("button");
@@ -496,7 +552,7 @@ const enhance = (root) => {
 };
 enhance(document);
 if (here.searchParams.has("done")) {
-    here.searchParams.delete("done");
+    for (const name of REPORTED) here.searchParams.delete(name);
     history.replaceState(null, "", here);
 }
 // After signing in the focus is on the heading of the first page.

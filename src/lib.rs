@@ -15,6 +15,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 mod jobs;
+pub mod shell_command;
 mod shutdown;
 pub mod startup;
 mod telemetry;

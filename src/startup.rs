@@ -17,6 +17,7 @@ use crate::app::infra::rng::Rng;
 use crate::app::rate_limit::redis::RedisLimiter;
 use crate::config::Config;
 use crate::jobs;
+use crate::shell_command::ShellCommand;
 pub use crate::shutdown::ShutdownSignal;
 use crate::shutdown::{FeedFailure, Phases, REQUESTS_END_WITHIN, WRITES_END_WITHIN};
 use crate::web::metrics_server::MetricsService;
@@ -102,7 +103,7 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
                 format!("a port under 1024 needs a privilege; choose a higher one with {flag}")
             }
             ErrorKind::AddrNotAvailable => {
-                format!("{ip} is no address of this machine; name one of its own with {flag}, 0.0.0.0 for all")
+                format!("{ip} is not an address of this machine; set one with {flag} (0.0.0.0 for all)")
             }
             _ => format!("choose another with {flag}, {ip}:0 for any free port"),
         };
@@ -110,12 +111,19 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Serves until SIGTERM or SIGINT, then stops in order: not ready, grace, drain, flush, close.
+/// Serves until SIGTERM or SIGINT, then stops in order: not ready, grace, drain, flush, close. Pages print commands as
+/// `shell` does.
 ///
 /// # Errors
 ///
 /// The change feed ended by itself, or the last uses of keys could not be written.
-pub async fn serve(config: &Config, app: App, listeners: Listeners, signal: ShutdownSignal) -> anyhow::Result<()> {
+pub async fn serve(
+    config: &Config,
+    app: App,
+    listeners: Listeners,
+    shell: ShellCommand,
+    signal: ShutdownSignal,
+) -> anyhow::Result<()> {
     tracing::info!(database = %config.database, redis = config.redis.is_some(), "starting");
     let phases = Phases::default();
     let mut change_feed = jobs::spawn_change_feed(app.clone()).await;
@@ -129,6 +137,7 @@ pub async fn serve(config: &Config, app: App, listeners: Listeners, signal: Shut
         trusted_proxies: config.trusted_proxies.clone().into(),
         public_url: config.public_url.clone(),
         forward_auth: config.forward_auth.clone(),
+        shell: shell.into(),
         stopping: phases.stopping.clone(),
     });
     let finish = REQUESTS_END_WITHIN.saturating_sub(config.shutdown_grace);

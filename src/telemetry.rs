@@ -7,6 +7,15 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+/// As [`init`]; on a terminal requests are not logged, so that what was printed there stays in view.
+pub(crate) fn init_without_requests(filter: &Targets) {
+    if io::stderr().is_terminal() {
+        init(&filter.clone().with_target("keyhouse::request", tracing_subscriber::filter::LevelFilter::WARN));
+    } else {
+        init(filter);
+    }
+}
+
 /// Sets up logging and the panic hook. Call it once, before anything is logged.
 ///
 /// A line that is logged while a request is handled carries the request's span: `request{request_id=…}` on a terminal, a

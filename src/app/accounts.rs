@@ -33,22 +33,32 @@ impl App {
         self.store.remove_person(person, self.clock.now()).await
     }
 
-    /// Gives a person who has no password a random one, from the command line, and returns it: for sample data.
+    /// Gives those of some people who have no password a random one, the same for all, from the command line: for sample
+    /// data. Returns the password and who got it.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`] of a write.
-    pub async fn set_first_password(&self, user: &str, person: PersonId) -> anyhow::Result<Option<String>> {
-        if self.person(person).await?.is_none_or(|person| person.has_password) {
-            return Ok(None);
-        }
+    pub async fn set_first_passwords(
+        &self,
+        user: &str,
+        people: &[PersonId],
+    ) -> anyhow::Result<(String, Vec<PersonId>)> {
         // 80 random bits in groups that can be typed: 3f2a9-c81d0-47b6e-05d9a.
         let digits = self.secret();
         let groups: Vec<_> = digits.expose().as_bytes()[..20].chunks(5).map(String::from_utf8_lossy).collect();
         let text = groups.join("-");
-        let hash = self.hash_password(Password::validate_new(&text, &[])?).await?;
-        let is_set = self.store.set_first_password(person, &hash, &self.shell_context(user)).await?;
-        Ok(is_set.then_some(text))
+        let mut given = Vec::new();
+        for &person in people {
+            if self.person(person).await?.is_none_or(|person| person.has_password) {
+                continue;
+            }
+            let hash = self.hash_password(Password::validate_new(&text, &[])?).await?;
+            if self.store.set_first_password(person, &hash, &self.shell_context(user)).await? {
+                given.push(person);
+            }
+        }
+        Ok((text, given))
     }
 
     /// Creates a link that gives a person a new address, from the command line.

@@ -2,8 +2,10 @@
 //!
 //! Every write takes a [`KeyAdmin`]: a person's session or the command line. A key never manages keys.
 
+use std::net::IpAddr;
+
 use super::{App, in_batches};
-use keyhouse_domain::api_key::{ApiKey, KeyName, KeyState, ListedKey, NewKey};
+use keyhouse_domain::api_key::{ApiKey, KeyName, KeyState, LastUse, ListedKey, NewKey};
 use keyhouse_domain::ids::{KeyId, PersonId};
 use keyhouse_domain::permission::KeyAdmin;
 use keyhouse_domain::team::{Team, TeamRef};
@@ -163,5 +165,14 @@ impl App {
     /// Any [`StoreError`] of a write.
     pub async fn redact_revoked_key_names(&self) -> Result<u64, StoreError> {
         in_batches(|batch| self.store.redact_revoked_key_names(self.clock.now(), batch)).await
+    }
+
+    /// Stores a use of a key without an API call: for sample data.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a write.
+    pub async fn store_last_use(&self, key: KeyId, from: IpAddr) -> Result<(), StoreError> {
+        self.store.store_last_uses(&[(key, LastUse { at: self.clock.now(), from: from.to_string() })]).await
     }
 }

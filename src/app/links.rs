@@ -21,7 +21,7 @@ pub use keyhouse_store::{InviteError, WithdrawInvitationError};
 #[derive(Debug, thiserror::Error)]
 pub enum UseLinkError {
     /// It was used, withdrawn or has expired, or it is for something else.
-    #[error("the link has been used or has run out")]
+    #[error("the link was used or has expired")]
     Gone,
     /// A person with this address exists, or is in the team already.
     #[error("there is an account with this address already")]
@@ -152,6 +152,15 @@ impl App {
     /// See [`WithdrawInvitationError`].
     pub async fn withdraw_invitation(&self, admin: &TeamAdmin, id: LinkId) -> Result<(), WithdrawInvitationError> {
         self.store.withdraw_invitation(admin, id, &self.audit_context(admin)).await
+    }
+
+    /// Makes the link of an invitation that was withdrawn work again.
+    ///
+    /// # Errors
+    ///
+    /// See [`WithdrawInvitationError`].
+    pub async fn restore_invitation(&self, admin: &TeamAdmin, id: LinkId) -> Result<(), WithdrawInvitationError> {
+        self.store.restore_invitation(admin, id, &self.audit_context(admin)).await
     }
 
     /// A team's open invitations, newest first.

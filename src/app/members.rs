@@ -3,7 +3,7 @@
 use super::App;
 use keyhouse_domain::ids::PersonId;
 use keyhouse_domain::permission::{TeamAdmin, TeamMember, TeamOwner};
-use keyhouse_domain::person::Email;
+use keyhouse_domain::person::{Email, PersonName};
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::Team;
 use keyhouse_store::NewMember;
@@ -17,20 +17,41 @@ impl App {
     ///
     /// See [`AddMemberError`].
     pub async fn add_member(&self, user: &str, team: &Team, email: &Email, role: Role) -> Result<(), AddMemberError> {
-        self.store.add_member(team.id, self.new_member(email, role), &self.shell_context(user)).await
+        self.add_member_named(user, team, (email, email.as_name()), role).await
     }
 
-    pub(crate) fn new_member<'a>(&self, email: &'a Email, role: Role) -> NewMember<'a> {
-        NewMember { person: PersonId::new(self.ids.seed()), email, name: email.as_name(), role }
+    /// As [`App::add_member`]; a new account gets this name.
+    ///
+    /// # Errors
+    ///
+    /// See [`AddMemberError`].
+    pub async fn add_member_named(
+        &self,
+        user: &str,
+        team: &Team,
+        (email, name): (&Email, PersonName),
+        role: Role,
+    ) -> Result<(), AddMemberError> {
+        self.store.add_member(team.id, self.new_member((email, name), role), &self.shell_context(user)).await
     }
 
-    /// Gives a member another role, never the owner's.
+    pub(crate) fn new_member<'a>(&self, (email, name): (&'a Email, PersonName), role: Role) -> NewMember<'a> {
+        NewMember { person: PersonId::new(self.ids.seed()), email, name, role }
+    }
+
+    /// Gives a member another role, never the owner's. With `was`, only if the member has that role.
     ///
     /// # Errors
     ///
     /// See [`ChangeMemberError`].
-    pub async fn change_role(&self, admin: &TeamAdmin, person: PersonId, role: Role) -> Result<(), ChangeMemberError> {
-        self.store.change_role(admin, person, role, &self.audit_context(admin)).await
+    pub async fn change_role(
+        &self,
+        admin: &TeamAdmin,
+        person: PersonId,
+        role: Role,
+        was: Option<Role>,
+    ) -> Result<(), ChangeMemberError> {
+        self.store.change_role(admin, person, role, was, &self.audit_context(admin)).await
     }
 
     /// Removes a member from the team. The keys they created stay active, unless they are to be revoked with it.

@@ -115,6 +115,13 @@ impl App {
         self.instance_tag.get_or_try_init(|| self.queries().instance_tag()).await.map(String::as_str)
     }
 
+    /// The same application, whose wall clock runs this much behind the system's: for sample data with a history.
+    pub fn behind(&self, by: Duration) -> Self {
+        let clock = Clock::Behind(by);
+        let ids = Arc::new(Ids::new(clock.clone(), self.rng.clone()));
+        Self { clock, ids, ..self.clone() }
+    }
+
     pub fn clock(&self) -> &Clock {
         &self.clock
     }

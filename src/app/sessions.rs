@@ -177,7 +177,7 @@ impl App {
     /// whether there is such a person.
     fn note_failed_sign_in(&self, person: &Person, addr: IpAddr) {
         // By nobody: who typed it is just what is not known.
-        let by = AuditActor { person: None, name: format!("Somebody as {}", person.email) };
+        let by = AuditActor { person: None, name: format!("Sign-in attempt for {}", person.email) };
         let (store, id, context) = (self.store.clone(), person.id, self.context(by, &addr.to_string()));
         tokio::spawn(async move {
             if let Err(error) = store.audit_failed_sign_in(id, &context).await {

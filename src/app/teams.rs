@@ -6,7 +6,7 @@ use super::App;
 use keyhouse_domain::api_key::ListedKey;
 use keyhouse_domain::ids::TeamId;
 use keyhouse_domain::permission::{TeamAdmin, TeamOwner};
-use keyhouse_domain::person::Email;
+use keyhouse_domain::person::{Email, PersonName};
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::{Team, TeamName};
 use keyhouse_store::{NewTeam, StoreError};
@@ -20,6 +20,20 @@ impl App {
     ///
     /// Any [`StoreError`] of a write.
     pub async fn create_team(&self, user: &str, name: &TeamName, owner: &Email) -> Result<Team, StoreError> {
+        self.create_team_owned_by(user, name, (owner, owner.as_name())).await
+    }
+
+    /// As [`App::create_team`]; a new account gets this name.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a write.
+    pub async fn create_team_owned_by(
+        &self,
+        user: &str,
+        name: &TeamName,
+        owner: (&Email, PersonName),
+    ) -> Result<Team, StoreError> {
         let owner = self.new_member(owner, Role::Owner);
         let new = NewTeam { id: TeamId::new(self.ids.seed()), name, owner };
         self.store.create_team(new, &self.shell_context(user)).await
@@ -40,13 +54,18 @@ impl App {
         Ok(teams.into_iter().map(counted).collect())
     }
 
-    /// Gives a team another name.
+    /// Gives a team another name. With `was`, only if the team has that name.
     ///
     /// # Errors
     ///
     /// See [`ChangeTeamError`].
-    pub async fn rename_team(&self, admin: &TeamAdmin, name: &TeamName) -> Result<(), ChangeTeamError> {
-        self.store.rename_team(admin, name, &self.audit_context(admin)).await
+    pub async fn rename_team(
+        &self,
+        admin: &TeamAdmin,
+        name: &TeamName,
+        was: Option<&str>,
+    ) -> Result<(), ChangeTeamError> {
+        self.store.rename_team(admin, name, was, &self.audit_context(admin)).await
     }
 
     /// Deletes the team and its memberships for good and revokes its keys; returns the keys that were active.

@@ -4,57 +4,34 @@ use std::path::Path;
 
 use super::Global;
 use crate::config::Config;
+use crate::shell_command::{ShellCommand, quoted};
 use keyhouse_store::Location;
 
 /// The folder that a command uses if none is named.
 const DEFAULT_FOLDER: &str = "./keyhouse-data";
 
-/// The program's name and the flags that lead another run of it to the same database.
-#[derive(Debug, Clone)]
-pub(super) struct Invocation {
-    program: String,
-    flags: String,
-}
-
-impl Invocation {
-    /// Repeats the settings file and the database of this run. A database URL is repeated only if it was given as a flag,
-    /// and without its password; libpq's `PGPASSWORD` is read in its place.
-    pub(super) fn new(global: &Global, config: &Config) -> Self {
-        let mut flags = String::new();
-        if let Some(file) = &global.config {
-            flags.push_str(&format!(" --config {}", quoted(&absolute(file))));
-        }
-        match (&config.database, &global.database) {
-            (Location::Folder(folder), _) if folder != Path::new(DEFAULT_FOLDER) => {
-                flags.push_str(&format!(" --data {}", quoted(&absolute(folder))));
-            }
-            (Location::Postgres(_), Some(url)) => {
-                flags.push_str(&format!(" --database {}", quoted(&without_password(url))));
-            }
-            _ => {}
-        }
-        let program = std::env::args().next().unwrap_or_else(|| "keyhouse".to_owned());
-        Self { program: quoted(&program), flags }
+/// Repeats the settings file and the database of this run. A database URL is repeated only if it was given as a flag, and
+/// without its password; libpq's `PGPASSWORD` is read in its place.
+pub(super) fn of(global: &Global, config: &Config) -> ShellCommand {
+    let mut flags = String::new();
+    if let Some(file) = &global.config {
+        flags.push_str(&format!(" --config {}", quoted(&absolute(file))));
     }
-
-    /// A command line: `words` with the program before and the flags behind them.
-    pub(super) fn command(&self, words: &str) -> String {
-        format!("{} {words}{}", self.program, self.flags)
+    match (&config.database, &global.database) {
+        (Location::Folder(folder), _) if folder != Path::new(DEFAULT_FOLDER) => {
+            flags.push_str(&format!(" --data {}", quoted(&absolute(folder))));
+        }
+        (Location::Postgres(_), Some(url)) => {
+            flags.push_str(&format!(" --database {}", quoted(&without_password(url))));
+        }
+        _ => {}
     }
+    let program = std::env::args().next().unwrap_or_else(|| "keyhouse".to_owned());
+    ShellCommand::new(&program, flags)
 }
 
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
-}
-
-/// A word as a POSIX shell reads it.
-pub(super) fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,=%".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 fn without_password(url: &str) -> String {
@@ -72,13 +49,6 @@ fn without_password(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quoted("./target/release/keyhouse"), "./target/release/keyhouse");
-        assert_eq!(quoted("it's here"), r"'it'\''s here'");
-        assert_eq!(quoted(""), "''");
-    }
 
     #[test]
     fn passwords_are_left_out_of_urls() {

@@ -158,7 +158,7 @@ fn show(
     outln!("Created {name} for {} ({}, {}).\n", team.name.as_str(), key.mode.label(), scope.label());
     outln!("  {}\n", style::STRONG.paint(created.token.expose()));
     outln!("Save the token now: only its hash is stored, so it can't be shown again.");
-    outln!("To revoke it: {}", context.invocation.command(&format!("key revoke {}", key.id)));
+    outln!("To revoke it: {}", context.invocation.line(&format!("key revoke {}", key.id)));
     Ok(())
 }
 
@@ -215,7 +215,7 @@ async fn list(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
 
 /// The command that creates a team's first key.
 pub(super) fn first_key(context: &CommandContext<'_>, team: &Team) -> String {
-    context.invocation.command(&format!(
+    context.invocation.line(&format!(
         "key create --team {} --name \"My first key\" --mode test --scope read_write",
         team.slug.as_str()
     ))

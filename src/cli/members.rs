@@ -20,7 +20,7 @@ pub(super) enum MemberCommand {
         /// The team's slug or id
         #[arg(long)]
         team: TeamRef,
-        /// Their e-mail address
+        /// Their email address
         #[arg(long, value_parser = Email::parse)]
         email: Email,
         /// admin, manager or member
@@ -38,7 +38,7 @@ pub(super) enum MemberCommand {
         /// The team's slug or id
         #[arg(long)]
         team: TeamRef,
-        /// Their e-mail address
+        /// Their email address
         #[arg(long)]
         email: EmailLookup,
         /// admin, manager or member
@@ -50,7 +50,7 @@ pub(super) enum MemberCommand {
         /// The team's slug or id
         #[arg(long)]
         team: TeamRef,
-        /// Their e-mail address
+        /// Their email address
         #[arg(long)]
         email: EmailLookup,
         /// Also revoke the active keys that they created
@@ -70,7 +70,7 @@ impl MemberCommand {
             Self::List { team } => list(context, &context.team(&team).await?).await,
             Self::Role { team, email, role } => {
                 let (team, member) = find(context, &team, &email).await?;
-                context.app.change_role(&admin(&team), member.person, role).await?;
+                context.app.change_role(&admin(&team), member.person, role, None).await?;
                 if context.json {
                     return print_json(&json!({ "email": member.email.as_str(), "role": role.as_str() }));
                 }
@@ -133,7 +133,7 @@ async fn remove(context: &CommandContext<'_>, team: &Team, member: &Member, revo
     } else {
         outln!("\nThe keys they created stay active. To revoke one:");
         for key in theirs {
-            let command = context.invocation.command(&format!("key revoke {}", key.key.id));
+            let command = context.invocation.line(&format!("key revoke {}", key.key.id));
             outln!("{command}    # {}", keys::name(key));
         }
     }
@@ -149,7 +149,7 @@ async fn list(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
         };
         return print_json(&members.iter().map(row).collect::<Vec<_>>());
     }
-    let mut table = Table::new(["Name", "E-mail", "Role"]);
+    let mut table = Table::new(["Name", "Email", "Role"]);
     for member in &members {
         table.row([member.name.as_str().into(), member.email.as_str().into(), member.role.as_str().into()]);
     }

@@ -18,8 +18,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::app::App;
 use crate::config::layers::ConfigError;
 use crate::config::{CliOverrides, Config};
+use crate::shell_command::ShellCommand;
 use crate::{startup, telemetry};
-use invocation::Invocation;
 use keyhouse_domain::secret::Secret;
 use keyhouse_domain::team::{Team, TeamRef};
 use terminal::{outln, style};
@@ -121,7 +121,7 @@ struct CommandContext<'a> {
     /// The origin of links: `public_url`, or else the address that the server last served.
     url: String,
     json: bool,
-    invocation: Invocation,
+    invocation: ShellCommand,
 }
 
 impl CommandContext<'_> {
@@ -132,8 +132,7 @@ impl CommandContext<'_> {
     /// The team that a command names by slug or id.
     async fn team(&self, team: &TeamRef) -> anyhow::Result<Team> {
         let found = self.app.queries().team(team).await?;
-        found
-            .ok_or_else(|| anyhow::anyhow!("there is no team `{team}`; see `{}`", self.invocation.command("team list")))
+        found.ok_or_else(|| anyhow::anyhow!("there is no team `{team}`; see `{}`", self.invocation.line("team list")))
     }
 }
 
@@ -151,7 +150,7 @@ async fn with_app(
             app: &app,
             url: served.unwrap_or_else(|| config.url(config.listen)),
             json: global.json,
-            invocation: Invocation::new(&global, &config),
+            invocation: invocation::of(&global, &config),
         };
         command(&context).await
     }

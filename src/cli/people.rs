@@ -15,7 +15,7 @@ pub(super) enum PersonCommand {
     List,
     /// Sign a person out everywhere and print a one-time link to choose a new password
     Reset {
-        /// Their e-mail address
+        /// Their email address
         email: EmailLookup,
     },
     /// Print a one-time link that gives a person a new address
@@ -28,12 +28,12 @@ pub(super) enum PersonCommand {
     },
     /// Sign a person out everywhere
     EndSessions {
-        /// Their e-mail address
+        /// Their email address
         email: EmailLookup,
     },
     /// Remove an account that is in no team; its audit events stay
     Remove {
-        /// Their e-mail address
+        /// Their email address
         email: EmailLookup,
     },
 }
@@ -71,7 +71,7 @@ impl PersonCommand {
 async fn account(context: &CommandContext<'_>, email: &EmailLookup) -> anyhow::Result<Account> {
     let found = context.app.queries().account(email).await?;
     found.with_context(|| {
-        format!("there is no account with the address {email}; see `{}`", context.invocation.command("person list"))
+        format!("there is no account with the address {email}; see `{}`", context.invocation.line("person list"))
     })
 }
 
@@ -111,7 +111,7 @@ async fn list(context: &CommandContext<'_>) -> anyhow::Result<()> {
         outln!("No accounts yet. The first one comes from the link that `keyhouse serve` prints.");
         return Ok(());
     }
-    let mut table = Table::new(["Name", "E-mail", "Teams", "Password", "Since", "Id"]);
+    let mut table = Table::new(["Name", "Email", "Teams", "Password", "Since", "Id"]);
     for account in &accounts {
         let password = if account.person.has_password { "yes" } else { "not chosen yet" };
         table.row([

@@ -3,8 +3,8 @@
 use clap::Args;
 use serde_json::json;
 
-use super::Global;
 use super::terminal::{outln, print_json, style};
+use super::{Global, invocation};
 use crate::config::{CliOverrides, Config, local_url};
 use crate::startup::{self, ShutdownSignal};
 use crate::telemetry;
@@ -48,7 +48,7 @@ impl Serve {
                 outln!("\nNo accounts yet. Open this link within 7 days to set up Keyhouse:\n{link}");
             }
         }
-        startup::serve(&config, app, listeners, stop_signal).await
+        startup::serve(&config, app, listeners, invocation::of(&global, &config), stop_signal).await
     }
 }
 

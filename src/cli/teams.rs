@@ -18,7 +18,7 @@ pub(super) enum TeamCommand {
         /// The team's name; its slug is made from it
         #[arg(value_parser = TeamName::parse)]
         name: TeamName,
-        /// The owner's e-mail address
+        /// The owner's email address
         #[arg(long, value_name = "EMAIL", value_parser = Email::parse)]
         owner: Email,
         /// Give the team to the account that has this address already
@@ -84,7 +84,7 @@ async fn list(context: &CommandContext<'_>) -> anyhow::Result<()> {
     }
     if teams.is_empty() {
         outln!("No teams yet.");
-        outln!("\nNext: {}", context.invocation.command("team create \"My team\" --owner me@example.com"));
+        outln!("\nNext: {}", context.invocation.line("team create \"My team\" --owner me@example.com"));
         return Ok(());
     }
     let mut table = Table::new(["Team", "Slug", "Active keys", "Id"]);

@@ -129,7 +129,7 @@ impl Settings {
                 (None, None) if variable == ENV_CONFIG || is_service_link(variable, text) => continue,
                 (None, None) => {
                     let nearest = nearest(variable, names.keys().map(String::as_str));
-                    return Err(ConfigError(format!("{source} is no setting; did you mean {nearest}?")));
+                    return Err(ConfigError(format!("{source} is not a setting; did you mean {nearest}?")));
                 }
             };
             if text.trim().is_empty() {

@@ -320,7 +320,7 @@ mod tests {
         assert!(with_file("listen = \n", &[]).unwrap_err().starts_with("keyhouse.toml:1: "));
         assert_eq!(
             load(&CliOverrides::default(), &[("KEYHOUSE_LISTN", "x")]).unwrap_err(),
-            "the environment variable KEYHOUSE_LISTN is no setting; did you mean KEYHOUSE_LISTEN?"
+            "the environment variable KEYHOUSE_LISTN is not a setting; did you mean KEYHOUSE_LISTEN?"
         );
         assert_eq!(
             load(&CliOverrides::default(), &[("KEYHOUSE_FORWARD_AUTH_ENABLED", "no")]).unwrap_err(),

@@ -46,6 +46,7 @@ pub use service::RootService;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::shell_command::ShellCommand;
 use api::operations::operations;
 use error::{ApiError, ErrorCode};
 use forward_auth::ForwardAuth;
@@ -62,6 +63,8 @@ pub struct AppState {
     pub public_url: Option<PublicUrl>,
     /// Settings of `/auth/verify` and `/auth/envoy`.
     pub forward_auth: ForwardAuth,
+    /// Prints the commands for the operator that pages show.
+    pub shell: Arc<ShellCommand>,
     /// Cancelled when the process begins to stop.
     pub stopping: CancellationToken,
 }

@@ -188,6 +188,7 @@ mod tests {
             trusted_proxies: [].into(),
             public_url: None,
             forward_auth: Default::default(),
+            shell: Default::default(),
             stopping: CancellationToken::new(),
         };
         let routes = |root: &str| {

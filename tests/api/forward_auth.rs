@@ -24,6 +24,7 @@ fn with_settings(mut app: TestApp, settings: ForwardAuth) -> TestApp {
         trusted_proxies: [].into(),
         public_url: None,
         forward_auth: settings,
+        shell: Default::default(),
         stopping: Default::default(),
     });
     app

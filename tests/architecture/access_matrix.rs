@@ -45,7 +45,7 @@ const MATRIX: [(&str, [u16; 6]); 11] = [
 /// admin, the owner. A form is sent empty. Without a session a page is a redirect to the sign-in page, 303, and a
 /// form is the sign-in page itself, 403.
 #[rustfmt::skip]
-const PAGES: [(&str, [u16; 7]); 45] = [
+const PAGES: [(&str, [u16; 7]); 49] = [
     ("GET /", [303, 303, 303, 200, 200, 200, 200]),
     ("GET /sign-in", [200, 200, 303, 303, 303, 303, 303]),
     ("POST /sign-in", [422, 422, 422, 422, 422, 422, 422]),
@@ -56,6 +56,7 @@ const PAGES: [(&str, [u16; 7]); 45] = [
     ("POST /theme", [303, 303, 303, 303, 303, 303, 303]),
     ("GET /account", [303, 303, 200, 200, 200, 200, 200]),
     ("POST /account", [403, 403, 400, 400, 400, 400, 400]),
+    ("GET /account/docs", [200, 200, 200, 200, 200, 200, 200]),
     ("GET /t/{team}", [303, 303, 404, 303, 303, 303, 303]),
     ("GET /t/{team}/leave", [303, 303, 404, 200, 200, 200, 200]),
     ("POST /t/{team}/leave", [403, 403, 404, 303, 303, 303, 200]),
@@ -71,6 +72,8 @@ const PAGES: [(&str, [u16; 7]); 45] = [
     ("GET /t/{team}/settings/members", [303, 303, 404, 403, 403, 200, 200]),
     ("GET /t/{team}/settings/members/invite", [303, 303, 404, 403, 403, 200, 200]),
     ("POST /t/{team}/settings/members/invite", [403, 403, 404, 403, 403, 422, 422]),
+    ("GET /t/{team}/settings/members/{person}/email", [303, 303, 404, 403, 403, 404, 404]),
+    ("POST /t/{team}/settings/members/{person}/email", [403, 403, 404, 403, 403, 404, 404]),
     ("GET /t/{team}/settings/members/{person}/role", [303, 303, 404, 403, 403, 200, 200]),
     ("POST /t/{team}/settings/members/{person}/role", [403, 403, 404, 403, 403, 422, 422]),
     ("GET /t/{team}/settings/members/{person}/remove", [303, 303, 404, 403, 403, 200, 200]),
@@ -79,6 +82,7 @@ const PAGES: [(&str, [u16; 7]); 45] = [
     ("POST /t/{team}/settings/members/{person}/hand-over", [403, 403, 404, 403, 403, 403, 303]),
     ("GET /t/{team}/settings/invitations/{id}/withdraw", [303, 303, 404, 403, 403, 200, 200]),
     ("POST /t/{team}/settings/invitations/{id}/withdraw", [403, 403, 404, 403, 403, 303, 303]),
+    ("POST /t/{team}/settings/invitations/{id}/restore", [403, 403, 404, 403, 403, 404, 404]),
     ("GET /t/{team}/settings/integrations", [303, 303, 404, 403, 403, 200, 200]),
     ("GET /t/{team}/settings/integrations/api-keys", [303, 303, 404, 403, 403, 200, 200]),
     ("GET /t/{team}/settings/integrations/api-keys/new", [303, 303, 404, 403, 403, 200, 200]),

@@ -6,34 +6,39 @@ mod error_codes;
 mod layering;
 mod secrets;
 mod store_methods;
+mod stylesheet;
+mod texts;
 
 use std::path::{Path, PathBuf};
 
 /// Every Rust file of the product, by its path from the repository's root: `src/` and the `src/` of each crate.
 fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = Vec::new();
-    for folder in ["src", "crates/token/src", "crates/domain/src", "crates/store/src"] {
-        walk(&root.join(folder), &mut found);
-    }
+    let folders = ["src", "crates/token/src", "crates/domain/src", "crates/store/src"];
+    let mut found: Vec<_> = folders.iter().flat_map(|folder| files(folder)).collect();
+    found.retain(|(path, _)| path.ends_with(".rs"));
     found.sort();
     found
-        .into_iter()
-        .map(|path| {
-            let text = std::fs::read_to_string(&path).expect("a source file");
-            (path.strip_prefix(root).expect("under the root").display().to_string(), text)
-        })
-        .collect()
 }
 
-fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            walk(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
+/// Every text file of a folder, or the file itself, by its path from the repository's root.
+fn files(place: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    walk(&root.join(place), &mut found);
+    let text = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).ok()?;
+        Some((path.strip_prefix(root).expect("under the root").display().to_string(), text))
+    };
+    found.into_iter().filter_map(text).collect()
+}
+
+fn walk(place: &Path, found: &mut Vec<PathBuf>) {
+    if place.is_dir() {
+        for entry in std::fs::read_dir(place).expect("a folder") {
+            walk(&entry.expect("an entry").path(), found);
         }
+    } else {
+        found.push(place.to_owned());
     }
 }
 

@@ -144,7 +144,7 @@ impl History {
         let owner = TeamAdmin::member(&members[0], "192.0.2.1").unwrap();
         self.heir_is_admin = !self.heir_is_admin;
         let role = if self.heir_is_admin { Role::Admin } else { Role::Member };
-        app.change_role(&owner, members[1].person, role).await.unwrap();
+        app.change_role(&owner, members[1].person, role, None).await.unwrap();
     }
 
     /// The same node in a new process, with an empty cache.

@@ -8,7 +8,7 @@ use keyhouse_domain::audit::AuditFilter;
 use keyhouse_domain::person::Email;
 use keyhouse_domain::team::TeamRef;
 
-use super::{PASSWORD, faults, link_in};
+use super::{PASSWORD, between, faults, link_in};
 use test_support::wait::eventually;
 use test_support::{Engine, TestApp, assert_text};
 
@@ -30,7 +30,7 @@ async fn the_first_person_sets_up_by_the_newest_link_once(#[values(Engine::Sqlit
         .form(&[("name", "Ada"), ("email", "ada@example.com"), ("team", "Acme"), ("password", "short")])
         .await;
     assert_eq!(short.status, 422);
-    assert_text!(faults(&short).join("\n"), @"Use at least 15 characters; a few words in a row are good.");
+    assert_text!(faults(&short).join("\n"), @"Use at least 15 characters; a passphrase of several words works well.");
     assert!(short.text().contains(r#"value="ada@example.com""#), "what was typed is kept");
     assert!(!short.text().contains("short"), "but the password is not");
 
@@ -110,9 +110,12 @@ async fn somebody_known_joins_with_their_own_password_alone(
         .await
         .unwrap();
     let eve = app.browser("eve@example.com").await;
-    let link = link_in(
-        &app.send(&eve, "/t/globex/settings/members/invite", &[("email", "bob@example.com"), ("role", "admin")]).await,
-    );
+    let invite = [("email", "bob@example.com"), ("role", "admin")];
+    let named = app.send(&eve, "/t/globex/settings/members/invite", &invite).await;
+    assert!(!named.text().contains("/link/"), "an address alone invites no account");
+    let banner = between(named.text(), "This email belongs to an existing account", "</p>");
+    assert!(banner.contains("<bdi>Bob</bdi>") && banner.contains("<bdi>Acme (Member)</bdi>"), "{banner}");
+    let link = link_in(&app.invite_known(&eve, "globex", "bob@example.com", "admin").await);
     let asked = app.get(&link).await;
     assert!(asked.text().contains("You already have an account"));
     let guessed = app.call("POST", &link).form(&[("name", "Bob"), ("password", "another long password")]).await;
@@ -127,12 +130,10 @@ async fn somebody_known_joins_with_their_own_password_alone(
         .add_member("tester", &other, &Email::parse("joe@example.com").unwrap(), keyhouse_domain::role::Role::Member)
         .await
         .unwrap();
-    let link = link_in(
-        &app.send(&ada, "/t/acme/settings/members/invite", &[("email", "joe@example.com"), ("role", "member")]).await,
-    );
+    let link = link_in(&app.invite_known(&ada, "acme", "joe@example.com", "member").await);
     let refused = app.call("POST", &link).form(&[("name", "Joe"), ("password", PASSWORD)]).await;
     assert_eq!((refused.status.as_u16(), refused.cookie()), (409, None));
-    assert!(refused.text().contains("keyhouse person reset joe@example.com"));
+    assert!(refused.text().contains("joe@example.com has an account without a password"));
 }
 
 #[rstest]
@@ -165,7 +166,7 @@ async fn unknown_and_wrong_are_one_answer(#[values(Engine::Sqlite, Engine::Postg
     events.sort_by_key(|event| event.action.as_str());
     let told: Vec<_> = events.iter().map(|event| format!("{} by {}", event.action.as_str(), event.by.name)).collect();
     assert_text!(told.join("\n"), @"
-    person.sign_in_failed by Somebody as ada@example.com
+    person.sign_in_failed by Sign-in attempt for ada@example.com
     person.signed_in by Ada
     ");
 }

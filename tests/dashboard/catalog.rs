@@ -155,7 +155,7 @@ async fn the_audit_log_is_filtered_paged_and_taken_away(#[values(Engine::Sqlite,
     assert_eq!(csv.text().lines().count(), 4);
     assert!(csv.body.starts_with(&[0xEF, 0xBB, 0xBF]), "the byte order mark that Excel wants");
     let header = csv.text().lines().next().unwrap().trim_start_matches('\u{FEFF}');
-    assert_text!(header, @r#""time","id","action","by","by_id","target","detail","from""#);
+    assert_text!(header, @r#""time","id","action","by","by_id","by_email","target","detail","from""#);
     assert_eq!(app.page(&ada, &format!("{log}.csv")).await.text().lines().count(), 67);
     let person = between(first.text(), "<option value=\"per_", "\"").to_owned();
     assert_eq!(rows(app.page(&ada, &format!("{log}?person=per_{person}")).await.text()), 50);

@@ -85,7 +85,7 @@ async fn every_fault_of_the_form_is_told_beside_its_field(#[values(Engine::Sqlit
     let refused = app.send(&ada, &format!("{PAGE}/new"), &[("name", " "), ("mode", "prod"), ("scope", "")]).await;
     assert_eq!(refused.status, 422);
     assert_text!(faults(&refused).join("\n"), @"
-    A name must not be empty.
+    Enter a name.
     Choose live or test.
     Choose what the key can do.
     ");

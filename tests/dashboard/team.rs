@@ -12,7 +12,7 @@ use keyhouse_domain::secret::Secret;
 use keyhouse_domain::team::TeamRef;
 use keyhouse_token::Mode;
 
-use super::{PASSWORD, between, faults};
+use super::{PASSWORD, between, faults, link_in};
 use test_support::{Engine, TestApp, assert_text};
 
 const MEMBERS: &str = "/t/acme/settings/members";
@@ -73,7 +73,7 @@ async fn members_are_changed_and_removed_with_or_without_their_keys(
 
     for (path, fields) in [("role", [("role", "member")]), ("remove", [("keys", "keep")])] {
         let refused = app.send(&ann, &format!("{MEMBERS}/{ada_id}/{path}"), &fields).await;
-        assert_text!(faults(&refused).join("\n"), @"This is the owner: the team must be handed over first.");
+        assert_text!(faults(&refused).join("\n"), @"This is the owner. Transfer ownership first.");
     }
     let dialog = app.page(&ada, &format!("{MEMBERS}/{id}/remove")).await;
     assert!(dialog.text().contains("They created these active keys") && dialog.text().contains("Ann&#39;s"));
@@ -96,7 +96,13 @@ async fn a_team_is_handed_over_and_left(#[values(Engine::Sqlite, Engine::Postgre
     let stays = app.send(&ada, "/t/acme/leave", &[]).await;
     assert!(stays.text().contains("You own this team"));
     let id = person(&app, "bob@example.com").await;
-    assert_eq!(app.send(&ada, &format!("{MEMBERS}/{id}/hand-over"), &[]).await.status, 303);
+    let made =
+        app.send(&ada, &format!("{KEYS}/new"), &[("name", "Ada's"), ("mode", "live"), ("scope", "read_only")]).await;
+    let token = between(made.text(), "translate=\"no\">", "<").to_owned();
+    let path = format!("{MEMBERS}/{id}/hand-over");
+    assert!(app.page(&ada, &path).await.text().contains("You created these active keys"));
+    assert_eq!(app.send(&ada, &path, &[("keys", "revoke")]).await.status, 303);
+    assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 401, "revoked with the transfer");
     assert!(app.page(&bob, "/t/acme/settings").await.text().contains("Delete team"));
     assert_eq!(app.send(&ada, "/t/acme/settings/delete", &[("name", "Acme")]).await.status, 403, "an admin now");
     assert_eq!(app.send(&ada, "/t/acme/leave", &[]).await.location(), "/account?done=left");
@@ -157,7 +163,7 @@ async fn a_role_or_session_lost_before_the_write_is_lost(#[values(Engine::Sqlite
     app.send(&ada, "/sign-out", &[]).await;
     let refused = app.inner.invite(&admin, &Email::parse("x@example.com").unwrap(), Role::Member).await;
     assert!(matches!(refused, Err(keyhouse::app::links::InviteError::Forbidden(_))));
-    let refused = app.inner.rename_team(&admin, &keyhouse_domain::team::TeamName::parse("X").unwrap()).await;
+    let refused = app.inner.rename_team(&admin, &keyhouse_domain::team::TeamName::parse("X").unwrap(), None).await;
     assert!(matches!(refused, Err(keyhouse::app::teams::ChangeTeamError::Forbidden(_))));
 }
 
@@ -217,4 +223,137 @@ async fn whoever_stops_managing_keys_may_have_theirs_revoked(
             app.send(&ada, &format!("{KEYS}/{key}/revoke"), &[]).await;
         }
     }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_creates_the_link_for_the_address_that_a_member_has_asked_for(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let bob = app.join(&ada, "Bob", "member").await;
+    let id = person(&app, "bob@example.com").await;
+    let path = format!("{MEMBERS}/{id}/email");
+    assert_eq!(app.page(&ada, &path).await.status, 404, "without a pending address");
+    let change = [("do", "profile"), ("name", "Bob"), ("email", "robert@example.com")];
+    assert_eq!(app.send(&bob, "/account", &change).await.location(), "/account?done=pending");
+    let account = app.page(&bob, "/account").await;
+    assert!(account.text().contains("keyhouse person set-email bob@example.com robert@example.com"), "{account}");
+
+    let members = app.page(&ada, MEMBERS).await;
+    assert!(members.text().contains("Email changes") && members.text().contains(&path), "{members}");
+    assert!(app.page(&ada, &path).await.text().contains("<bdi>robert@example.com</bdi>"));
+    assert_eq!(app.send(&bob, &path, &[]).await.status, 403, "a member may not");
+    let link = link_in(&app.send(&ada, &path, &[]).await);
+    assert_eq!(app.sign_in("robert@example.com", PASSWORD).await.status, 422, "the old address counts until then");
+    assert_eq!(app.send(&bob, &link, &[]).await.status, 303);
+    assert_eq!(app.sign_in("robert@example.com", PASSWORD).await.status, 303);
+    assert!(!app.page(&ada, MEMBERS).await.text().contains("Email changes"));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_log_shows_the_address_beside_a_name(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    app.join(&ada, "Bob", "manager").await;
+    let log = app.page(&ada, "/t/acme/settings/audit").await;
+    assert!(log.text().contains("<bdi class=\"below cut\" title=\"ada@example.com\">ada@example.com</bdi>"), "{log}");
+    assert!(log.text().contains("Ada (ada@example.com)</option>"), "the filter by person: {log}");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_member_is_an_option_of_the_audit_log_s_filter(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let team = app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
+    for n in 0..130 {
+        let email = Email::parse(&format!("m{n:03}@example.com")).unwrap();
+        app.inner.add_member("tester", &team, &email, Role::Member).await.unwrap();
+    }
+    let log = app.page(&ada, "/t/acme/settings/audit").await;
+    let people = between(log.text(), "name=\"person\"", "</select>");
+    assert_eq!(people.matches("<option").count(), 1 + 131);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_was_changed_meanwhile_is_not_replaced_unseen(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let rename = [("name", "Mine"), ("version", "Acme")];
+    assert_eq!(app.send(&ada, "/t/acme/settings", &[("name", "Theirs"), ("version", "Acme")]).await.status, 303);
+    let refused = app.send(&ada, "/t/acme/settings", &rename).await;
+    assert_text!(faults(&refused).join("\n"), @"The team was renamed to “Theirs” since you opened this page. Save again to replace it.");
+    assert!(refused.text().contains(r#"name="version" value="Theirs""#), "saving again replaces it");
+    app.join(&ada, "Bob", "member").await;
+    let path = format!("{MEMBERS}/{}/role", person(&app, "bob@example.com").await);
+    assert_eq!(app.send(&ada, &path, &[("role", "manager"), ("version", "member")]).await.status, 303);
+    let refused = app.send(&ada, &path, &[("role", "admin"), ("version", "member")]).await;
+    assert_text!(faults(&refused).join("\n"), @"The role was changed to Manager since you opened this page. Save again to replace it.");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_team_has_a_checklist_until_its_steps_are_done(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let team = app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
+    let list = async || app.page(&ada, "/t/acme/products").await;
+    assert!(list().await.text().contains("0 of 4 done"), "{}", list().await);
+    assert!(app.page(&ada, &format!("{KEYS}/new?mode=test")).await.text().contains("value=\"test\" required checked"));
+    let key = app.key(&team, Mode::Test, Scope::ReadWrite).await;
+    let page = list().await;
+    assert!(page.text().contains("1 of 4 done") && page.text().contains("Waiting for the first request"), "{page}");
+    assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 200);
+    app.inner.flush_last_used(keyhouse::app::last_used::Flush::Everything).await.unwrap();
+    let page = list().await;
+    assert!(page.text().contains("2 of 4 done") && !page.text().contains("Waiting for"), "{page}");
+    let bob = app.join(&ada, "Bob", "member").await;
+    assert!(list().await.text().contains("3 of 4 done"));
+    assert!(!app.page(&bob, "/t/acme/products").await.text().contains("Get started"), "for those who can do it");
+    app.key(&team, Mode::Live, Scope::ReadOnly).await;
+    assert!(!list().await.text().contains("Get started"));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_withdrawn_invitation_and_an_archived_product_offer_undo(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let invite = [("email", "bob@example.com"), ("role", "member")];
+    let link = link_in(&app.send(&ada, &format!("{MEMBERS}/invite"), &invite).await);
+    let withdraw =
+        between(app.page(&ada, MEMBERS).await.text(), "href=\"/t/acme/settings/invitations/", "\"").to_owned();
+    let withdrawn = app.send(&ada, &format!("/t/acme/settings/invitations/{withdraw}"), &[]).await;
+    assert_eq!(app.get(&link).await.status, 404);
+    let page = app.page(&ada, withdrawn.location()).await;
+    let undo = between(page.text(), "Invitation withdrawn</span><form method=\"post\" action=\"", "\"").to_owned();
+    let restored = app.send(&ada, &undo, &[]).await;
+    assert_eq!((restored.status.as_u16(), app.get(&link).await.status.as_u16()), (303, 200));
+    assert_eq!(app.send(&ada, &undo, &[]).await.status, 404, "it is open already");
+
+    let new = [("name", "Vane"), ("unitPrice", "1"), ("currency", "EUR"), ("type", "GOODS"), ("unitOfMeasure", "unit")];
+    assert_eq!(app.send(&ada, "/t/acme/products/new", &new).await.status, 303);
+    let list = app.page(&ada, "/t/acme/products").await;
+    let path = format!("/t/acme/products/0{}", between(list.text(), "href=\"/t/acme/products/0", "\""));
+    let archived = app.send(&ada, &path, &[("do", "archive")]).await;
+    let page = app.page(&ada, archived.location()).await;
+    let undo = between(page.text(), "Product archived</span><form method=\"post\" action=\"", "\"").to_owned();
+    assert!(page.text().contains("name=\"do\" value=\"restore\""), "{page}");
+    assert_eq!(app.send(&ada, &undo, &[("do", "restore")]).await.status, 303);
+    assert!(app.page(&ada, "/t/acme/products").await.text().contains("Vane"));
+    let faulty = app.send(&ada, &path, &[("name", ""), ("unitPrice", "x"), ("currency", "EURO")]).await;
+    assert!(faulty.text().contains("fields need your attention"), "{faulty}");
+    assert!(faulty.text().contains("<a class=\"ink\" href=\"#unitPrice\">Unit price</a>"), "{faulty}");
 }

@@ -69,6 +69,22 @@ async fn remove_person_needs_an_account_in_no_team(#[values(Engine::Sqlite, Engi
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_changing_email_are_those_with_a_pending_address(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let it = Fixture::on(engine).await;
+    let bob = it.add(10, "bob@example.com", Role::Member).await;
+    assert_eq!(it.queries().members_changing_email(it.team.id).await.unwrap(), []);
+    let name = it.queries().person(bob.person).await.unwrap().unwrap().person.name;
+    let new = email("robert@example.com");
+    it.store.change_profile(bob.person, &name, &new, &context(14)).await.unwrap();
+    let changing = it.queries().members_changing_email(it.team.id).await.unwrap();
+    let wishes: Vec<_> = changing.into_iter().map(|found| (found.person, found.pending_email)).collect();
+    assert_eq!(wishes, [(bob.person, Some(new))]);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn create_email_link_needs_the_wish_of_a_member(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     let bob = it.add(10, "bob@example.com", Role::Member).await;

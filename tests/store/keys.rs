@@ -45,7 +45,7 @@ async fn create_key_needs_a_role_that_still_administers(#[values(Engine::Sqlite,
     let it = Fixture::on(engine).await;
     let bob = it.add(10, "bob@example.com", Role::Admin).await;
     let admin = KeyAdmin::member(&bob, "192.0.2.1").unwrap();
-    it.store.change_role(&it.team_admin(), bob.person, Role::Manager, &context(12)).await.unwrap();
+    it.store.change_role(&it.team_admin(), bob.person, Role::Manager, None, &context(12)).await.unwrap();
     let refused = it.try_key(&admin, 13).await;
     assert!(matches!(refused, Err(CreateKeyError::Forbidden(_))), "{refused:?}");
 }

@@ -2,7 +2,7 @@
 
 use keyhouse_domain::audit::Action;
 use keyhouse_domain::ids::{LinkId, PersonId, TeamId};
-use keyhouse_domain::link::{LINK_TTL, Purpose};
+use keyhouse_domain::link::{LINK_TTL, OPEN_INVITATIONS_MAX, Purpose};
 use keyhouse_domain::permission::TeamAdmin;
 use keyhouse_domain::person::Email;
 use keyhouse_domain::role::Role;
@@ -138,6 +138,21 @@ async fn create_invitation_replaces_one_to_the_same_address(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn create_invitation_replaces_the_oldest_of_a_hundred(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let it = Fixture::on(engine).await;
+    for n in 0..=OPEN_INVITATIONS_MAX {
+        it.invite(1000 + 10 * n, &format!("m{n}@example.com"), Role::Member).await.unwrap();
+    }
+    let ids: Vec<_> = it.queries().invitations(it.team.id, NOW).await.unwrap().iter().map(|found| found.id).collect();
+    assert_eq!(ids.len(), OPEN_INVITATIONS_MAX as usize);
+    assert!(!ids.contains(&LinkId::new(seed(1000))) && ids.contains(&LinkId::new(seed(1010))), "{ids:?}");
+    assert_eq!(it.actions().await[..2], [Action::MemberInvited, Action::InvitationWithdrawn]);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invitations_lists_open_ones_newest_first(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     it.invite(10, "bob@example.com", Role::Manager).await.unwrap();
@@ -213,7 +228,7 @@ async fn change_role_withdraws_the_invitations_of_one_who_may_no_longer_invite(
     let mut by_bob = context(20);
     by_bob.by = admin.actor().by();
     it.store.create_invitation(&admin, link(20, &purpose), &by_bob).await.unwrap();
-    it.store.change_role(&it.team_admin(), bob.person, Role::Member, &context(21)).await.unwrap();
+    it.store.change_role(&it.team_admin(), bob.person, Role::Member, None, &context(21)).await.unwrap();
     assert_eq!(it.queries().invitations(it.team.id, NOW).await.unwrap(), []);
     assert_eq!(it.actions().await[..2], [Action::InvitationWithdrawn, Action::MemberRoleChanged]);
 }
@@ -251,4 +266,25 @@ async fn set_up_is_refused_once_the_command_line_has_created_a_person(
         it.store.set_up(&secret(30), person, (TeamId::new(seed(21)), &team), &session(22), &context(22)).await;
     assert!(matches!(refused, Err(LinkError::Gone)), "{refused:?}");
     assert_eq!(it.queries().teams().await.unwrap().len(), 1);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restore_invitation_takes_a_withdrawal_back(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let it = Fixture::on(engine).await;
+    it.invite(10, "bob@example.com", Role::Manager).await.unwrap();
+    let id = LinkId::new(seed(10));
+    let open = it.store.restore_invitation(&it.team_admin(), id, &context(11)).await;
+    assert!(matches!(open, Err(WithdrawInvitationError::Gone)), "{open:?}");
+    it.store.withdraw_invitation(&it.team_admin(), id, &context(12)).await.unwrap();
+    assert_eq!(it.queries().link(&secret(10), NOW).await.unwrap(), None);
+    it.store.restore_invitation(&it.team_admin(), id, &context(13)).await.unwrap();
+    let link = it.queries().link(&secret(10), NOW).await.unwrap().unwrap();
+    assert_eq!((link.id, link.expires_at), (id, link.created_at.plus(LINK_TTL)));
+    assert_eq!(it.actions().await[..2], [Action::MemberInvited, Action::InvitationWithdrawn]);
+    // A newer invitation to the same address takes its place for good.
+    it.store.withdraw_invitation(&it.team_admin(), id, &context(14)).await.unwrap();
+    it.invite(20, "bob@example.com", Role::Manager).await.unwrap();
+    let replaced = it.store.restore_invitation(&it.team_admin(), id, &context(15)).await;
+    assert!(matches!(replaced, Err(WithdrawInvitationError::Gone)), "{replaced:?}");
 }

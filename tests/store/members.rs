@@ -100,7 +100,7 @@ async fn change_role_never_touches_the_owner(#[values(Engine::Sqlite, Engine::Po
     let bob = it.add(10, "bob@example.com", Role::Member).await;
     let change = |person, role, n| {
         let it = &it;
-        async move { it.store.change_role(&it.team_admin(), person, role, &context(n)).await }
+        async move { it.store.change_role(&it.team_admin(), person, role, None, &context(n)).await }
     };
     change(bob.person, Role::Admin, 12).await.unwrap();
     assert_eq!(it.queries().member(it.team.id, bob.person).await.unwrap().unwrap().role, Role::Admin);
@@ -108,6 +108,9 @@ async fn change_role_never_touches_the_owner(#[values(Engine::Sqlite, Engine::Po
         let refused = change(person, role, n).await;
         assert!(matches!(refused, Err(ChangeMemberError::IsOwner)), "{refused:?}");
     }
+    let meanwhile =
+        it.store.change_role(&it.team_admin(), bob.person, Role::Manager, Some(Role::Member), &context(16)).await;
+    assert!(matches!(meanwhile, Err(ChangeMemberError::Changed(Role::Admin))), "{meanwhile:?}");
     let absent = change(PersonId::new(seed(99)), Role::Admin, 15).await;
     assert!(matches!(absent, Err(ChangeMemberError::NoSuchMember)), "{absent:?}");
 }

@@ -120,7 +120,7 @@ async fn create_product_as_a_member_is_audited(#[values(Engine::Sqlite, Engine::
     assert_eq!(it.actions().await[0], Action::ProductCreated);
     let copy = it.store.create_product_as(&editor, Mode::Test, product(13, "Copy", Some("V")), &context(13)).await;
     assert!(matches!(copy, Err(EditProductError::SkuTaken)), "{copy:?}");
-    it.store.change_role(&it.team_admin(), bob.person, Role::Member, &context(14)).await.unwrap();
+    it.store.change_role(&it.team_admin(), bob.person, Role::Member, None, &context(14)).await.unwrap();
     let refused = it.store.create_product_as(&editor, Mode::Test, product(15, "Other", None), &context(15)).await;
     assert!(matches!(refused, Err(EditProductError::Forbidden(_))), "{refused:?}");
 }

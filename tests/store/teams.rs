@@ -42,11 +42,14 @@ async fn create_team_gives_up_after_eight_slugs_that_others_took(
 async fn rename_team_keeps_the_slug(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     let new = TeamName::parse("Acme & Daughters").unwrap();
-    it.store.rename_team(&it.team_admin(), &new, &context(10)).await.unwrap();
-    it.store.rename_team(&it.team_admin(), &new, &context(11)).await.unwrap();
+    it.store.rename_team(&it.team_admin(), &new, None, &context(10)).await.unwrap();
+    it.store.rename_team(&it.team_admin(), &new, None, &context(11)).await.unwrap();
     let team = it.queries().team(&TeamRef::Id(it.team.id)).await.unwrap().unwrap();
     assert_eq!((team.name.as_str(), team.slug.as_str()), ("Acme & Daughters", "acme"));
     assert_eq!(it.actions().await[..2], [Action::TeamRenamed, Action::MemberAdded], "the second changed nothing");
+    let meanwhile =
+        it.store.rename_team(&it.team_admin(), &TeamName::parse("New").unwrap(), Some("Acme"), &context(12)).await;
+    assert!(matches!(&meanwhile, Err(ChangeTeamError::Renamed(now)) if now == "Acme & Daughters"), "{meanwhile:?}");
 }
 
 #[rstest]
@@ -116,7 +119,7 @@ async fn audit_events_are_filtered_and_paged(#[values(Engine::Sqlite, Engine::Po
     let admin = keyhouse_domain::permission::TeamAdmin::member(&bob, "192.0.2.1").unwrap();
     let mut by_bob = context(12);
     by_bob.by = admin.actor().by();
-    it.store.rename_team(&admin, &TeamName::parse("New").unwrap(), &by_bob).await.unwrap();
+    it.store.rename_team(&admin, &TeamName::parse("New").unwrap(), None, &by_bob).await.unwrap();
     let found = |filter: AuditFilter| {
         let it = &it;
         async move {

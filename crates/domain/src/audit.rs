@@ -1,5 +1,6 @@
 //! The audit log: who changed what, when and from where. Each change writes one event in its own transaction.
 
+use super::email::Email;
 use super::ids::{AuditId, IdSeed, PersonId, TeamId};
 use super::timestamp::Timestamp;
 
@@ -76,6 +77,9 @@ pub struct AuditEvent {
     pub at: Timestamp,
     /// Who.
     pub by: AuditActor,
+    /// The address that the actor's account has when the log is read: names are not unique. `None` for the command line,
+    /// and for an account that was removed.
+    pub by_email: Option<Email>,
     /// What was done.
     pub action: Action,
     /// The id of what was changed.
@@ -107,6 +111,7 @@ impl AuditContext {
             team,
             at: self.at,
             by: self.by.clone(),
+            by_email: None,
             action,
             target: target.to_string(),
             detail,

@@ -23,20 +23,20 @@ pub struct Email {
     canonical: String,
 }
 
-/// Why a text is not an e-mail address.
+/// Why a text is not an email address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EmailError {
     /// No `@`, or nothing on one side of it.
-    #[error("not an e-mail address (expected name@host)")]
+    #[error("not an email address (expected name@host)")]
     Form,
     /// More than 254 bytes.
-    #[error("an e-mail address has at most {MAX_BYTES} characters")]
+    #[error("an email address has at most {MAX_BYTES} characters")]
     TooLong,
     /// A character that an address must not contain, which is given.
-    #[error("an e-mail address must not contain {}", Named(*.0))]
+    #[error("an email address must not contain {}", Named(*.0))]
     Character(char),
     /// The part after the `@` is not a domain name.
-    #[error("not an e-mail address: the part after the @ is not a domain name")]
+    #[error("not an email address: the part after the @ is not a domain name")]
     Host,
 }
 
@@ -246,24 +246,24 @@ mod tests {
     #[test]
     fn the_refused_character_is_named() {
         for (text, says) in [
-            ("", "not an e-mail address (expected name@host)"),
-            ("ada", "not an e-mail address (expected name@host)"),
-            ("@example.com", "not an e-mail address (expected name@host)"),
-            ("ada@", "not an e-mail address (expected name@host)"),
-            ("a b@example.com", "an e-mail address must not contain a space"),
-            ("a@b@c", "an e-mail address must not contain @ (U+0040)"),
-            ("a\u{0}@b", "an e-mail address must not contain the invisible character U+0000"),
-            ("zed\u{200b}@example.com", "an e-mail address must not contain the invisible character U+200B"),
-            ("zed@exam\u{ad}ple.com", "an e-mail address must not contain the invisible character U+00AD"),
-            ("zed\u{a0}x@example.com", "an e-mail address must not contain the invisible character U+00A0"),
-            ("zed\u{202e}@example.com", "an e-mail address must not contain the invisible character U+202E"),
-            ("<zed@example.com>", "an e-mail address must not contain < (U+003C)"),
-            ("mailto:zed@example.com", "an e-mail address must not contain : (U+003A)"),
-            ("zed@example.com,", "an e-mail address must not contain , (U+002C)"),
-            ("zed@exa_mple.com", "an e-mail address must not contain _ (U+005F)"),
-            ("zed@example..com", "not an e-mail address: the part after the @ is not a domain name"),
-            ("zed@-example.com", "not an e-mail address: the part after the @ is not a domain name"),
-            ("zed@xn--a.example", "not an e-mail address: the part after the @ is not a domain name"),
+            ("", "not an email address (expected name@host)"),
+            ("ada", "not an email address (expected name@host)"),
+            ("@example.com", "not an email address (expected name@host)"),
+            ("ada@", "not an email address (expected name@host)"),
+            ("a b@example.com", "an email address must not contain a space"),
+            ("a@b@c", "an email address must not contain @ (U+0040)"),
+            ("a\u{0}@b", "an email address must not contain the invisible character U+0000"),
+            ("zed\u{200b}@example.com", "an email address must not contain the invisible character U+200B"),
+            ("zed@exam\u{ad}ple.com", "an email address must not contain the invisible character U+00AD"),
+            ("zed\u{a0}x@example.com", "an email address must not contain the invisible character U+00A0"),
+            ("zed\u{202e}@example.com", "an email address must not contain the invisible character U+202E"),
+            ("<zed@example.com>", "an email address must not contain < (U+003C)"),
+            ("mailto:zed@example.com", "an email address must not contain : (U+003A)"),
+            ("zed@example.com,", "an email address must not contain , (U+002C)"),
+            ("zed@exa_mple.com", "an email address must not contain _ (U+005F)"),
+            ("zed@example..com", "not an email address: the part after the @ is not a domain name"),
+            ("zed@-example.com", "not an email address: the part after the @ is not a domain name"),
+            ("zed@xn--a.example", "not an email address: the part after the @ is not a domain name"),
         ] {
             assert_eq!(Email::parse(text).unwrap_err().to_string(), says, "{text:?}");
         }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// The text is not an id of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an id of this kind")]
+#[error("not an ID of this kind")]
 pub struct NotAnId;
 
 /// The value that an id is made from. The application's id generator makes one for each id.

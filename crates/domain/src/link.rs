@@ -10,6 +10,9 @@ use super::timestamp::Timestamp;
 /// How long a one-time link can be used after it was made: 7 days.
 pub const LINK_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Open invitations of a team at most; a new one takes the place of the oldest.
+pub const OPEN_INVITATIONS_MAX: u32 = 100;
+
 /// What the holder of a one-time link may do, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {

@@ -57,7 +57,7 @@ pub struct Name<N> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing but white space.
-    #[error("a name must not be empty")]
+    #[error("enter a name")]
     Empty,
     /// More characters than the limit, which is given.
     #[error("a name has at most {0} characters")]

@@ -14,7 +14,7 @@ pub struct Password(Zeroizing<String>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
     /// Fewer characters than [`Password::MIN`].
-    #[error("Use at least {} characters; a few words in a row are good", Password::MIN)]
+    #[error("Use at least {} characters; a passphrase of several words works well", Password::MIN)]
     TooShort,
     /// More characters than [`Password::MAX`].
     #[error("Use at most {} characters", Password::MAX)]

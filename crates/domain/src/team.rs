@@ -72,6 +72,8 @@ pub struct Member {
     pub role: Role,
     /// When the person joined.
     pub joined_at: Timestamp,
+    /// The address that the person has asked for; it counts once its link was used.
+    pub pending_email: Option<Email>,
 }
 
 /// A team as it is named on the command line and in URLs: by its slug or by its id.

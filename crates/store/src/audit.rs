@@ -6,6 +6,7 @@ use crate::tx::Tx;
 use crate::{Queries, Result};
 use keyhouse_domain::audit::{Action, AuditActor, AuditEvent, AuditFilter};
 use keyhouse_domain::ids::{AuditId, TeamId};
+use keyhouse_domain::person::Email;
 use keyhouse_domain::timestamp::Timestamp;
 
 #[derive(sqlx::FromRow)]
@@ -14,6 +15,7 @@ struct AuditRow {
     at: i64,
     by_person: Option<String>,
     by_name: String,
+    by_email: Option<String>,
     action: String,
     target: String,
     detail: String,
@@ -66,9 +68,11 @@ impl Queries {
         before: Option<AuditId>,
         limit: u32,
     ) -> Result<Vec<AuditEvent>> {
-        let mut text = "SELECT id, at, by_person, by_name, action, target, detail, source FROM audit \
-                        WHERE team_id = $1 AND id < $2"
-            .to_owned();
+        let mut text =
+            "SELECT audit.id, at, by_person, by_name, CASE WHEN removed_at IS NULL THEN email END AS by_email, \
+                        action, target, detail, source FROM audit LEFT JOIN people ON people.id = by_person \
+                        WHERE team_id = $1 AND audit.id < $2"
+                .to_owned();
         let conditions = [
             ("by_person", filter.person.map(|person| person.to_string())),
             ("target", filter.target.clone()),
@@ -79,7 +83,7 @@ impl Queries {
             given.push(value);
             text += &format!(" AND {column} = ${}", 3 + given.len());
         }
-        text += " ORDER BY id DESC LIMIT $3";
+        text += " ORDER BY audit.id DESC LIMIT $3";
         let below = before.map_or(ABOVE_ALL_IDS.to_owned(), |id| id.to_string());
         let select = sql_text(text).bind(team).bind(below).bind(limit);
         let select = given.into_iter().fold(select, |select, value| select.bind(value));
@@ -99,6 +103,7 @@ impl AuditRow {
                 person: self.by_person.as_deref().map(str::parse).transpose().map_err(|_| bad())?,
                 name: self.by_name.clone(),
             },
+            by_email: self.by_email.as_deref().map(Email::from_stored).transpose().map_err(|_| bad())?,
             action: Action::parse(&self.action).ok_or_else(bad)?,
             target: self.target.clone(),
             detail: self.detail.clone(),

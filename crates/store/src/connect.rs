@@ -281,7 +281,7 @@ fn check_server(is_standby: bool, encoding: &str) -> Result<(), sqlx::Error> {
         return Err(sqlx::Error::Configuration("the server is a standby, not the primary".into()));
     }
     if encoding != "UTF8" {
-        let create = "create it anew with ENCODING 'UTF8' TEMPLATE template0";
+        let create = "create it again with ENCODING 'UTF8' TEMPLATE template0";
         let error = format!("the database's encoding is {encoding}, and Keyhouse needs UTF8: {create}");
         return Err(sqlx::Error::Configuration(error.into()));
     }

@@ -116,7 +116,7 @@ pub enum OpenError {
         known: i64,
     },
     /// The schema is newer than this program.
-    #[error("the database's schema is version {found}, this program knows only {known}: run a newer keyhouse")]
+    #[error("the database's schema is version {found}, this program supports only {known}: run a newer keyhouse")]
     New {
         /// The schema's version.
         found: i64,

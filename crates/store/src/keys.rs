@@ -29,7 +29,7 @@ pub enum CreateKeyError {
     #[error("this key exists, and its token can't be shown again: revoke it and make a new one")]
     Exists,
     /// The team has [`ACTIVE_KEYS_MAX`] active keys.
-    #[error("the team has {ACTIVE_KEYS_MAX} active keys, the most there can be: revoke one that is not needed first")]
+    #[error("the team already has {ACTIVE_KEYS_MAX} active keys (the maximum); revoke one first")]
     LimitReached,
     /// The actor may not manage this team's keys.
     #[error(transparent)]

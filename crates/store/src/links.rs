@@ -69,7 +69,7 @@ pub enum SetUpLinkError {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// It was used, withdrawn or has expired; it is for something else; or its team is deleted.
-    #[error("the link has been used or has run out")]
+    #[error("the link was used or has expired")]
     Gone,
     /// A person with this address exists, or is in the team already.
     #[error("there is an account with this address already")]

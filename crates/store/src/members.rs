@@ -21,6 +21,7 @@ struct MemberRow {
     name: String,
     role: String,
     joined_at: i64,
+    pending_email: Option<String>,
 }
 
 /// A person who joins a team: an existing one if the e-mail address is known.
@@ -68,6 +69,9 @@ pub enum ChangeMemberError {
     /// The owner can be neither changed nor removed, and can't leave: the team is transferred or deleted instead.
     #[error("the owner can be neither changed nor removed, and can't leave: hand the team over first, or delete it")]
     IsOwner,
+    /// Somebody gave the member this role after the change was asked for.
+    #[error("the member has another role by now")]
+    Changed(Role),
     /// The actor may not.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
@@ -76,7 +80,7 @@ pub enum ChangeMemberError {
     Store(#[from] StoreError),
 }
 
-const SELECT: &str = "SELECT team_id, person_id, email, name, role, joined_at \
+const SELECT: &str = "SELECT team_id, person_id, email, name, role, joined_at, pending_email \
                       FROM members JOIN people ON people.id = person_id WHERE ";
 
 impl Queries {
@@ -113,6 +117,16 @@ impl Queries {
             .bind(pattern)
             .bind(limit);
         read(self.reads.fetch_all(select).await?)
+    }
+
+    /// The members who have asked for another address, which counts once its link was used.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn members_changing_email(&self, team: TeamId) -> Result<Vec<Member>> {
+        let condition = "team_id = $1 AND pending_email IS NOT NULL ORDER BY email_canonical";
+        read(self.reads.fetch_all(sql_of(&[SELECT, condition]).bind(team)).await?)
     }
 
     /// The members who can grant access: the owner first, then admins, five at most.
@@ -178,7 +192,7 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Gives a member another role, never the owner's.
+    /// Gives a member another role, never the owner's. With `was`, only if the member has that role.
     ///
     /// # Errors
     ///
@@ -188,6 +202,7 @@ impl Store {
         admin: &TeamAdmin,
         person: PersonId,
         role: Role,
+        was: Option<Role>,
         context: &AuditContext,
     ) -> std::result::Result<(), ChangeMemberError> {
         let mut tx = self.begin(context).await?;
@@ -195,6 +210,9 @@ impl Store {
         let member = tx.member_to_change(admin.team(), person).await?;
         if role == Role::Owner {
             return Err(ChangeMemberError::IsOwner);
+        }
+        if was.is_some_and(|was| was != member.role) {
+            return Err(ChangeMemberError::Changed(member.role));
         }
         if member.role == role {
             return Ok(());
@@ -342,6 +360,7 @@ impl TryFrom<MemberRow> for Member {
             email: Email::from_stored(&row.email).map_err(|_| bad())?,
             role: Role::parse(&row.role).ok_or_else(bad)?,
             joined_at: Timestamp::from_ms(row.joined_at),
+            pending_email: row.pending_email.as_deref().map(Email::from_stored).transpose().map_err(|_| bad())?,
             name: row.name,
         })
     }

@@ -49,6 +49,9 @@ pub struct NewTeam<'a> {
 /// Why a team was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeTeamError {
+    /// Somebody gave the team this name after the change was asked for.
+    #[error("the team has another name by now")]
+    Renamed(String),
     /// The actor may not, or the team is deleted.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
@@ -167,7 +170,7 @@ impl Store {
         Ok(team)
     }
 
-    /// Gives a team another name. Its slug stays.
+    /// Gives a team another name. Its slug stays. With `was`, only if the team has that name.
     ///
     /// # Errors
     ///
@@ -176,12 +179,16 @@ impl Store {
         &self,
         admin: &TeamAdmin,
         name: &TeamName,
+        was: Option<&str>,
         context: &AuditContext,
     ) -> std::result::Result<(), ChangeTeamError> {
         let mut tx = self.begin(context).await?;
         tx.lock_and_authorize(admin).await??;
         let id = admin.team();
         let (old,): (String,) = tx.fetch_one(sql("SELECT name FROM teams WHERE id = $1").bind(id)).await?;
+        if was.is_some_and(|was| was != old) {
+            return Err(ChangeTeamError::Renamed(old));
+        }
         if old == name.as_str() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! Pages, as a browser without JavaScript sees them.
 
 use crate::{Answer, TestApp};
+use keyhouse_domain::person::Email;
 use keyhouse_domain::secret::Secret;
 
 pub const PASSWORD: &str = "lamp river quiet stone";
@@ -52,9 +53,18 @@ impl TestApp {
         joined.cookie().expect("a session")
     }
 
+    /// Invites the person who has an account with this address, as the page does once it has named the account.
+    pub async fn invite_known(&self, admin: &str, team: &str, email: &str, role: &str) -> Answer {
+        let address = Email::parse(email).expect("an address");
+        let account = self.inner.queries().account(&address).await.expect("the database answers").expect("an account");
+        let id = account.person.id.to_string();
+        let fields = [("email", email), ("role", role), ("account", &*id)];
+        self.send(admin, &format!("/t/{team}/settings/members/invite"), &fields).await
+    }
+
     /// Invites a person who has an account with [`PASSWORD`]; they accept.
     pub async fn join_again(&self, admin: &str, email: &str, role: &str) {
-        let invited = self.send(admin, "/t/acme/settings/members/invite", &[("email", email), ("role", role)]).await;
+        let invited = self.invite_known(admin, "acme", email, role).await;
         let joined = self.call("POST", &link_in(&invited)).form(&[("password", PASSWORD)]).await;
         assert_eq!(joined.status, 303, "{joined}");
     }

@@ -176,6 +176,7 @@ impl TestApp {
             trusted_proxies,
             public_url: None,
             forward_auth: ForwardAuth::default(),
+            shell: Default::default(),
             stopping: stop.clone(),
         });
         Self { inner: app, clock, service, place, stop }

@@ -42,7 +42,7 @@ async fn act(app: &TestApp, fixture: &Fixture, operation: Operation) -> bool {
         Operation::TransferOwnership => app.transfer_ownership(&owner, heir).await.is_ok(),
         Operation::Demote => {
             let admin = TeamAdmin::member(&fixture.owner, from).expect("the owner");
-            app.change_role(&admin, heir, Role::Member).await.is_ok()
+            app.change_role(&admin, heir, Role::Member, None).await.is_ok()
         }
         Operation::Remove => {
             let admin = TeamAdmin::member(&fixture.admin, from).expect("an admin");

@@ -8,6 +8,8 @@ use keyhouse_domain::timestamp::Timestamp;
 #[derive(Debug, Clone)]
 pub enum Clock {
     System,
+    /// The system's, but the wall clock runs this much behind: for sample data with a history.
+    Behind(Duration),
     /// Stands still until a test advances it.
     #[cfg(feature = "testing")]
     Manual(std::sync::Arc<ManualClock>),
@@ -74,6 +76,10 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
     pub fn now(&self) -> Timestamp {
         match self {
+            Self::Behind(by) => {
+                let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+                Timestamp::from_ms(Self::System.now().ms() - by)
+            }
             Self::System => {
                 let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
                 Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -86,7 +92,7 @@ impl Clock {
     /// Time since the machine was booted, suspended time included. It is never set back.
     pub fn monotonic(&self) -> Duration {
         match self {
-            Self::System => {
+            Self::System | Self::Behind(_) => {
                 let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
                 Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
             }

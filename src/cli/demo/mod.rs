@@ -1,5 +1,6 @@
 //! `keyhouse demo`: serves a team with people, products and keys to try.
 
+mod history;
 mod products;
 
 use std::net::Ipv4Addr;
@@ -9,38 +10,42 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Global;
-use super::invocation::Invocation;
+use super::invocation;
 use super::terminal::{Cell, Table, mode, outln, print_json, style};
 use crate::app::App;
 use crate::app::keys::Created;
 use crate::app::products::WriteProductError;
 use crate::config::{CliOverrides, Config, local_url};
+use crate::shell_command::ShellCommand;
 use crate::startup::{self, ShutdownSignal};
 use crate::telemetry;
 use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, ListedKey, NewKey};
+use keyhouse_domain::audit::{Action, AuditFilter};
+use keyhouse_domain::ids::PersonId;
 use keyhouse_domain::pagination::Limit;
-use keyhouse_domain::permission::KeyAdmin;
-use keyhouse_domain::person::Email;
+use keyhouse_domain::permission::{KeyAdmin, SHELL};
+use keyhouse_domain::person::{Email, PersonName};
 use keyhouse_domain::product::{ProductFields, StatusFilter};
 use keyhouse_domain::role::Role;
 use keyhouse_domain::scope::{Access, Scope};
-use keyhouse_domain::team::{Team, TeamName, TeamRef};
+use keyhouse_domain::team::{Team, TeamRef};
 use keyhouse_token::Mode;
 use products::Catalog;
 
 const TEAM: &str = "Skylark Instruments";
 const SLUG: &str = "skylark-instruments";
-const PEOPLE: [(&str, Role); 4] = [
-    ("owner@example.com", Role::Owner),
-    ("admin@example.com", Role::Admin),
-    ("manager@example.com", Role::Manager),
-    ("member@example.com", Role::Member),
+const PEOPLE: [(&str, &str, Role); 4] = [
+    ("owner@example.com", "Ines Marlow", Role::Owner),
+    ("admin@example.com", "Tomás Reyes", Role::Admin),
+    ("manager@example.com", "Priya Natarajan", Role::Manager),
+    ("member@example.com", "Jonas Weber", Role::Member),
 ];
-/// The keys of each run, in the order in which they are shown. Keys of earlier runs, known by these names, are revoked.
+/// The keys of each run, in the order in which they are shown. They are created by the owner from the command line, and so
+/// are the keys of earlier runs, which are revoked, told apart from the team's own.
 const KEYS: [(&str, Mode, Scope); 3] = [
-    ("Demo: live", Mode::Live, Scope::ReadWrite),
-    ("Demo: live, reading", Mode::Live, Scope::ReadOnly),
-    ("Demo: test", Mode::Test, Scope::ReadWrite),
+    ("Production backend", Mode::Live, Scope::ReadWrite),
+    ("Shop window", Mode::Live, Scope::ReadOnly),
+    ("Staging", Mode::Test, Scope::ReadWrite),
 ];
 /// Which of [`KEYS`] are created first, if the team's own keys leave too few slots for all.
 const PRIORITY: [usize; 3] = [0, 2, 1];
@@ -54,6 +59,7 @@ pub(super) struct Demo {
 
 /// A member of the demo's team and the ways to sign in as them.
 struct DemoPerson {
+    name: String,
     email: String,
     role: Role,
     link: String,
@@ -65,16 +71,16 @@ impl Demo {
     pub(super) async fn run(self, global: Global) -> anyhow::Result<()> {
         let flags = CliOverrides { default_data: Some("./keyhouse-demo"), ..global.flags(self.listen) };
         let config = Config::load(&flags)?;
-        telemetry::init(&config.log);
+        telemetry::init_without_requests(&config.log);
         // The port is bound first, so that a second demo on the same port does not revoke the first one's keys.
         let listeners = startup::listen(&config).await?;
         let address = listeners.address;
         let app = startup::migrate_and_open(&config).await?;
         app.set_served_url(&config.url(address)).await?;
-        let team = team(&app).await?;
+        let catalog = Catalog::load().context("the demo's products")?;
+        let team = team(&app, &catalog).await?;
         let keys = new_keys(&app, &team).await?;
         let people = people(&app, &team, &config.url(address)).await?;
-        let catalog = Catalog::load().context("the demo's products")?;
         let live = fill(&app, keys.iter().find(|key| writes(key, Mode::Live)), catalog.live).await?;
         let test = fill(&app, keys.iter().find(|key| writes(key, Mode::Test)), catalog.test).await?;
         let stop_signal = ShutdownSignal::listen()?;
@@ -84,7 +90,7 @@ impl Demo {
                                 "team": team, "keys": keys.iter().map(key_json).collect::<Vec<_>>(),
                                 "people": people.iter().map(person_json).collect::<Vec<_>>() }))?;
         } else {
-            let invocation = Invocation::new(&global, &config);
+            let invocation = invocation::of(&global, &config);
             welcome(&local_url(address), &team, [live, test])?;
             print_keys(&keys, &invocation)?;
             print_people(&people)?;
@@ -92,40 +98,46 @@ impl Demo {
             outln!("\nCtrl-C stops the demo. Later runs keep the team and its products, and create new keys.");
         }
         drop((keys, people));
-        startup::serve(&config, app, listeners, stop_signal).await
+        startup::serve(&config, app, listeners, invocation::of(&global, &config), stop_signal).await
     }
 }
 
-/// Finds or creates the team, and adds those of its people who are missing, should an earlier run have been interrupted.
-async fn team(app: &App) -> anyhow::Result<Team> {
-    let user = super::os_user();
-    let [(owner, _), others @ ..] = PEOPLE;
-    let team = match app.queries().team(&TeamRef::Slug(SLUG.to_owned())).await? {
-        Some(team) => team,
-        None => app.create_team(&user, &TeamName::parse(TEAM)?, &Email::parse(owner)?).await?,
-    };
-    for (email, role) in others {
-        let email = Email::parse(email)?;
-        if app.queries().member_by_email(team.id, &email).await?.is_none() {
-            app.add_member(&user, &team, &email, role).await?;
+/// Finds the team, or creates it with a history. Adds those of its people who are missing, should an earlier run have been
+/// interrupted.
+async fn team(app: &App, catalog: &Catalog) -> anyhow::Result<Team> {
+    if let Some(team) = app.queries().team(&TeamRef::Slug(SLUG.to_owned())).await? {
+        add_people(app, &team).await?;
+        return Ok(team);
+    }
+    history::create(app, catalog).await
+}
+
+async fn add_people(app: &App, team: &Team) -> anyhow::Result<()> {
+    for (email, name, role) in PEOPLE {
+        let (email, name) = (Email::parse(email)?, PersonName::parse(name)?);
+        if role != Role::Owner && app.queries().member_by_email(team.id, &email).await?.is_none() {
+            app.add_member_named(&super::os_user(), team, (&email, name), role).await?;
         }
     }
-    Ok(team)
+    Ok(())
 }
 
-/// Gives each member who has none a password, which confirms what a link's session may no longer do after 15 minutes, and
-/// a one-time sign-in link.
+/// Gives the members who have none one password, which confirms what a link's session may no longer do after 15 minutes,
+/// and each a one-time sign-in link.
 async fn people(app: &App, team: &Team, url: &str) -> anyhow::Result<Vec<DemoPerson>> {
     let user = super::os_user();
+    let members = app.queries().members(team.id).await?;
+    let ids: Vec<_> = members.iter().map(|member| member.person).collect();
+    let (password, given) = app.set_first_passwords(&user, &ids).await?;
     let mut people = Vec::new();
-    for member in app.queries().members(team.id).await? {
-        let password = app.set_first_password(&user, member.person).await?;
+    for member in members {
         let code = app.sign_in_link(&user, &member.email).await?.context("the account was removed")?;
         people.push(DemoPerson {
             email: member.email.to_string(),
             role: member.role,
             link: super::link(url, &code),
-            password,
+            password: given.contains(&member.person).then(|| password.clone()),
+            name: member.name,
         });
     }
     people.sort_by_key(|person| Role::ALL.iter().position(|role| *role == person.role));
@@ -134,13 +146,17 @@ async fn people(app: &App, team: &Team, url: &str) -> anyhow::Result<Vec<DemoPer
 
 /// Revokes the keys of earlier runs and creates as many new ones as the team's own keys leave room for.
 async fn new_keys(app: &App, team: &Team) -> anyhow::Result<Vec<Created>> {
-    let admin = KeyAdmin::shell(&super::os_user(), team.id);
+    let owner = app.queries().members(team.id).await?.into_iter().find(|member| member.role == Role::Owner);
+    let owner = owner.context("the demo's team has no owner")?;
+    let admin = KeyAdmin::member(&owner, SHELL)?;
     let active: Vec<_> = app.keys_of(team).await?.into_iter().filter(|key| key.key.is_active()).collect();
-    let is_demo =
-        |key: &ListedKey| key.name.as_ref().is_some_and(|name| KEYS.iter().any(|demo| demo.0 == name.as_str()));
-    let (old, own): (Vec<_>, Vec<_>) = active.into_iter().partition(is_demo);
-    for old in old {
-        app.revoke_key(&admin, old.key.id).await?;
+    let mut own = Vec::new();
+    for key in active {
+        if is_of_demo(app, team, &key, owner.person).await? {
+            app.revoke_key(&admin, key.key.id).await?;
+        } else {
+            own.push(key);
+        }
     }
     let mut chosen: Vec<_> = PRIORITY.into_iter().take((ACTIVE_KEYS_MAX as usize).saturating_sub(own.len())).collect();
     chosen.sort_unstable();
@@ -149,6 +165,21 @@ async fn new_keys(app: &App, team: &Team) -> anyhow::Result<Vec<Created>> {
         keys.push(app.create_key(&admin, NewKey::new(KeyName::parse(name)?, mode, scope)).await?);
     }
     Ok(keys)
+}
+
+/// Whether an earlier run created the key: it has the name of one, and the owner created it from the command line.
+async fn is_of_demo(app: &App, team: &Team, key: &ListedKey, owner: PersonId) -> anyhow::Result<bool> {
+    let has_name = key.name.as_ref().is_some_and(|name| KEYS.iter().any(|demo| demo.0 == name.as_str()));
+    if !has_name || key.creator.person != Some(owner) {
+        return Ok(false);
+    }
+    let filter = AuditFilter {
+        action: Some(Action::KeyCreated),
+        target: Some(key.key.id.to_string()),
+        ..AuditFilter::default()
+    };
+    let events = app.queries().audit_events(team.id, &filter, None, 1).await?;
+    Ok(events.first().is_some_and(|event| event.source == SHELL))
 }
 
 fn writes(created: &Created, mode: Mode) -> bool {
@@ -180,7 +211,7 @@ fn key_json(key: &Created) -> Value {
 }
 
 fn person_json(person: &DemoPerson) -> Value {
-    json!({ "email": person.email, "role": person.role.as_str(), "link": person.link, "password": person.password })
+    json!({ "name": person.name, "email": person.email, "role": person.role.as_str(), "link": person.link, "password": person.password })
 }
 
 fn welcome(url: &str, team: &Team, [live, test]: [Option<String>; 2]) -> anyhow::Result<()> {
@@ -192,7 +223,7 @@ fn welcome(url: &str, team: &Team, [live, test]: [Option<String>; 2]) -> anyhow:
     Ok(())
 }
 
-fn print_keys(keys: &[Created], invocation: &Invocation) -> anyhow::Result<()> {
+fn print_keys(keys: &[Created], invocation: &ShellCommand) -> anyhow::Result<()> {
     let mut table = Table::new(["API keys", "", ""]);
     for key in keys {
         table.row([mode(key.key.mode), key.key.scope.label().into(), Cell::from(key.token.expose())]);
@@ -204,7 +235,7 @@ fn print_keys(keys: &[Created], invocation: &Invocation) -> anyhow::Result<()> {
             keys.len(),
             KEYS.len()
         );
-        outln!("{}", invocation.command(&format!("key list --team {SLUG}")));
+        outln!("{}", invocation.line(&format!("key list --team {SLUG}")));
     }
     Ok(())
 }
@@ -212,24 +243,19 @@ fn print_keys(keys: &[Created], invocation: &Invocation) -> anyhow::Result<()> {
 fn print_people(people: &[DemoPerson]) -> anyhow::Result<()> {
     let mut table = Table::new(["One-time sign-in links", "", ""]);
     for person in people {
-        table.row([person.role.label().into(), person.email.as_str().into(), Cell::from(person.link.as_str())]);
+        table.row([person.role.label().into(), person.name.as_str().into(), Cell::from(person.link.as_str())]);
     }
     outln!("");
     table.print()?;
-    let with_password: Vec<_> =
-        people.iter().filter_map(|person| Some((person.email.as_str(), person.password.as_deref()?))).collect();
-    if !with_password.is_empty() {
-        let mut table = Table::new(["Passwords, shown this once", ""]);
-        for (email, password) in with_password {
-            table.row([email.into(), password.into()]);
-        }
-        outln!("");
-        table.print()?;
+    let with_password: Vec<_> = people.iter().filter(|person| person.password.is_some()).collect();
+    if let Some(password) = with_password.first().and_then(|person| person.password.as_deref()) {
+        let emails: Vec<_> = with_password.iter().map(|person| person.email.as_str()).collect();
+        outln!("\nPassword of {}, shown once: {password}", emails.join(", "));
     }
     Ok(())
 }
 
-fn print_commands(url: &str, keys: &[Created], invocation: &Invocation) -> anyhow::Result<()> {
+fn print_commands(url: &str, keys: &[Created], invocation: &ShellCommand) -> anyhow::Result<()> {
     let auth = |key: &Created| format!("-H \"Authorization: Bearer {}\"", key.token.expose());
     let body = r#"{"name":"Hail pad","unitPrice":12.5,"currency":"EUR"}"#;
     let live = keys.iter().find(|key| writes(key, Mode::Live));
@@ -249,7 +275,7 @@ fn print_commands(url: &str, keys: &[Created], invocation: &Invocation) -> anyho
         ),
         (
             "Revoke the live key, in another terminal; within a second the first command gets 401",
-            live.map(|key| invocation.command(&format!("key revoke {}", key.key.id))),
+            live.map(|key| invocation.line(&format!("key revoke {}", key.key.id))),
         ),
     ];
     for (comment, command) in commands {

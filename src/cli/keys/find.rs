@@ -116,7 +116,7 @@ fn print(context: &CommandContext<'_>, finding: &Finding) -> anyhow::Result<()> 
     }
     table.print()?;
     if key.key.is_active() {
-        outln!("To revoke it: {}", context.invocation.command(&format!("key revoke {}", key.key.id)));
+        outln!("To revoke it: {}", context.invocation.line(&format!("key revoke {}", key.key.id)));
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use super::rejection::{PageResult, Rejection, see_other};
 use super::responses;
 use super::session::CurrentUser;
 use crate::app::sessions::{ChangePasswordError, ChangeProfileError};
+use crate::shell_command::quoted;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::ids::SessionId;
@@ -39,6 +40,9 @@ struct AccountPage {
     email: String,
     /// The address that waits for its link; empty without one.
     pending: String,
+    /// The commands that print a link for the pending address, and one to choose a password.
+    set_email: String,
+    reset: String,
     teams: Vec<(Team, Role)>,
     sessions: Vec<SessionRow>,
     has_password: bool,
@@ -58,6 +62,7 @@ async fn account_page(
     let now = state.app.clock().now();
     let teams = state.app.queries().teams_of(user.person.id).await?;
     let account = state.app.queries().account(&user.person.email).await?;
+    let pending = account.and_then(|account| account.pending_email).map_or(String::new(), |email| email.to_string());
     let sessions = state.app.sessions_of(&user.person).await?;
     let sessions = sessions.into_iter().map(|session| SessionRow {
         id: session.id.to_string(),
@@ -72,7 +77,13 @@ async fn account_page(
         layout: Layout::personal(user, &teams, "Your account", "account").with_message(message),
         name: name.to_owned(),
         email: email.to_owned(),
-        pending: account.and_then(|account| account.pending_email).map_or(String::new(), |email| email.to_string()),
+        set_email: state.shell.line(&format!(
+            "person set-email {} {}",
+            quoted(user.person.email.as_str()),
+            quoted(&pending)
+        )),
+        reset: responses::reset_command(state, &user.person),
+        pending,
         sessions: sessions.collect(),
         teams,
         has_password: user.person.has_password,
@@ -85,7 +96,7 @@ async fn account_page(
 pub(super) async fn show(State(state): State<AppState>, user: CurrentUser, query: Query) -> PageResult {
     let message = match query.get_or_empty("done") {
         "profile" => "Saved",
-        "pending" => "Saved. Your address stays as it is until a one-time link for the new one is used",
+        "pending" => "Saved. Your email changes once a one-time link for the new one is used",
         "password" => "Password changed. All other browsers are signed out",
         "browser" => "Signed out that browser",
         "left" => "You have left the team",

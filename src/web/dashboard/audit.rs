@@ -13,16 +13,20 @@ use keyhouse_domain::api_key::ListedKey;
 use keyhouse_domain::audit::{Action, AuditEvent, AuditFilter};
 use keyhouse_domain::ids::{AuditId, KeyId};
 use keyhouse_domain::permission::ManageTeam;
+use keyhouse_domain::person::Email;
+use keyhouse_domain::team::Member;
 
 const PAGE: &str = "/settings/audit";
 /// Events on one page.
 const ROWS: u32 = 50;
-/// Options of the filters by person and by revoked key. The others are reached from the Members page, and from a key's menu.
+/// Revoked keys among the options of the filter by key. The others are reached from their rows on the keys page.
 const OPTIONS: u32 = 100;
 
 struct EventRow {
     at: TimeTag,
     by: String,
+    /// Names are not unique; empty for the command line.
+    by_email: String,
     action: &'static str,
     words: &'static str,
     detail: String,
@@ -134,8 +138,9 @@ async fn person_options(
     filter: &AuditFilter,
     is_empty: bool,
 ) -> Result<Vec<(String, String)>, Rejection> {
-    let members = state.app.queries().members_page(access.team().id, "", None, OPTIONS).await?;
-    let mut people: Vec<_> = members.into_iter().map(|member| (member.person.to_string(), member.name)).collect();
+    let members = state.app.queries().members(access.team().id).await?;
+    let option = |member: Member| (member.person.to_string(), format!("{} ({})", member.name, member.email));
+    let mut people: Vec<_> = members.into_iter().map(option).collect();
     if let Some(person) = filter.person.filter(|person| people.iter().all(|(id, _)| *id != person.to_string())) {
         let name = state.app.person(person).await?.filter(|_| !is_empty);
         people.push((person.to_string(), name.map_or("Someone else".to_owned(), |found| found.name.to_string())));
@@ -170,6 +175,7 @@ fn row(event: &AuditEvent) -> EventRow {
     EventRow {
         at: TimeTag::exact(event.at),
         by: event.by.name.clone(),
+        by_email: event.by_email.as_ref().map_or_else(String::new, Email::to_string),
         action: event.action.as_str(),
         words: words(event.action),
         detail: event.detail.clone(),

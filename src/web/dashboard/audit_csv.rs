@@ -62,11 +62,12 @@ fn lines(events: &[AuditEvent], with_header: bool) -> Bytes {
     let quoted = csv::QuoteStyle::Always;
     let mut writer = csv::WriterBuilder::new().quote_style(quoted).terminator(csv::Terminator::CRLF).from_writer(out);
     // Writing to a vector can't fail.
-    let mut write = |cells: [&str; 8]| writer.write_record(cells.map(escape_formulas)).unwrap_or_default();
+    let mut write = |cells: [&str; 9]| writer.write_record(cells.map(escape_formulas)).unwrap_or_default();
     if with_header {
-        write(["time", "id", "action", "by", "by_id", "target", "detail", "from"]);
+        write(["time", "id", "action", "by", "by_id", "by_email", "target", "detail", "from"]);
     }
     for event in events {
+        let by_email = event.by_email.as_ref().map_or_else(String::new, ToString::to_string);
         let by_id = event.by.person.map_or(String::new(), |person| person.to_string());
         write([
             &event.at.to_string(),
@@ -74,6 +75,7 @@ fn lines(events: &[AuditEvent], with_header: bool) -> Bytes {
             event.action.as_str(),
             &event.by.name,
             &by_id,
+            &by_email,
             &event.target,
             &event.detail,
             &event.source,

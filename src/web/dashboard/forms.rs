@@ -106,7 +106,13 @@ impl FieldErrors {
         self.0.is_empty()
     }
 
-    fn of(&self, field: &str) -> &str {
+    /// How many fields have an error.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What is wrong with a field; empty if nothing is.
+    pub(super) fn of(&self, field: &str) -> &str {
         self.0.iter().find(|(known, _)| *known == field).map_or("", |(_, message)| message)
     }
 

@@ -12,6 +12,7 @@ use super::layout::Layout;
 use super::rejection::{PageResult, Rejection};
 use super::responses;
 use crate::app::keys::CreateKeyError;
+use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, ListedKey, NewKey};
 use keyhouse_domain::ids::KeyId;
@@ -83,8 +84,9 @@ impl NewKeyPage<'_> {
     }
 }
 
-pub(super) async fn new(State(state): State<AppState>, access: Authorized<ManageKeys>) -> PageResult {
-    let form = CreateKeyForm::default();
+/// `?mode=test` selects the mode.
+pub(super) async fn new(State(state): State<AppState>, access: Authorized<ManageKeys>, query: Query) -> PageResult {
+    let form = CreateKeyForm { mode: query.get_or_empty("mode").to_owned(), ..CreateKeyForm::default() };
     let mut page = NewKeyPage::new(&access, state.app.new_key_id(), &form, FieldErrors::default());
     let keys = active_keys(&state, &access).await?;
     if keys.len() >= ACTIVE_KEYS_MAX as usize {

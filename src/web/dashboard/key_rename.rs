@@ -60,7 +60,7 @@ pub(super) async fn update(
     let key = KeyRow::of(&key_row::find(&state, &access, id).await?, state.app.clock().now());
     if !form.version.is_empty() && form.version != key.name {
         let error =
-            format!("Somebody renamed this key to “{}” since you opened this page. Save again to replace it", key.name);
+            format!("The key was renamed to “{}” since you opened this page. Save again to replace it", key.name);
         return rename_page(&access, key, &form.name, FieldErrors::one("name", error));
     }
     let name = match KeyName::parse(&form.name) {

@@ -27,6 +27,15 @@ pub(super) struct Layout {
     pub others: Vec<(String, String)>,
     /// What has just been done, as a sentence; empty if nothing.
     pub message: String,
+    /// The form that takes back what the message reports, if that can be done.
+    pub undo: Option<Undo>,
+}
+
+/// A form that the message's *Undo* button sends.
+pub(super) struct Undo {
+    pub action: String,
+    /// The value of the field `do`; empty without one.
+    pub verb: &'static str,
 }
 
 pub(super) struct LayoutTeam {
@@ -55,6 +64,7 @@ impl Layout {
             }),
             others: others.map(|(team, _)| name_and_path(team)).collect(),
             message: String::new(),
+            undo: None,
         }
     }
 
@@ -75,6 +85,7 @@ impl Layout {
             }),
             others: Vec::new(),
             message: String::new(),
+            undo: None,
         }
     }
 
@@ -90,6 +101,7 @@ impl Layout {
             team: None,
             others: teams.iter().map(|(team, _)| name_and_path(team)).collect(),
             message: String::new(),
+            undo: None,
         }
     }
 
@@ -100,6 +112,10 @@ impl Layout {
 
     pub(super) fn with_message(self, message: impl Into<String>) -> Self {
         Self { message: message.into(), ..self }
+    }
+
+    pub(super) fn with_undo(self, undo: Option<Undo>) -> Self {
+        Self { undo, ..self }
     }
 }
 

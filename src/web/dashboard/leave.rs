@@ -60,7 +60,9 @@ pub(super) async fn destroy(
     match state.app.leave_team(&access.permit).await {
         Ok(()) => Ok(see_other("/account?done=left")),
         Err(ChangeMemberError::IsOwner) => leave_page(&state, &access, "The owner can’t leave").await,
-        Err(ChangeMemberError::NoSuchMember | ChangeMemberError::Forbidden(_)) => Err(Rejection::not_found()),
+        Err(ChangeMemberError::NoSuchMember | ChangeMemberError::Changed(_) | ChangeMemberError::Forbidden(_)) => {
+            Err(Rejection::not_found())
+        }
         Err(ChangeMemberError::Store(error)) => Err(error.into()),
     }
 }

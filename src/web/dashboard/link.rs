@@ -109,8 +109,8 @@ async fn open(state: &AppState, client: &ClientSession, code: Option<&Secret>) -
                         StatusCode::CONFLICT,
                         "Choose a password first",
                         &format!(
-                            "{email} has an account without a password. Ask your administrator for a link to choose one \
-                             (keyhouse person reset {email}), then open this invitation again."
+                            "{email} has an account without a password. Ask your administrator for a link to choose one, \
+                             then open this invitation again."
                         ),
                         ("Sign in", "/sign-in"),
                     )));

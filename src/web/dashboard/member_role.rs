@@ -10,6 +10,7 @@ use super::layout::Layout;
 use super::members::{self, CreatedKey, PAGE};
 use super::rejection::{PageResult, see_other};
 use super::responses;
+use crate::app::members::ChangeMemberError;
 use crate::web::{AppState, assets};
 use keyhouse_domain::ids::PersonId;
 use keyhouse_domain::permission::ManageTeam;
@@ -75,6 +76,17 @@ pub(super) struct RoleForm {
     version: String,
 }
 
+async fn changed_meanwhile(
+    state: &AppState,
+    access: &Authorized<ManageTeam>,
+    member: Member,
+    selected: Role,
+) -> PageResult {
+    let error =
+        format!("The role was changed to {} since you opened this page. Save again to replace it", member.role.label());
+    role_page(state, access, member, selected, FieldErrors::one("role", error)).await
+}
+
 pub(super) async fn update(
     State(state): State<AppState>,
     LastPathParam(id): LastPathParam<PersonId>,
@@ -82,10 +94,10 @@ pub(super) async fn update(
 ) -> PageResult {
     let member = members::find(&state, &access, id).await?;
     let selected = Role::parse_given(&form.role).unwrap_or(member.role);
-    if !form.version.is_empty() && form.version != member.role.as_str() {
-        let current = member.role.label();
-        let error = format!("Somebody made this member {current} since you opened this page. Save again to replace it");
-        return role_page(&state, &access, member, selected, FieldErrors::one("role", error)).await;
+    // Compared here too, so that no keys are revoked for a change that is not made.
+    let was = Role::parse(&form.version);
+    if was.is_some_and(|was| was != member.role) {
+        return changed_meanwhile(&state, &access, member, selected).await;
     }
     let Some(role) = Role::parse_given(&form.role) else {
         let role = member.role;
@@ -97,7 +109,10 @@ pub(super) async fn update(
         if loses_power && form.keys == "revoke" {
             members::revoke_created_keys(&state, &access, &raw, id).await?;
         }
-        match state.app.change_role(&access.permit, id, role).await {
+        match state.app.change_role(&access.permit, id, role, was).await {
+            Err(ChangeMemberError::Changed(current)) => {
+                changed_meanwhile(&state, &access, Member { role: current, ..member }, role).await
+            }
             Ok(()) => Ok(see_other(&format!("{}?done=role", access.path(PAGE)))),
             Err(error) => {
                 let errors = members::change_error(&state, &access, &raw, error).await?;

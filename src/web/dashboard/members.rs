@@ -5,7 +5,7 @@ use axum::extract::State;
 
 use super::authorize::Authorized;
 use super::forms::{FieldErrors, RawForm};
-use super::layout::{Layout, TimeTag};
+use super::layout::{Layout, TimeTag, Undo};
 use super::rejection::{PageResult, Rejection};
 use super::responses::{ok, url};
 use crate::app::keys::RevokeKeyError;
@@ -13,7 +13,7 @@ use crate::app::members::ChangeMemberError;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::api_key::KeyName;
-use keyhouse_domain::ids::PersonId;
+use keyhouse_domain::ids::{LinkId, PersonId};
 use keyhouse_domain::link::{Link, Purpose};
 use keyhouse_domain::permission::{ManageTeam, Permission};
 use keyhouse_domain::person::Email;
@@ -35,6 +35,14 @@ struct MemberRow {
     is_me: bool,
 }
 
+/// A member who has asked for another address.
+struct EmailChangeRow {
+    id: String,
+    name: String,
+    email: String,
+    pending: String,
+}
+
 struct InvitationRow {
     id: String,
     email: String,
@@ -51,11 +59,25 @@ struct MembersPage<'a> {
     settings: String,
     search: &'a str,
     rows: Vec<MemberRow>,
+    changes: Vec<EmailChangeRow>,
     invitations: Vec<InvitationRow>,
     count: u64,
     next: Option<String>,
     is_first: bool,
     is_owner: bool,
+}
+
+/// The page that shows a one-time link, once.
+#[derive(Template)]
+#[template(path = "link_created.html")]
+pub(super) struct LinkCreatedPage {
+    pub layout: Layout,
+    pub base: String,
+    pub title: &'static str,
+    pub email: String,
+    /// What the link does, as a sentence.
+    pub about: String,
+    pub link: String,
 }
 
 pub(super) async fn index(State(state): State<AppState>, access: Authorized<ManageTeam>, query: Query) -> PageResult {
@@ -71,12 +93,27 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         .map(|last| url(&access.path(PAGE), [("q", search), ("after", last.email.as_str())]));
     let is_first = after.is_none();
     let invitations = if is_first { state.app.invitations_of(access.team()).await? } else { Vec::new() };
+    let changes =
+        if is_first { state.app.queries().members_changing_email(access.team().id).await? } else { Vec::new() };
+    let change = |member: Member| EmailChangeRow {
+        id: member.person.to_string(),
+        email: member.email.to_string(),
+        pending: member.pending_email.map_or_else(String::new, |email| email.to_string()),
+        name: member.name,
+    };
     let message = match query.get_or_empty("done") {
         "role" => "Role changed",
         "removed" => "Removed from the team",
         "withdrawn" => "Invitation withdrawn",
+        "restored" => "Invitation restored. Its link works again",
         "handed_over" => "The team has a new owner",
         _ => "",
+    };
+    let undo = match (query.get_or_empty("done"), query.get_or_empty("invitation").parse::<LinkId>()) {
+        ("withdrawn", Ok(id)) => {
+            Some(Undo { action: access.path(&format!("/settings/invitations/{id}/restore")), verb: "" })
+        }
+        _ => None,
     };
     let row = |member: Member| MemberRow {
         id: member.person.to_string(),
@@ -97,11 +134,12 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         _ => None,
     };
     Ok(ok(&MembersPage {
-        layout: Layout::of(&access, "Members", "members").with_message(message),
+        layout: Layout::of(&access, "Members", "members").with_message(message).with_undo(undo),
         base: access.path(PAGE),
         settings: access.path("/settings"),
         search,
         rows: members.into_iter().map(row).collect(),
+        changes: changes.into_iter().map(change).collect(),
         invitations: invitations.into_iter().filter_map(invitation).collect(),
         count: state.app.queries().member_count(access.team().id).await?,
         next,
@@ -166,8 +204,9 @@ pub(super) async fn change_error<P: Permission>(
     match error {
         ChangeMemberError::NoSuchMember => Err(Rejection::not_found()),
         ChangeMemberError::Forbidden(_) => Err(access.permission_lost(state, raw).await),
-        ChangeMemberError::IsOwner => {
-            Ok(FieldErrors::one("member", "This is the owner: the team must be handed over first"))
+        ChangeMemberError::IsOwner => Ok(FieldErrors::one("member", "This is the owner. Transfer ownership first")),
+        ChangeMemberError::Changed(role) => {
+            Ok(FieldErrors::one("member", format!("The role was changed to {} meanwhile", role.label())))
         }
         ChangeMemberError::Store(error) => Err(error.into()),
     }

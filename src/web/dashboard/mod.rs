@@ -5,7 +5,9 @@ mod account;
 mod audit;
 mod audit_csv;
 mod authorize;
+mod checklist;
 mod cookies;
+mod docs_context;
 mod forms;
 mod home;
 mod integrations;
@@ -19,6 +21,7 @@ mod keys;
 mod layout;
 mod leave;
 mod link;
+mod member_email;
 mod member_remove;
 mod member_role;
 mod members;
@@ -56,6 +59,7 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .route("/link/{code}", get(link::show).post(link::update))
         .route("/theme", post(theme::choose))
         .route("/account", get(account::show).post(account::update))
+        .route("/account/docs", get(docs_context::show))
         .route("/t/{team}", get(home::show))
         .route("/t/{team}/leave", get(leave::show).post(leave::destroy))
         .route("/t/{team}/products", get(products::index))
@@ -65,10 +69,12 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .route("/t/{team}/settings/delete", get(team_delete::show).post(team_delete::destroy))
         .route("/t/{team}/settings/members", get(members::index))
         .route("/t/{team}/settings/members/invite", get(invite::new).post(invite::create))
+        .route("/t/{team}/settings/members/{person}/email", get(member_email::show).post(member_email::create))
         .route("/t/{team}/settings/members/{person}/role", get(member_role::edit).post(member_role::update))
         .route("/t/{team}/settings/members/{person}/remove", get(member_remove::show).post(member_remove::destroy))
         .route("/t/{team}/settings/members/{person}/hand-over", get(ownership::edit).post(ownership::update))
         .route("/t/{team}/settings/invitations/{id}/withdraw", get(withdraw::show).post(withdraw::destroy))
+        .route("/t/{team}/settings/invitations/{id}/restore", post(withdraw::restore))
         .route("/t/{team}/settings/integrations", get(integrations::index))
         .route("/t/{team}/settings/integrations/api-keys", get(keys::index))
         .route("/t/{team}/settings/integrations/api-keys/new", get(key_new::new).post(key_new::create))

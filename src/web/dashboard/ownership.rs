@@ -2,11 +2,12 @@
 
 use askama::Template;
 use axum::extract::State;
+use serde::Deserialize;
 
 use super::authorize::{Authorized, AuthorizedForm, LastPathParam};
-use super::forms::{EmptyForm, FieldErrors};
+use super::forms::FieldErrors;
 use super::layout::Layout;
-use super::members::{self, PAGE};
+use super::members::{self, CreatedKey, PAGE};
 use super::rejection::{PageResult, see_other};
 use super::responses;
 use crate::web::{AppState, assets};
@@ -21,13 +22,21 @@ struct OwnershipPage {
     base: String,
     team: String,
     member: Member,
+    /// The active keys that the owner created, whose tokens they may still have.
+    keys: Vec<CreatedKey>,
     errors: FieldErrors,
 }
 
-fn ownership_page(access: &Authorized<OwnTeam>, member: Member, errors: FieldErrors) -> PageResult {
+async fn ownership_page(
+    state: &AppState,
+    access: &Authorized<OwnTeam>,
+    member: Member,
+    errors: FieldErrors,
+) -> PageResult {
+    let keys = members::created_keys(state, access, access.membership.person.id).await?;
     let team = access.team().name.as_str().to_owned();
     let layout = Layout::of(access, &format!("Make {} the owner?", member.name), "members");
-    let page = OwnershipPage { layout, base: access.path(PAGE), team, member, errors };
+    let page = OwnershipPage { layout, base: access.path(PAGE), team, member, keys, errors };
     Ok(responses::form(&page.errors, &page))
 }
 
@@ -37,21 +46,31 @@ pub(super) async fn edit(
     LastPathParam(id): LastPathParam<PersonId>,
 ) -> PageResult {
     let member = members::find(&state, &access, id).await?;
-    ownership_page(&access, member, FieldErrors::default())
+    ownership_page(&state, &access, member, FieldErrors::default()).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct TransferForm {
+    /// `revoke` revokes the keys that the former owner created.
+    #[serde(default)]
+    keys: String,
 }
 
 pub(super) async fn update(
     State(state): State<AppState>,
     LastPathParam(id): LastPathParam<PersonId>,
-    AuthorizedForm { access, raw, .. }: AuthorizedForm<Authorized<OwnTeam>, EmptyForm>,
+    AuthorizedForm { access, form, raw }: AuthorizedForm<Authorized<OwnTeam>, TransferForm>,
 ) -> PageResult {
     let member = members::find(&state, &access, id).await?;
     let transfer = async {
+        if form.keys == "revoke" {
+            members::revoke_created_keys(&state, &access, &raw, access.membership.person.id).await?;
+        }
         match state.app.transfer_ownership(&access.permit, id).await {
             Ok(()) => Ok(see_other(&format!("{}?done=handed_over", access.path(PAGE)))),
             Err(error) => {
                 let errors = members::change_error(&state, &access, &raw, error).await?;
-                ownership_page(&access, member, errors)
+                ownership_page(&state, &access, member, errors).await
             }
         }
     };

@@ -144,7 +144,7 @@ pub(super) async fn update(
     };
     if let Some((status, done)) = status {
         return match state.app.set_product_status_as(&access.permit, mode, id, status).await {
-            Ok(_product) => Ok(see_other(&list_path(&access, mode, done))),
+            Ok(_product) => Ok(see_other(&format!("{}&product={id}", list_path(&access, mode, done)))),
             Err(error) => {
                 let errors = write_error(&state, &access, &raw, error).await?;
                 update_page(&state, &access, (mode, id), None, errors).await

@@ -4,12 +4,14 @@ use askama::Template;
 use axum::extract::State;
 
 use super::authorize::Authorized;
-use super::layout::{Layout, TimeTag};
+use super::checklist::{self, Checklist};
+use super::layout::{Layout, TimeTag, Undo};
 use super::rejection::{PageResult, see_other};
 use super::responses::{ok, url};
 use crate::app::products::ListProductsError;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
+use keyhouse_domain::ids::ProductId;
 use keyhouse_domain::pagination::{Cursor, Limit};
 use keyhouse_domain::permission::ViewTeam;
 use keyhouse_domain::product::{Product, Sku, Status, StatusFilter};
@@ -70,6 +72,7 @@ struct ProductsPage<'a> {
     next: Option<String>,
     is_first: bool,
     can_edit: bool,
+    checklist: Option<Checklist>,
 }
 
 impl ProductsPage<'_> {
@@ -111,13 +114,17 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<View
     let message = match query.get_or_empty("done") {
         "created" => "Product created",
         "saved" => "Saved",
-        "archived" => "Product archived. It can be restored at any time",
+        "archived" => "Product archived",
         "restored" => "Product restored",
         _ => "",
     };
+    let undo = match (query.get_or_empty("done"), query.get_or_empty("product").parse::<ProductId>()) {
+        ("archived", Ok(id)) => Some(Undo { action: format!("{base}/{id}?mode={}", mode.as_str()), verb: "restore" }),
+        _ => None,
+    };
     let last = page.items.last().filter(|_| page.has_more);
     Ok(ok(&ProductsPage {
-        layout: Layout::of(&access, "Products", "products").with_message(message),
+        layout: Layout::of(&access, "Products", "products").with_message(message).with_undo(undo),
         next: last.map(|last| page_url(&base, mode.as_str(), status, search, &last.id.to_string())),
         rows: page.items.iter().map(|product| ProductRow::of(product, now)).collect(),
         base,
@@ -126,6 +133,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<View
         search,
         is_first: after.is_none(),
         can_edit: access.membership.role.edits(),
+        checklist: checklist::of(&state, &access).await?,
     }))
 }
 

@@ -8,8 +8,9 @@ use super::forms::{FieldErrors, RawForm};
 use super::layout::Layout;
 use super::rejection::Rejection;
 use crate::app::sessions::SignInError;
-use crate::web::assets;
+use crate::shell_command::quoted;
 use crate::web::error::{ApiError, ErrorCode};
+use crate::web::{AppState, assets};
 use keyhouse_domain::ids::RequestId;
 use keyhouse_domain::permission::Membership;
 use keyhouse_domain::person::Person;
@@ -126,12 +127,20 @@ struct ConfirmPage<'a> {
     path: &'a str,
     email: &'a str,
     has_password: bool,
+    /// The command that prints a link to choose a password.
+    reset: String,
     fields: Vec<(&'a str, &'a str)>,
     error: &'a str,
 }
 
+/// The command by which the operator prints a link for choosing a password.
+pub(super) fn reset_command(state: &AppState, person: &Person) -> String {
+    state.shell.line(&format!("person reset {}", quoted(person.email.as_str())))
+}
+
 /// Asks for the password before a form is processed; the form's fields are kept in hidden fields.
 pub(super) fn confirm_password(
+    state: &AppState,
     person: &Person,
     path_and_query: &str,
     form: &RawForm,
@@ -142,6 +151,7 @@ pub(super) fn confirm_password(
         path: path_and_query.split('?').next().unwrap_or("/"),
         email: person.email.as_str(),
         has_password: person.has_password,
+        reset: reset_command(state, person),
         fields: form.resendable(),
         error,
     };

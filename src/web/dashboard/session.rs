@@ -79,6 +79,11 @@ fn elsewhere(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> Option<Stri
 }
 
 impl ClientSession {
+    /// The URL of a one-time link.
+    pub(super) fn link(&self, code: &Secret) -> String {
+        format!("{}/link/{}", self.base_url, code.expose())
+    }
+
     pub(super) fn info(&self) -> ClientInfo<'_> {
         ClientInfo { addr: self.ip, name: self.user_agent }
     }
@@ -160,7 +165,7 @@ impl CurrentUser {
             return action.await;
         }
         let ask = |error: &str, retry_after| {
-            responses::confirm_password(&self.person, &self.client.path_and_query, form, (error, retry_after))
+            responses::confirm_password(state, &self.person, &self.client.path_and_query, form, (error, retry_after))
         };
         let password = form.get("confirm_password");
         if password.is_empty() {

@@ -71,22 +71,33 @@ pub(super) struct SettingsForm {
     version: String,
 }
 
+fn renamed_meanwhile(state: &AppState, access: &Authorized<ManageTeam>, typed: &str) -> PageResult {
+    let current = access.team().name.as_str();
+    let error = format!("The team was renamed to “{current}” since you opened this page. Save again to replace it");
+    settings_page(state, access, typed, "", FieldErrors::one("name", error))
+}
+
 pub(super) async fn update(
     State(state): State<AppState>,
-    AuthorizedForm { access, form, raw }: AuthorizedForm<Authorized<ManageTeam>, SettingsForm>,
+    AuthorizedForm { mut access, form, raw }: AuthorizedForm<Authorized<ManageTeam>, SettingsForm>,
 ) -> PageResult {
-    let current = access.team().name.as_str();
-    if !form.version.is_empty() && form.version != current {
-        let error =
-            format!("Somebody renamed the team to “{current}” since you opened this page. Save again to replace it");
-        return settings_page(&state, &access, &form.name, "", FieldErrors::one("name", error));
+    // Compared before the new name is validated, too: otherwise correcting a typing error would replace a colleague's change.
+    let was = Some(form.version.as_str()).filter(|version| !version.is_empty());
+    if was.is_some_and(|was| was != access.team().name.as_str()) {
+        return renamed_meanwhile(&state, &access, &form.name);
     }
     let name = match TeamName::parse(&form.name) {
         Ok(name) => name,
         Err(error) => return settings_page(&state, &access, &form.name, "", FieldErrors::one("name", error)),
     };
-    match state.app.rename_team(&access.permit, &name).await {
+    match state.app.rename_team(&access.permit, &name, was).await {
         Ok(()) => Ok(see_other(&format!("{}?done=renamed", access.path("/settings")))),
+        Err(ChangeTeamError::Renamed(current)) => {
+            if let Ok(current) = TeamName::from_stored(&current) {
+                access.membership.team.name = current;
+            }
+            renamed_meanwhile(&state, &access, &form.name)
+        }
         Err(ChangeTeamError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
         Err(ChangeTeamError::Store(error)) => Err(error.into()),
     }

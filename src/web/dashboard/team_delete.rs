@@ -62,6 +62,10 @@ pub(super) async fn destroy(
         match state.app.delete_team(&access.permit).await {
             Ok(_revoked) => Ok(see_other("/")),
             Err(ChangeTeamError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
+            Err(ChangeTeamError::Renamed(_)) => {
+                let errors = FieldErrors::one("name", "The team was renamed meanwhile");
+                delete_page(&state, &access, &form.name, errors).await
+            }
             Err(ChangeTeamError::Store(error)) => Err(error.into()),
         }
     };

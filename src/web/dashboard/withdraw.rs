@@ -1,4 +1,4 @@
-//! Withdrawing an invitation.
+//! Withdrawing an invitation, and taking that back.
 
 use askama::Template;
 use axum::extract::State;
@@ -48,7 +48,20 @@ pub(super) async fn destroy(
     AuthorizedForm { access, raw, .. }: AuthorizedForm<Authorized<ManageTeam>, EmptyForm>,
 ) -> PageResult {
     match state.app.withdraw_invitation(&access.permit, id).await {
-        Ok(()) => Ok(see_other(&format!("{}?done=withdrawn", access.path(PAGE)))),
+        Ok(()) => Ok(see_other(&format!("{}?done=withdrawn&invitation={id}", access.path(PAGE)))),
+        Err(WithdrawInvitationError::Gone) => Err(Rejection::not_found()),
+        Err(WithdrawInvitationError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
+        Err(WithdrawInvitationError::Store(error)) => Err(error.into()),
+    }
+}
+
+pub(super) async fn restore(
+    State(state): State<AppState>,
+    LastPathParam(id): LastPathParam<LinkId>,
+    AuthorizedForm { access, raw, .. }: AuthorizedForm<Authorized<ManageTeam>, EmptyForm>,
+) -> PageResult {
+    match state.app.restore_invitation(&access.permit, id).await {
+        Ok(()) => Ok(see_other(&format!("{}?done=restored", access.path(PAGE)))),
         Err(WithdrawInvitationError::Gone) => Err(Rejection::not_found()),
         Err(WithdrawInvitationError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
         Err(WithdrawInvitationError::Store(error)) => Err(error.into()),

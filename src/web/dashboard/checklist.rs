@@ -1,0 +1,82 @@
+//! The checklist of a new team: from a test key to a live one. It disappears once everything is done.
+
+use super::authorize::Authorized;
+use super::key_row;
+use super::layout::TimeTag;
+use super::members;
+use super::rejection::Rejection;
+use crate::web::AppState;
+use keyhouse_domain::api_key::{KeyName, ListedKey};
+use keyhouse_domain::permission::ViewTeam;
+use keyhouse_token::Mode;
+
+/// Revoked keys that are looked at: a new team has few.
+const REVOKED: u32 = 20;
+
+pub(super) struct Checklist {
+    pub done: usize,
+    /// The first test key.
+    pub test_key: Option<TestKey>,
+    pub is_called: bool,
+    pub has_invited: bool,
+    pub has_live_key: bool,
+    /// Path of the keys page, and of the members page.
+    pub keys: String,
+    pub members: String,
+    /// Where the API is reached.
+    pub url: String,
+}
+
+pub(super) struct TestKey {
+    pub name: String,
+    pub prefix: String,
+    pub created: TimeTag,
+}
+
+impl Checklist {
+    pub(super) const STEPS: usize = 4;
+
+    /// The first step that is not done, from 1.
+    pub(super) fn current(&self) -> usize {
+        let steps = [self.test_key.is_some(), self.is_called, self.has_invited, self.has_live_key];
+        steps.iter().position(|done| !done).map_or(Self::STEPS, |at| at + 1)
+    }
+}
+
+/// The checklist, if the member can do its steps and the team has not been through them.
+pub(super) async fn of(state: &AppState, access: &Authorized<ViewTeam>) -> Result<Option<Checklist>, Rejection> {
+    if !access.membership.role.administers() {
+        return Ok(None);
+    }
+    let (app, team) = (&state.app, access.team());
+    let is_live = |key: &&ListedKey| key.key.mode == Mode::Live;
+    let mut keys = app.queries().active_keys_of_team(team.id).await?;
+    // A team whose live keys are in use needs no introduction, however it got there.
+    if keys.iter().filter(is_live).any(|key| key.last_use.is_some()) {
+        return Ok(None);
+    }
+    keys.extend(app.revoked_keys_of(team, None, None, REVOKED).await?);
+    if keys.iter().filter(is_live).any(|key| key.last_use.is_some()) {
+        return Ok(None);
+    }
+    let has_invited = app.queries().member_count(team.id).await? > 1 || !app.invitations_of(team).await?.is_empty();
+    let now = app.clock().now();
+    let test_key = keys.iter().filter(|key| key.key.mode == Mode::Test).min_by_key(|key| key.key.created_at);
+    let list = Checklist {
+        done: 0,
+        is_called: keys.iter().any(|key| key.last_use.is_some()),
+        has_invited,
+        has_live_key: keys.iter().any(|key| key.key.mode == Mode::Live),
+        test_key: test_key.map(|key| TestKey {
+            name: key.name.as_ref().map_or("", KeyName::as_str).to_owned(),
+            prefix: key.key.prefix.to_string(),
+            created: TimeTag::past(key.key.created_at, now),
+        }),
+        keys: access.path(key_row::PAGE),
+        members: access.path(members::PAGE),
+        url: access.user.client.base_url.clone(),
+    };
+    let done = [list.test_key.is_some(), list.is_called, list.has_invited, list.has_live_key];
+    let done = done.iter().filter(|done| **done).count();
+    Ok((done < Checklist::STEPS).then_some(Checklist { done, ..list }))
+}
