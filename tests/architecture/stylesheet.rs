@@ -56,7 +56,7 @@ fn every_class_id_and_token_of_the_stylesheet_is_used() {
     assert!(unused.is_empty(), "no page uses {unused:?}");
 
     let declared: BTreeSet<_> = css
-        .split(|c: char| c == ';' || c == '{')
+        .split([';', '{'])
         .filter_map(|part| part.trim().strip_prefix("--")?.split_once(':'))
         .map(|(name, _)| name.trim())
         .collect();

@@ -2,6 +2,7 @@
 
 mod find;
 mod people;
+mod readme;
 
 use std::process::Output;
 

@@ -45,3 +45,34 @@ async fn an_asset_of_another_version_does_not_exist() {
     let name = path.rsplit('/').next().unwrap();
     assert_eq!(app.get(&format!("/assets/0123456789abcdef/{name}")).await.status, 404);
 }
+
+/// A page with everything that it loads, as it is transferred: at most 40 kB with the fresh team's few rows.
+#[tokio::test]
+async fn a_page_with_its_assets_weighs_at_most_40_kilobytes() {
+    let app = TestApp::on(Engine::Sqlite).await;
+    let ada = app.set_up().await;
+    let settings = "/t/acme/settings";
+    for path in [
+        "/t/acme/products",
+        settings,
+        &format!("{settings}/members"),
+        &format!("{settings}/integrations/api-keys"),
+        &format!("{settings}/integrations/api-keys/new"),
+        &format!("{settings}/audit"),
+        "/account",
+        "/docs",
+    ] {
+        let page = app.page(&ada, path).await;
+        assert_eq!(page.status, 200, "{path}");
+        // Icons are fragments of one file.
+        let named = page.text().split('"').filter(|text| text.starts_with("/assets/") && !text.ends_with(".png"));
+        let named: std::collections::BTreeSet<_> = named.filter_map(|text| text.split('#').next()).collect();
+        let mut weight = page.body.len();
+        for asset in named {
+            weight += app.get(asset).header("accept-encoding", "gzip").await.body.len();
+        }
+        assert!(weight <= 40 * 1024, "{path} weighs {weight} bytes");
+    }
+    let reference = app.get("/docs/reference").await;
+    assert!(reference.body.len() <= 60 * 1024, "the reference has {} bytes", reference.body.len());
+}

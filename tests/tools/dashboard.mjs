@@ -101,6 +101,58 @@ await story("by mouse", async () => {
     await page.waitForURL("**/t/larkspur/products");
 });
 
+await story("a new team's first request, and undoing a rename", async () => {
+    const server = await start("serve");
+    const { base } = server;
+    const page = await open(browser, base);
+    await page.goto(server.here(server.setUpLink));
+    await page.getByLabel("Your name").fill("Ada Quill");
+    await page.getByLabel("Email").fill("ada@example.com");
+    await page.getByLabel("Team name").fill("Larkspur");
+    await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+    await press(page, "Create account and team");
+    await page.getByText("0 of 4 done").waitFor();
+    await link(page, "Create test key").click();
+    await page.getByLabel("Key name").fill("First test");
+    check(await page.getByRole("radio", { name: /^Test/ }).isChecked(), "the mode is chosen");
+    await page.getByRole("radio", { name: /^Read-only/ }).check();
+    await press(page, "Create key");
+    const token = await page.locator("[data-secret]").first().innerText();
+    await link(page, "I’ve saved it").click();
+    await page.getByRole("row", { name: /First test/ }).waitFor();
+    await nav(page, "Products").click();
+    await page.getByText("Waiting for the first request").waitFor();
+    check((await call(server, token)) === 200, "the key works");
+    await page.getByText("2 of 4 done").waitFor();
+
+    await nav(page, "Integrations").click();
+    await link(page, "Public API").click();
+    const rename = async (from, to) => {
+        await page.getByLabel(`Actions for ${from}`).click();
+        await link(page, "Rename").click();
+        await page.getByLabel("Key name").fill(to);
+        await press(page, "Rename key");
+    };
+    await rename("First test", "Second test");
+    await page.locator(".done", { hasText: "Renamed to Second test" }).waitFor();
+    check(!page.url().includes("First"), "no name is in the address");
+    await press(page, "Undo");
+    await page.locator(".done", { hasText: "Renamed to First test" }).waitFor();
+    await page.getByRole("row", { name: /First test/ }).waitFor();
+    await page.keyboard.press("?");
+    await dialog(page).getByText("Keyboard shortcuts").waitFor();
+    await page.keyboard.press("Escape");
+    await dialog(page).waitFor({ state: "detached" });
+    await page.keyboard.press("g");
+    await page.keyboard.press("p");
+    await page.waitForURL("**/products");
+    await page.keyboard.press("g");
+    await page.keyboard.press("k");
+    await page.waitForURL("**/api-keys");
+    await page.keyboard.press("c");
+    await page.getByLabel("Key name").waitFor();
+});
+
 await story("by keyboard", async () => {
     const server = await start("serve");
     const { base } = server;

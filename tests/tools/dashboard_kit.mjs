@@ -80,6 +80,10 @@ export const open = async (browser, base, { expected = [], ...options } = {}) =>
     context.setDefaultTimeout(60_000);
     await context.addInitScript(() => {
         document.addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective}`));
+        window.shifted = 0;
+        new PerformanceObserver((list) => {
+            for (const entry of list.getEntries()) window.shifted += entry.hadRecentInput ? 0 : entry.value;
+        }).observe({ type: "layout-shift", buffered: true });
         addEventListener("pageshow", (event) => event.persisted && sessionStorage.setItem("restored", "yes"));
     });
     context.on("page", (page) => {

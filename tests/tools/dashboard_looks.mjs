@@ -174,7 +174,7 @@ await story("the team's pages and dialogs", async () => {
         await look(page, what);
         await close(page);
     }
-    await page.getByRole("link", { name: "Withdraw" }).click();
+    await page.getByRole("link", { name: "Withdraw" }).first().click();
     await dialog(page).waitFor();
     await look(page, "the withdraw dialog");
     await close(page);
@@ -188,6 +188,7 @@ await story("the team's pages and dialogs", async () => {
         ["/products?q=nothing", "no product found"], ["/products/new?mode=test", "a new product"], [`${KEYS}/new`, "the create page"],
         [`${KEYS}?status=revoked&mode=test`, "no key passes"]]) {
         await page.goto(at(path));
+        check((await page.evaluate(() => window.shifted)) < 0.01, `${what} shifts while it loads`);
         if (path === "/settings/audit") await shoot(page, "audit");
         if (path === "/products") await shoot(page, "products");
         await look(page, what);
@@ -206,6 +207,20 @@ await story("the team's pages and dialogs", async () => {
     await dialog(page).waitFor();
     await look(page, "the leave dialog of the owner");
     await close(page);
+
+    await page.goto(`${base}/docs/reference`);
+    await page.locator("#listProducts").waitFor();
+    await shoot(page, "reference");
+    await page.locator("[data-try] summary").first().click();
+    await press(page, "Create a test key");
+    await page.getByText("Created the test key").first().waitFor();
+    await look(page, "the reference with a test key");
+    await page.locator("[data-try]").first().getByRole("button", { name: "Send request" }).click();
+    await page.locator("[data-response] .status, [data-response] .code-head", { hasText: "200" }).first().waitFor();
+    for (const [path, what] of [["/docs", "the docs"], ["/docs/errors", "a table in the docs"], ["/docs/search?q=key", "the docs' search"]]) {
+        await page.goto(base + path);
+        await look(page, what);
+    }
 
     const nobody = await enter(null);
     await nobody.goto(link);
@@ -283,7 +298,7 @@ await story("nothing yet, ten of ten, and names as long as can be", async () => 
     await look(page, "the revoke dialog with a long name");
     await close(page);
     await page.goto(`${base}/t/${slug}/products`);
-    await look(page, "no products yet");
+    await look(page, "no products yet, with the checklist");
     await page.goto(`${base}/t/${slug}/products/new`);
     await page.getByLabel("Name", { exact: true }).fill(long);
     await page.getByLabel("Unit price").fill("999999999.9999");
