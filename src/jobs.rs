@@ -40,7 +40,7 @@ enum RunsOn {
     OneNode,
 }
 
-const JOBS: [Job; 6] = [
+const JOBS: [Job; 8] = [
     Job {
         name: "flush last used",
         every: FLUSH_INTERVAL,
@@ -52,6 +52,13 @@ const JOBS: [Job; 6] = [
         every: Duration::from_secs(60),
         runs_on: RunsOn::EachNode,
         run: |app| async { Ok(app.sweep_windows()).map(|_| 0) }.boxed(),
+    },
+    Job {
+        // A key that signs at once must be published by every node before services ask for it.
+        name: "follow the keys of the signed identity",
+        every: Duration::from_secs(1),
+        runs_on: RunsOn::EachNode,
+        run: |app| app.reload_identity_keys().boxed(),
     },
     Job {
         name: "redact names of keys revoked 90 days ago",
@@ -76,6 +83,12 @@ const JOBS: [Job; 6] = [
         every: HOUR,
         runs_on: RunsOn::OneNode,
         run: |app| app.purge_responses().boxed(),
+    },
+    Job {
+        name: "forget signed leak reports after 90 days",
+        every: HOUR,
+        runs_on: RunsOn::OneNode,
+        run: |app| app.purge_leak_deliveries().boxed(),
     },
 ];
 

@@ -54,7 +54,12 @@ fn build(config: &Config, opened: Result<(Store, Brand, Vec<Warning>), OpenError
     for warning in warnings {
         tracing::warn!("{}", warning.0);
     }
-    Ok(App::new(store, brand, Clock::System, Rng::System, config.limits))
+    let app = App::new(store, brand, Clock::System, Rng::System, config.limits);
+    let issuer = config.public_url.as_ref().map_or_else(|| "keyhouse".to_owned(), ToString::to_string);
+    Ok(match config.identity_secret.clone() {
+        Some(secret) => app.with_identity(secret, issuer),
+        None => app,
+    })
 }
 
 /// Adds the server's address to the error of a PostgreSQL database. The error of a folder names it already.
@@ -116,7 +121,7 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 ///
-/// The change feed ended by itself, or the last uses of keys could not be written.
+/// The signing keys can't be used, the change feed ended by itself, or the last uses of keys could not be written.
 pub async fn serve(
     config: &Config,
     app: App,
@@ -125,6 +130,7 @@ pub async fn serve(
     signal: ShutdownSignal,
 ) -> anyhow::Result<()> {
     tracing::info!(database = %config.database, redis = config.redis.is_some(), "starting");
+    app.load_identity_keys().await?;
     let phases = Phases::default();
     let mut change_feed = jobs::spawn_change_feed(app.clone()).await;
     let (app, redis) = connect_redis(config, app).await;
@@ -138,6 +144,7 @@ pub async fn serve(
         public_url: config.public_url.clone(),
         forward_auth: config.forward_auth.clone(),
         shell: shell.into(),
+        leaks: config.leaks.clone(),
         stopping: phases.stopping.clone(),
     });
     let finish = REQUESTS_END_WITHIN.saturating_sub(config.shutdown_grace);

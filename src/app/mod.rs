@@ -5,10 +5,12 @@
 pub mod accounts;
 pub mod authenticate;
 mod idempotency;
+pub mod identity;
 pub mod infra;
 pub mod key_cache;
 pub mod keys;
 pub mod last_used;
+pub mod leaks;
 pub mod links;
 pub mod members;
 pub mod products;
@@ -23,6 +25,7 @@ use ipnet::IpNet;
 use tokio::sync::{OnceCell, Semaphore};
 
 use idempotency::InFlightRequests;
+use identity::Identity;
 use infra::clock::Clock;
 use infra::id_generator::Ids;
 use infra::metrics::Metrics;
@@ -68,11 +71,15 @@ pub struct App {
     /// One permit: see [`App::authenticate`].
     cold_lookups: Arc<Semaphore>,
     login_throttle: Arc<LoginThrottle>,
+    /// Leak reports by network.
+    leak_reports: Arc<AttemptTable<IpNet>>,
     /// Calls of sessions that may change something.
     session_calls: Arc<AttemptTable<SessionId>>,
     hasher: Arc<Hasher>,
     in_flight: Arc<InFlightRequests>,
     instance_tag: Arc<OnceCell<String>>,
+    /// Signs the identity of forwarded calls; `None`: the setting is off.
+    identity: Option<Identity>,
 }
 
 impl App {
@@ -94,10 +101,12 @@ impl App {
             bad_tokens: Arc::default(),
             cold_lookups: Arc::new(Semaphore::new(1)),
             login_throttle: Arc::default(),
+            leak_reports: Arc::default(),
             session_calls: Arc::default(),
             hasher: Arc::default(),
             in_flight: Arc::default(),
             instance_tag: Arc::default(),
+            identity: None,
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod find;
 
+pub(super) use find::INPUT_MAX;
+
 use anyhow::Context;
 use clap::Subcommand;
 use serde_json::{Value, json};

@@ -1,8 +1,10 @@
 //! The command line. It offers what the pages offer, to those with access to the database; it never prompts.
 
 mod demo;
+mod identity;
 mod invocation;
 mod keys;
+mod leak;
 mod members;
 mod people;
 mod serve;
@@ -73,6 +75,12 @@ enum Command {
     /// Create, list, rename, revoke and find API keys
     #[command(subcommand)]
     Key(keys::KeyCommand),
+    /// Report leaked tokens
+    #[command(subcommand)]
+    Leak(leak::LeakCommand),
+    /// Rotate the key that signs X-Keyhouse-Identity
+    #[command(subcommand)]
+    IdentityKey(identity::IdentityKeyCommand),
 }
 
 /// Runs the process's command line. Exit codes: 0, 1 (failed), 2 (usage).
@@ -112,6 +120,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Member(command) => with_app(global, async |context| command.run(context).await).await,
         Command::Person(command) => with_app(global, async |context| command.run(context).await).await,
         Command::Key(command) => with_app(global, async |context| command.run(context).await).await,
+        Command::Leak(command) => with_app(global, async |context| command.run(context).await).await,
+        Command::IdentityKey(command) => with_app(global, async |context| command.run(context).await).await,
     }
 }
 
@@ -121,6 +131,7 @@ struct CommandContext<'a> {
     /// The origin of links: `public_url`, or else the address that the server last served.
     url: String,
     json: bool,
+    config: &'a Config,
     invocation: ShellCommand,
 }
 
@@ -150,6 +161,7 @@ async fn with_app(
             app: &app,
             url: served.unwrap_or_else(|| config.url(config.listen)),
             json: global.json,
+            config: &config,
             invocation: invocation::of(&global, &config),
         };
         command(&context).await

@@ -7,6 +7,7 @@ pub(crate) mod layers;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderName;
@@ -14,10 +15,13 @@ use ipnet::IpNet;
 use toml::Value;
 use tracing_subscriber::filter::Targets;
 
+use crate::app::identity::SealingSecret;
+use crate::app::leaks::LeakAction;
 use crate::app::rate_limit::redis::RedisAddress;
 use crate::app::rate_limit::{BAD_TOKENS_WINDOW, Limits};
 use crate::config::layers::{ConfigError, ENV_CONFIG, ENV_PREFIX, Settings, ValueSource};
 use crate::web::forward_auth::ForwardAuth;
+use crate::web::leaks::{GithubKeys, GitlabSecret, LeakSettings};
 use keyhouse_domain::public_url::PublicUrl;
 use keyhouse_domain::rate_limit::RateLimit;
 use keyhouse_store::Location;
@@ -40,6 +44,9 @@ pub struct Config {
     pub shutdown_grace: Duration,
     pub limits: Limits,
     pub forward_auth: ForwardAuth,
+    pub leaks: LeakSettings,
+    /// Encrypts the keys that sign the identity of forwarded calls; `None`: it is not signed.
+    pub identity_secret: Option<SealingSecret>,
     pub log: Targets,
     /// The brand for a new database; `None`: its default, and an existing database keeps its own.
     pub brand: Option<Brand>,
@@ -150,6 +157,8 @@ impl Settings {
                 enabled: self.flag("forward_auth.enabled"),
                 key_header: self.text("forward_auth.key_header", key_header)?,
             },
+            identity_secret: self.identity_secret()?,
+            leaks: self.leaks()?,
             log: self.text("log", parse_log_filter)?,
             brand: match self.source("token.brand") {
                 ValueSource::Default => None,
@@ -178,6 +187,36 @@ impl Settings {
             return Err(ConfigError(format!("{by_folder} and {by_url} name two databases; leave one out")));
         }
         self.text("database_url", Location::postgres)
+    }
+
+    fn leaks(&self) -> Result<LeakSettings, ConfigError> {
+        let is_set = |name: &str| !self.0[name].0.as_str().unwrap_or_default().is_empty();
+        Ok(LeakSettings {
+            public_report: self.flag("leaks.public_report"),
+            action: self.text("leaks.action", LeakAction::parse)?,
+            github: match is_set("leaks.github_keys") {
+                true => Some(Arc::new(self.text("leaks.github_keys", GithubKeys::parse)?)),
+                false => None,
+            },
+            gitlab: match is_set("leaks.gitlab_secret") {
+                true => Some(self.text("leaks.gitlab_secret", GitlabSecret::parse)?),
+                false => None,
+            },
+        })
+    }
+
+    /// The secret of `forward_auth.identity_jwt`, if that is on.
+    fn identity_secret(&self) -> Result<Option<SealingSecret>, ConfigError> {
+        if !self.flag("forward_auth.identity_jwt") {
+            return Ok(None);
+        }
+        if self.0["forward_auth.identity_secret"].0.as_str().unwrap_or_default().is_empty() {
+            let place = self.source("forward_auth.identity_jwt");
+            return Err(ConfigError(format!(
+                "{place}: `forward_auth.identity_jwt` needs `forward_auth.identity_secret`; `openssl rand -hex 32` makes one"
+            )));
+        }
+        self.text("forward_auth.identity_secret", SealingSecret::parse).map(Some)
     }
 
     fn networks(&self, name: &str) -> Result<Vec<IpNet>, ConfigError> {

@@ -70,6 +70,14 @@ fn faults_name_their_place_and_the_nearest_right_name() {
             "keyhouse.toml:2: `forward_auth.enabled` must be of type boolean, not integer",
         ),
         (
+            "[forward_auth]\nidentity_jwt = true\n",
+            "keyhouse.toml:2: `forward_auth.identity_jwt` needs `forward_auth.identity_secret`; `openssl rand -hex 32` makes one",
+        ),
+        (
+            "[forward_auth]\nidentity_jwt = true\nidentity_secret = \"short\"\n",
+            "keyhouse.toml:3: `forward_auth.identity_secret`: must have at least 32 characters; `openssl rand -hex 32` makes one",
+        ),
+        (
             "trusted_proxies = [\"proxy\"]\n",
             "keyhouse.toml:1: `trusted_proxies`: \"proxy\" is neither an address nor a network such as 10.0.0.0/8",
         ),

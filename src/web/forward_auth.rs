@@ -5,14 +5,17 @@
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::any;
 
 use super::AppState;
-use super::error::ApiError;
+use super::context::RequestContext;
+use super::error::{ApiError, ErrorCode};
 use super::extract::caller_for;
+use super::json::json_response;
 use super::middleware::authenticate::AuthLayer;
+use crate::app::identity::{IdentityError, KEYS_MAX_AGE};
 use keyhouse_domain::scope::Access;
 
 /// Settings of the forward-auth endpoints: `[forward_auth]` in the configuration.
@@ -69,6 +72,9 @@ async fn envoy(State(state): State<AppState>, request: Request) -> Result<Respon
 /// 200 with the caller's identity in headers, or 403 if the scope of the key does not permit `access`.
 fn respond(state: &AppState, request: &Request, access: Access) -> Result<Response, ApiError> {
     let (key, grant) = caller_for(request.extensions(), access)?;
+    let request_id = request.extensions().get::<RequestContext>().map(RequestContext::id);
+    let outside = || ApiError::new(ErrorCode::InternalError).with_source("a request outside the root service");
+    let identity = state.app.sign_identity(&key, request_id.ok_or_else(outside)?)?;
     let mut response = Response::new(axum::body::Body::empty());
     let headers = response.headers_mut();
     let mut insert = |name: &'static str, value: &str| {
@@ -81,6 +87,9 @@ fn respond(state: &AppState, request: &Request, access: Access) -> Result<Respon
     // Not Cache-Control: an HTTP cache between the proxy and this node must never store an answer about a credential.
     let max_age = state.app.lease_remaining().map_or(0, |left| left.as_secs().min(MAX_AGE_MAX));
     insert("x-keyhouse-max-age", &max_age.to_string());
+    if let Some(identity) = identity {
+        insert("x-keyhouse-identity", &identity);
+    }
     Ok(response)
 }
 
@@ -100,4 +109,25 @@ fn override_access(headers: &HeaderMap) -> Access {
 /// Methods are case-sensitive (RFC 9110 section 9.1): `get` is not GET, and an upstream may treat it as anything.
 fn is_read(method: &[u8]) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].iter().any(|read| read.as_str().as_bytes() == method)
+}
+
+/// `/.well-known/jwks.json`: the public keys that verify `X-Keyhouse-Identity` (RFC 7517). An empty set if it is off.
+pub(super) async fn public_keys(State(state): State<AppState>) -> Response {
+    let keys = serde_json::json!({ "keys": state.app.published_identity_keys() });
+    let mut response = json_response(StatusCode::OK, keys.to_string());
+    let max_age = format!("public, max-age={}", KEYS_MAX_AGE.as_secs());
+    let max_age = HeaderValue::from_str(&max_age).expect("a number is ASCII");
+    response.headers_mut().insert(header::CACHE_CONTROL, max_age);
+    response
+}
+
+impl From<IdentityError> for ApiError {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Store(error) => error.into(),
+            IdentityError::Off | IdentityError::WrongSecret | IdentityError::Announced(_) => {
+                Self::new(ErrorCode::ServiceUnavailable).with_header(header::RETRY_AFTER, "1").with_source(error)
+            }
+        }
+    }
 }

@@ -28,6 +28,7 @@ pub mod forward_auth;
 pub mod fuzzing;
 mod health;
 mod json;
+pub mod leaks;
 pub mod metrics_server;
 mod middleware;
 pub mod openapi;
@@ -40,7 +41,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{StatusCode, header};
-use axum::routing::get;
+use axum::routing::{get, post};
 use ipnet::IpNet;
 pub use service::RootService;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,7 @@ use api::operations::operations;
 use error::{ApiError, ErrorCode};
 use forward_auth::ForwardAuth;
 use keyhouse_domain::public_url::PublicUrl;
+use leaks::LeakSettings;
 use middleware::record_route::record_route;
 
 /// What handlers share. Cheap to clone.
@@ -65,6 +67,8 @@ pub struct AppState {
     pub forward_auth: ForwardAuth,
     /// Prints the commands for the operator that pages show.
     pub shell: Arc<ShellCommand>,
+    /// Settings of the reports of leaked tokens.
+    pub leaks: LeakSettings,
     /// Cancelled when the process begins to stop.
     pub stopping: CancellationToken,
 }
@@ -90,6 +94,11 @@ pub fn service(state: AppState) -> RootService {
     let site = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/.well-known/jwks.json", get(forward_auth::public_keys))
+        .route("/leaks/report", post(leaks::report))
+        .route("/leaks/github", post(leaks::github::receive))
+        .route("/leaks/gitlab/v1/revocable_token_types", get(leaks::gitlab::types))
+        .route("/leaks/gitlab/v1/revoke_tokens", post(leaks::gitlab::revoke))
         .route("/docs", get(docs::index))
         .route("/docs.md", get(docs::index_markdown))
         .route("/docs/{page}", get(docs::page))

@@ -189,6 +189,7 @@ mod tests {
             public_url: None,
             forward_auth: Default::default(),
             shell: Default::default(),
+            leaks: Default::default(),
             stopping: CancellationToken::new(),
         };
         let routes = |root: &str| {

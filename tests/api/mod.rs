@@ -9,6 +9,8 @@ mod credentials;
 mod forward_auth;
 mod http_conformance;
 mod idempotency;
+mod identity;
+mod leaks;
 mod limits;
 mod openapi;
 mod preconditions;

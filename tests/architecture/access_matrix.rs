@@ -14,7 +14,8 @@ use super::repository;
 use test_support::{Engine, TestApp};
 
 /// Routes that answer without a key or a session.
-const OPEN: [&str; 8] = [
+const OPEN: [&str; 9] = [
+    "GET /.well-known/jwks.json",
     "GET /api/v1/openapi.json",
     "GET /assets/{hash}/{name}",
     "GET /docs",
@@ -41,11 +42,19 @@ const MATRIX: [(&str, [u16; 6]); 11] = [
     ("ANY /auth/envoy/{*path}", [401, 401, 200, 200, 200, 200]),
 ];
 
+/// Reports of leaked tokens, then the status of an empty one: the protocols of GitHub and GitLab are off by default.
+const REPORTS: [(&str, u16); 4] = [
+    ("POST /leaks/report", 415),
+    ("POST /leaks/github", 404),
+    ("GET /leaks/gitlab/v1/revocable_token_types", 404),
+    ("POST /leaks/gitlab/v1/revoke_tokens", 404),
+];
+
 /// A page, then the status without a session, with a live key, for the owner of another team, and for a member, a manager, an
 /// admin, the owner. A form is sent empty. Without a session a page is a redirect to the sign-in page, 303, and a
 /// form is the sign-in page itself, 403.
 #[rustfmt::skip]
-const PAGES: [(&str, [u16; 7]); 49] = [
+const PAGES: [(&str, [u16; 7]); 52] = [
     ("GET /", [303, 303, 303, 200, 200, 200, 200]),
     ("GET /sign-in", [200, 200, 303, 303, 303, 303, 303]),
     ("POST /sign-in", [422, 422, 422, 422, 422, 422, 422]),
@@ -54,6 +63,8 @@ const PAGES: [(&str, [u16; 7]); 49] = [
     ("GET /link/{code}", [200, 200, 200, 200, 200, 200, 200]),
     ("POST /link/{code}", [422, 422, 422, 422, 422, 422, 422]),
     ("POST /theme", [303, 303, 303, 303, 303, 303, 303]),
+    ("GET /leaks", [200, 200, 200, 200, 200, 200, 200]),
+    ("POST /leaks", [422, 422, 422, 422, 422, 422, 422]),
     ("GET /account", [303, 303, 200, 200, 200, 200, 200]),
     ("POST /account", [403, 403, 400, 400, 400, 400, 400]),
     ("GET /account/docs", [200, 200, 200, 200, 200, 200, 200]),
@@ -89,6 +100,7 @@ const PAGES: [(&str, [u16; 7]); 49] = [
     ("POST /t/{team}/settings/integrations/api-keys/new", [403, 403, 404, 403, 403, 422, 422]),
     ("GET /t/{team}/settings/integrations/api-keys/find", [303, 303, 404, 403, 403, 200, 200]),
     ("POST /t/{team}/settings/integrations/api-keys/find", [403, 403, 404, 403, 403, 422, 422]),
+    ("POST /t/{team}/settings/integrations/api-keys/leak-notice", [403, 403, 404, 403, 403, 303, 303]),
     ("GET /t/{team}/settings/integrations/api-keys/{key}/rename", [303, 303, 404, 403, 403, 200, 200]),
     ("POST /t/{team}/settings/integrations/api-keys/{key}/rename", [403, 403, 404, 403, 403, 422, 422]),
     ("GET /t/{team}/settings/integrations/api-keys/{key}/revoke", [303, 303, 404, 403, 403, 200, 200]),
@@ -134,8 +146,9 @@ fn routes() -> BTreeSet<String> {
 #[test]
 fn every_route_has_a_row_and_every_row_a_route() {
     let pages = PAGES.iter().map(|(route, _)| *route);
+    let reports = REPORTS.iter().map(|(route, _)| *route);
     let rows: BTreeSet<String> =
-        MATRIX.iter().map(|(route, _)| *route).chain(OPEN).chain(pages).map(str::to_owned).collect();
+        MATRIX.iter().map(|(route, _)| *route).chain(OPEN).chain(reports).chain(pages).map(str::to_owned).collect();
     assert_eq!(routes(), rows);
 }
 
@@ -172,6 +185,15 @@ async fn each_caller_gets_the_status_in_the_matrix(#[values(Engine::Sqlite, Engi
             statuses.push(call.await.status.as_u16());
         }
         assert_eq!(statuses, expected, "{route}");
+    }
+    for (route, expected) in REPORTS {
+        let (method, path) = route.split_once(' ').unwrap();
+        for caller in [None, Some(live.token.expose())] {
+            let call = app.call(method, path);
+            let call = if let Some(token) = caller { call.bearer(token) } else { call };
+            assert_eq!(call.await.status.as_u16(), expected, "{route}");
+        }
+        assert_eq!(app.call("PUT", path).await.status, 405, "{route}");
     }
     let page = app.get("/docs").await;
     let asset = page.text().split('"').find(|text| text.starts_with("/assets/")).unwrap().to_owned();

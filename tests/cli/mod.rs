@@ -1,6 +1,7 @@
 //! The command line: output, errors, exit codes.
 
 mod find;
+mod leaks;
 mod people;
 mod readme;
 

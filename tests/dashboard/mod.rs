@@ -6,6 +6,7 @@ mod catalog;
 mod forms;
 mod http_conformance;
 mod keys;
+mod leaks;
 mod races;
 mod team;
 

@@ -3,7 +3,9 @@
 mod accounts;
 mod connection;
 mod fixture;
+mod identity;
 mod keys;
+mod leaks;
 mod links;
 mod members;
 mod migration_parity;

@@ -54,6 +54,8 @@ actions! {
     KeyCreated = "key.created",
     KeyRenamed = "key.renamed",
     KeyRevoked = "key.revoked",
+    KeyLeaked = "key.leak_reported",
+    LeakNoticeDismissed = "key.leak_notice_dismissed",
     ProductCreated = "product.created",
     ProductChanged = "product.changed",
     ProductArchived = "product.archived",

@@ -15,6 +15,7 @@ pub mod field;
 #[allow(missing_docs, reason = "to be documented with the catalog")]
 pub mod idempotency;
 pub mod ids;
+pub mod leak;
 pub mod link;
 pub mod name;
 #[allow(missing_docs, reason = "to be documented with the catalog")]

@@ -237,7 +237,7 @@ impl Tx {
     }
 
     /// Writes the columns of the revocation alone, and only if there is none yet.
-    async fn revoke(&mut self, key: &ListedKey, seq: i64) -> Result<()> {
+    pub(crate) async fn revoke(&mut self, key: &ListedKey, seq: i64) -> Result<()> {
         let (at, by) = (self.context.at, self.context.by.clone());
         let update = sql("UPDATE keys SET revoked_at = $2, revoked_by = $3, revoked_by_name = $4, seq = $5 \
                           WHERE id = $1 AND revoked_at IS NULL")

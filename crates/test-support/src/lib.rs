@@ -169,17 +169,23 @@ impl TestApp {
     pub async fn limited(place: TestDatabase, limits: Limits) -> Self {
         let clock = Clock::manual(BEGINNING);
         let app = open_with(&place, clock.clone(), 1, limits).await;
+        Self::serve(place, clock, app, |_| {})
+    }
+
+    /// Serves an application that a test has opened, with other settings than the default.
+    pub fn serve(place: TestDatabase, clock: Clock, app: App, change: impl FnOnce(&mut AppState)) -> Self {
         let stop = CancellationToken::new();
-        let trusted_proxies = ["192.0.2.1/32".parse().expect("a network")].into();
-        let service = web::service(AppState {
+        let mut state = AppState {
             app: app.clone(),
-            trusted_proxies,
+            trusted_proxies: ["192.0.2.1/32".parse().expect("a network")].into(),
             public_url: None,
             forward_auth: ForwardAuth::default(),
             shell: Default::default(),
+            leaks: Default::default(),
             stopping: stop.clone(),
-        });
-        Self { inner: app, clock, service, place, stop }
+        };
+        change(&mut state);
+        Self { inner: app, clock, service: web::service(state), place, stop }
     }
 
     pub fn advance(&self, by: Duration) {

@@ -6,3 +6,4 @@ pub(crate) mod metrics;
 pub mod password_hasher;
 pub mod rng;
 pub(crate) mod sharded_map;
+pub mod signing_key;

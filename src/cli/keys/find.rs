@@ -14,7 +14,7 @@ use keyhouse_domain::api_key::KeyState;
 use keyhouse_token::{TokenError, TokenPrefix, find_tokens};
 
 /// The longest input, in bytes: the whole log of a small service, and no more memory than a server uses.
-const INPUT_MAX: u64 = 64 << 20;
+pub(in crate::cli) const INPUT_MAX: u64 = 64 << 20;
 
 /// What a text that begins like a token turned out to be.
 enum Finding {

@@ -77,6 +77,8 @@ fn words(action: Action) -> &'static str {
         Action::KeyCreated => "Created a key",
         Action::KeyRenamed => "Renamed a key",
         Action::KeyRevoked => "Revoked a key",
+        Action::KeyLeaked => "Reported a key as leaked",
+        Action::LeakNoticeDismissed => "Dismissed a notice about leaked keys",
         Action::ProductCreated => "Created a product",
         Action::ProductChanged => "Changed a product",
         Action::ProductArchived => "Archived a product",

@@ -6,6 +6,7 @@ use axum::extract::State;
 use super::authorize::Authorized;
 use super::key_row::{KeyRow, PAGE};
 use super::layout::Layout;
+use super::leak_notice::{self, NoticeRow};
 use super::rejection::{PageResult, Rejection};
 use super::responses::{ok, url};
 use crate::web::extract::Query;
@@ -43,6 +44,8 @@ struct KeysPage {
     sort: &'static str,
     /// The names of all creators.
     creators: Vec<String>,
+    /// Reports of leaked keys, the latest first.
+    leaks: Vec<NoticeRow>,
 }
 
 impl KeysPage {
@@ -138,6 +141,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         by: by.to_owned(),
         sort,
         creators,
+        leaks: leak_notice::rows(&state, &access).await?,
     }))
 }
 

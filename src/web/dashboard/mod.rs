@@ -19,6 +19,8 @@ mod key_revoke;
 mod key_row;
 mod keys;
 mod layout;
+mod leak_notice;
+mod leaks;
 mod leave;
 mod link;
 mod member_email;
@@ -58,6 +60,7 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .route("/sign-out", get(sign_out::show).post(sign_out::destroy))
         .route("/link/{code}", get(link::show).post(link::update))
         .route("/theme", post(theme::choose))
+        .route("/leaks", get(leaks::show).post(leaks::create))
         .route("/account", get(account::show).post(account::update))
         .route("/account/docs", get(docs_context::show))
         .route("/t/{team}", get(home::show))
@@ -79,6 +82,7 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .route("/t/{team}/settings/integrations/api-keys", get(keys::index))
         .route("/t/{team}/settings/integrations/api-keys/new", get(key_new::new).post(key_new::create))
         .route("/t/{team}/settings/integrations/api-keys/find", get(key_find::show).post(key_find::create))
+        .route("/t/{team}/settings/integrations/api-keys/leak-notice", post(leak_notice::dismiss))
         .route("/t/{team}/settings/integrations/api-keys/{key}/rename", get(key_rename::edit).post(key_rename::update))
         .route("/t/{team}/settings/integrations/api-keys/{key}/revoke", get(key_revoke::show).post(key_revoke::destroy))
         .route("/t/{team}/settings/audit", get(audit::index))

@@ -49,6 +49,7 @@ const PAGES: &[Page] = pages! {
         "overview": "Overview",
         "authentication": "Authentication",
         "api-keys": "Managing keys",
+        "leaks": "When a key leaks",
         "moving-to-production": "Moving to production",
     }
     "The API": {

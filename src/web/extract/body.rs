@@ -86,11 +86,16 @@ fn is_only(headers: &HeaderMap, name: &header::HeaderName, value: &str) -> bool 
 ///
 /// `payload_too_large` beyond [`BODY_MAX`]; `bad_request` if the body breaks off or needs more than [`BODY_TIMEOUT`].
 pub(in crate::web) async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
+    read_up_to(body, BODY_MAX).await
+}
+
+/// As [`read`], with another limit in bytes.
+pub(in crate::web) async fn read_up_to(body: Body, max: usize) -> Result<Vec<u8>, ApiError> {
     // A declared length beyond the limit is refused before a byte is read.
-    if axum::body::HttpBody::size_hint(&body).lower() > BODY_MAX as u64 {
+    if axum::body::HttpBody::size_hint(&body).lower() > max as u64 {
         return Err(ApiError::new(ErrorCode::PayloadTooLarge));
     }
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX).collect()).await;
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, max).collect()).await;
     match collected {
         Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {

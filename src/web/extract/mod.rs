@@ -8,7 +8,7 @@ mod path;
 mod preconditions;
 mod query;
 
-pub(super) use body::{BODY_MAX, BODY_TIMEOUT, read};
+pub(super) use body::{BODY_MAX, BODY_TIMEOUT, read, read_up_to};
 pub(super) use body::{JsonBody, RawBody};
 pub(super) use caller::{Caller, Reads, Writes, caller_for};
 pub(super) use idempotency_key::IdempotencyKeyHeader;
