@@ -4,7 +4,9 @@
 
 mod dashboard;
 mod docs;
+mod identity;
 mod refused_writes;
+mod scanners;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
