@@ -36,6 +36,9 @@ async fn people_need_a_session_and_programs_a_key(
         assert_eq!(guest.status, 302, "{guest:?}");
         assert!(guest.header("location")[0].contains("/oauth2/start"), "{guest:?}");
     }
+    let expired = [("Cookie", "_oauth2_proxy=expired"), ("Accept", "text/html")];
+    let person = call(front.address, "GET", "/orders", &expired, b"");
+    assert_eq!((person.status, person.header("www-authenticate").len()), (302, 0), "an expired session: {person:?}");
     assert_eq!(call(front.address, "GET", "/oauth2/start", &[], b"").header("x-portal"), ["sign-in"]);
     assert_eq!(stand.upstream.calls(), before);
 
@@ -64,6 +67,11 @@ async fn people_need_a_session_and_programs_a_key(
             assert!(refused.header("location").is_empty());
         }
     }
+    // A browser that sends credentials of its own, as for a site with HTTP basic authentication, is not sent to sign in.
+    let browser = [("Accept", "text/html"), ("Sec-Fetch-Mode", "navigate"), ("Authorization", "Basic dXNlcjpwYXNz")];
+    let refused = call(front.address, "GET", "/orders", &browser, b"");
+    assert_eq!((refused.status, refused.header("location").len()), (401, 0), "{refused:?}");
+    assert_eq!(refused.header("www-authenticate").len(), 1);
     assert_eq!(stand.upstream.calls(), before);
 
     let preflight = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "POST"), forged[0], forged[1]];
