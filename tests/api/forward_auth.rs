@@ -25,6 +25,7 @@ fn with_settings(mut app: TestApp, settings: ForwardAuth) -> TestApp {
         public_url: None,
         forward_auth: settings,
         shell: Default::default(),
+        leaks: Default::default(),
         stopping: Default::default(),
     });
     app

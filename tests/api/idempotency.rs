@@ -198,6 +198,7 @@ async fn an_answer_outlives_the_process(#[values(Engine::Sqlite, Engine::Postgre
         public_url: None,
         forward_auth: Default::default(),
         shell: Default::default(),
+        leaks: Default::default(),
         stopping,
     };
     let restarted = TestApp { inner: other, service: keyhouse::web::service(web), ..app };

@@ -75,7 +75,9 @@ async fn a_verified_call_carries_a_token_that_states_the_key(
     let claims =
         decoded(parts[1]).to_string().replace(&team.id.to_string(), "TEAM").replace(&key.key.id.to_string(), "KEY");
     let jti = decoded(parts[1])["jti"].as_str().unwrap().to_owned();
-    assert_text!(claims.replace(&jti, "REQUEST"), @"");
+    assert_text!(claims.replace(&jti, "REQUEST"), @r#"
+    {"iss":"https://keys.example.com","sub":"KEY","team":"TEAM","mode":"test","scope":"read_only","iat":1795512600,"exp":1795512660,"jti":"REQUEST"}
+    "#);
     let envoy = app.get("/auth/envoy/orders").bearer(key.token.expose()).await;
     assert!(accepts(&keys, envoy.header("x-keyhouse-identity").unwrap(), BEGINNING.ms() / 1000));
     let refused = app.call("POST", "/auth/envoy/orders").bearer(key.token.expose()).await;

@@ -54,6 +54,7 @@ async fn over_https_the_cookie_is_for_https_and_for_this_host_alone() {
         public_url,
         forward_auth: Default::default(),
         shell: Default::default(),
+        leaks: Default::default(),
         stopping,
     });
     let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {

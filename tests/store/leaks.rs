@@ -91,16 +91,29 @@ async fn dismiss_leak_notices_needs_a_member_who_manages_keys(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn has_leak_delivery_remember_leak_delivery_and_purge_leak_deliveries_agree(
-    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
-) {
+async fn has_leak_delivery_is_true_for_the_same_digest(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let f = Fixture::on(engine).await;
-    assert!(!f.store.queries().has_leak_delivery(&[1; 32]).await.unwrap());
+    assert!(!f.queries().has_leak_delivery(&[1; 32]).await.unwrap());
+    f.store.remember_leak_delivery(&[1; 32], NOW).await.unwrap();
+    assert!(f.queries().has_leak_delivery(&[1; 32]).await.unwrap());
+    assert!(!f.queries().has_leak_delivery(&[2; 32]).await.unwrap());
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn remember_leak_delivery_keeps_the_first_time(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let f = Fixture::on(engine).await;
     f.store.remember_leak_delivery(&[1; 32], NOW).await.unwrap();
     f.store.remember_leak_delivery(&[1; 32], NOW.plus(DAY)).await.unwrap();
-    assert!(f.store.queries().has_leak_delivery(&[1; 32]).await.unwrap());
-    assert!(!f.store.queries().has_leak_delivery(&[2; 32]).await.unwrap());
+    assert_eq!(f.store.purge_leak_deliveries(NOW.plus(MS)).await.unwrap(), 1);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn purge_leak_deliveries_deletes_what_is_older(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let f = Fixture::on(engine).await;
+    f.store.remember_leak_delivery(&[1; 32], NOW).await.unwrap();
     assert_eq!(f.store.purge_leak_deliveries(NOW).await.unwrap(), 0);
     assert_eq!(f.store.purge_leak_deliveries(NOW.plus(MS)).await.unwrap(), 1);
-    assert!(!f.store.queries().has_leak_delivery(&[1; 32]).await.unwrap());
+    assert!(!f.queries().has_leak_delivery(&[1; 32]).await.unwrap());
 }
