@@ -42,6 +42,13 @@ pub struct LeakedKey {
     pub is_new: bool,
 }
 
+/// A reported token whose key there is.
+struct Reported<'a> {
+    hash: TokenHash,
+    id: KeyId,
+    place: Option<&'a LeakPlace>,
+}
+
 impl Store {
     /// Acts on the keys of reported tokens, and records each in the audit log of its team. `found` has the token's hash and
     /// where it was found. Returns the keys there are, by the hash of their token.
@@ -58,7 +65,7 @@ impl Store {
         context: &AuditContext,
     ) -> Result<HashMap<TokenHash, LeakedKey>> {
         let mut keys = HashMap::new();
-        let mut teams: BTreeMap<String, (TeamId, Vec<(TokenHash, KeyId, Option<&LeakPlace>)>)> = BTreeMap::new();
+        let mut teams: BTreeMap<String, (TeamId, Vec<Reported<'_>>)> = BTreeMap::new();
         for chunk in found.chunks(BOUND_MAX) {
             let rows = self.keys_of_hashes(chunk).await?;
             for (hash, place) in chunk {
@@ -66,7 +73,7 @@ impl Store {
                 if keys.insert(*hash, LeakedKey { id: *id, team: *team, is_new: false }).is_none() {
                     // Locks are taken in the order of the teams' ids as text.
                     let (_, reported) = teams.entry(team.to_string()).or_insert_with(|| (*team, Vec::new()));
-                    reported.push((*hash, *id, place.as_ref()));
+                    reported.push(Reported { hash: *hash, id: *id, place: place.as_ref() });
                 }
             }
         }
@@ -84,7 +91,7 @@ impl Store {
                 }
             }
             for (team, reported) in present {
-                for (hash, id, place) in reported {
+                for Reported { hash, id, place } in reported {
                     let is_new = tx.report_leak(team, *id, *place, action).await?;
                     if let Some(key) = keys.get_mut(hash) {
                         key.is_new = is_new;
