@@ -12,8 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::app::key_cache::POLL_INTERVAL;
-use crate::app::last_used::{FLUSH_INTERVAL, Flush};
 use crate::app::rate_limit::redis::{HEARTBEAT_INTERVAL, Heartbeat, RedisLimiter};
+use crate::app::usage::{FLUSH_INTERVAL, Flush};
 use keyhouse_store::{ChangeFeed, StoreError};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -40,12 +40,12 @@ enum RunsOn {
     OneNode,
 }
 
-const JOBS: [Job; 8] = [
+const JOBS: [Job; 9] = [
     Job {
-        name: "flush last used",
+        name: "write the usage of keys",
         every: FLUSH_INTERVAL,
         runs_on: RunsOn::EachNode,
-        run: |app| async { app.flush_last_used(Flush::Due).await.map(|()| 0) }.boxed(),
+        run: |app| async { app.flush_usage(Flush::Due).await.map(|()| 0) }.boxed(),
     },
     Job {
         name: "sweep rate windows",
@@ -89,6 +89,12 @@ const JOBS: [Job; 8] = [
         every: HOUR,
         runs_on: RunsOn::OneNode,
         run: |app| app.purge_leak_deliveries().boxed(),
+    },
+    Job {
+        name: "delete recorded calls after 7 days, counts after 400",
+        every: HOUR,
+        runs_on: RunsOn::OneNode,
+        run: |app| app.purge_usage().boxed(),
     },
 ];
 

@@ -121,7 +121,7 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 ///
-/// The signing keys can't be used, the change feed ended by itself, or the last uses of keys could not be written.
+/// The signing keys can't be used, the change feed ended by itself, or the usage of keys could not be written.
 pub async fn serve(
     config: &Config,
     app: App,
@@ -208,7 +208,7 @@ async fn close(app: &App, jobs: TaskTracker, failure: Option<&FeedFailure>) -> a
             );
         }
     }
-    let lost = "the last uses of some keys could not be written";
+    let lost = "the usage of some keys could not be written";
     let closed = tokio::time::timeout(WRITES_END_WITHIN, app.close()).await;
     closed.with_context(|| format!("{lost}: the database does not answer"))?.context(lost)
 }

@@ -19,9 +19,17 @@ use keyhouse_token::RawToken;
 /// Why a call is not authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticateError {
-    /// The credential is refused: 401.
+    /// The credential is refused, and no key has its token: 401.
     #[error(transparent)]
     AuthError(#[from] AuthError),
+    /// The token is that of a key which may not be used: 401.
+    #[error("{error}")]
+    KeyRefused {
+        /// The key.
+        key: Arc<ApiKey>,
+        /// What [`ApiKey::check`] returned.
+        error: AuthError,
+    },
     /// The key's record can't be read: 503, never 401.
     #[error(transparent)]
     Store(#[from] Arc<StoreError>),
@@ -32,8 +40,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unknown`] if no key has this token, what [`ApiKey::check`] returns if the key may not be used, and
-    /// [`AuthenticateError::Store`] if the key's record can't be read.
+    /// [`AuthError::Unknown`] if no key has this token, [`AuthenticateError::KeyRefused`] if [`ApiKey::check`] refuses the key,
+    /// and [`AuthenticateError::Store`] if the key's record can't be read.
     pub async fn authenticate(&self, token: RawToken, from: IpAddr) -> Result<Arc<ApiKey>, AuthenticateError> {
         let hash = token.hash();
         drop(token);
@@ -50,8 +58,10 @@ impl App {
             }
         };
         let key = found.ok_or(AuthError::Unknown)?;
-        key.check(self.clock.now(), from)?;
-        Ok(key)
+        match key.check(self.clock.now(), from) {
+            Ok(()) => Ok(key),
+            Err(error) => Err(AuthenticateError::KeyRefused { key, error }),
+        }
     }
 
     /// Makes look-ups from networks that are over the limit of refused credentials wait for each other.

@@ -9,7 +9,6 @@ pub mod identity;
 pub mod infra;
 pub mod key_cache;
 pub mod keys;
-pub mod last_used;
 pub mod leaks;
 pub mod links;
 pub mod members;
@@ -17,6 +16,7 @@ pub mod products;
 pub mod rate_limit;
 pub mod sessions;
 pub mod teams;
+pub mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +32,9 @@ use infra::metrics::Metrics;
 use infra::password_hasher::Hasher;
 use infra::rng::Rng;
 use key_cache::{KeyCache, LEASE};
-use last_used::LastUsed;
 use rate_limit::login::LoginThrottle;
 use rate_limit::{AttemptTable, KeyWindows, Limiter, Limits};
+use usage::Usage;
 
 use keyhouse_domain::audit::{AuditActor, AuditContext};
 use keyhouse_domain::ids::SessionId;
@@ -62,7 +62,7 @@ pub struct App {
     ids: Arc<Ids>,
     key_cache: KeyCache,
     metrics: Arc<Metrics>,
-    last_used: Arc<LastUsed>,
+    usage: Arc<Usage>,
     limits: Limits,
     limiter: Limiter,
     windows: Arc<KeyWindows>,
@@ -94,7 +94,7 @@ impl App {
             rng,
             ids,
             metrics,
-            last_used: Arc::default(),
+            usage: Arc::default(),
             limits,
             limiter: Limiter::default(),
             windows: Arc::default(),
@@ -159,13 +159,13 @@ impl App {
         self.store.checkpoint_and_detach().await
     }
 
-    /// Writes the last uses that are still in memory and closes the database.
+    /// Writes the usage of keys that is still in memory and closes the database.
     ///
     /// # Errors
     ///
-    /// The last uses could not be written; the database is closed all the same.
+    /// It could not be written; the database is closed all the same.
     pub async fn close(&self) -> Result<(), StoreError> {
-        let flushed = self.flush_last_used(last_used::Flush::Everything).await;
+        let flushed = self.flush_usage(usage::Flush::Everything).await;
         self.store.close().await;
         flushed
     }

@@ -11,8 +11,10 @@ use axum::http::request::Parts;
 
 use super::error::{ApiError, ErrorCode};
 use crate::app::infra::metrics::ApiOutcome;
+use keyhouse_domain::auth::AuthError;
 use keyhouse_domain::ids::{KeyId, PersonId, RequestId};
 use keyhouse_domain::rate_limit::Quota;
+use keyhouse_domain::usage::Outcome;
 
 /// One per request; clones share it.
 #[derive(Debug, Clone)]
@@ -26,6 +28,7 @@ struct Facts {
     caller: OnceLock<CallerId>,
     quota: OnceLock<Quota>,
     refusal: OnceLock<ApiOutcome>,
+    refused_key: OnceLock<(KeyId, AuthError)>,
 }
 
 /// Who makes a request, once that is proved.
@@ -37,8 +40,8 @@ pub(crate) enum CallerId {
 
 impl RequestContext {
     pub(super) fn new(id: RequestId, client_ip: IpAddr) -> Self {
-        let (route, caller, quota, refusal) = Default::default();
-        Self(Arc::new(Facts { id, client_ip, route, caller, quota, refusal }))
+        let (route, caller, quota, refusal, refused_key) = Default::default();
+        Self(Arc::new(Facts { id, client_ip, route, caller, quota, refusal, refused_key }))
     }
 
     pub(crate) fn id(&self) -> RequestId {
@@ -69,6 +72,21 @@ impl RequestContext {
         self.0.refusal.get().copied()
     }
 
+    /// The key whose token was sent, accepted or refused, and what became of the call with this status.
+    pub(super) fn used_key(&self, status: u16) -> Option<(KeyId, Outcome)> {
+        if let Some(&(key, why)) = self.0.refused_key.get() {
+            return Some((key, Outcome::of_refusal(why)?));
+        }
+        let CallerId::Key(key) = self.caller()? else { return None };
+        let outcome = match self.refusal() {
+            Some(ApiOutcome::Scope) => Outcome::Scope,
+            Some(ApiOutcome::RateLimit) => Outcome::RateLimit,
+            Some(ApiOutcome::Revoked) => Outcome::Revoked,
+            _ => Outcome::of_status(status),
+        };
+        Some((key, outcome))
+    }
+
     // Each is set once; a second value for the same request is ignored.
 
     pub(super) fn set_route(&self, route: MatchedPath) {
@@ -81,6 +99,10 @@ impl RequestContext {
 
     pub(super) fn set_quota(&self, quota: Quota) {
         let _ = self.0.quota.set(quota);
+    }
+
+    pub(super) fn set_refused_key(&self, key: KeyId, why: AuthError) {
+        let _ = self.0.refused_key.set((key, why));
     }
 
     /// Notes that an API call is refused, where that is decided; the root service counts it once the call is answered.

@@ -22,7 +22,8 @@ use super::middleware::security_headers::set_security_headers;
 use super::middleware::{access_log, client_ip, http_check};
 use super::server::HttpService;
 use super::theme::{self, Theme};
-use crate::app::infra::metrics::ApiOutcome;
+use crate::app::infra::metrics::{ApiOutcome, method_label};
+use crate::app::usage::Call;
 use keyhouse_domain::rate_limit::Quota;
 
 /// The three routers, told apart by path alone.
@@ -123,6 +124,7 @@ impl HttpService for RootService {
         request.extensions_mut().insert(context.clone());
         let method = request.method().clone();
         let tree = Tree::of(request.uri().path());
+        let agent = (tree != Tree::Site).then(|| request.headers().get(header::USER_AGENT).cloned()).flatten();
         let format = ErrorFormat::of(tree != Tree::Site, request.headers());
 
         let span = access_log::span(&context);
@@ -133,11 +135,24 @@ impl HttpService for RootService {
 
         let took = app.clock().monotonic().saturating_sub(began);
         let metrics = app.metrics();
-        metrics.record_http(context.route(), method.as_str(), response.status().as_u16(), took);
+        let status = response.status().as_u16();
+        metrics.record_http(context.route(), method.as_str(), status, took);
         match (context.refusal(), context.caller()) {
             (Some(refusal), _) => metrics.record_api_request(refusal),
             (None, Some(CallerId::Key(_))) => metrics.record_api_request(ApiOutcome::Admitted),
             (None, _) => {}
+        }
+        if let Some((key, outcome)) = context.used_key(status) {
+            app.record_call(&Call {
+                key,
+                request: context.id(),
+                from: client,
+                agent: agent.as_ref().map_or(&[], HeaderValue::as_bytes),
+                method: method_label(method.as_str()),
+                route: context.route().unwrap_or("-"),
+                status,
+                outcome,
+            });
         }
         access_log::log(&context, &method, &response, error.as_deref(), took);
         response

@@ -169,7 +169,7 @@ async fn last_use_is_written_in_the_background_and_only_for_admitted_calls(
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Live, Scope::ReadOnly).await;
     let last_use = async || {
-        app.inner.flush_last_used(keyhouse::app::last_used::Flush::Due).await.unwrap();
+        app.inner.flush_usage(keyhouse::app::usage::Flush::Due).await.unwrap();
         let listed = app.inner.queries().key(key.key.id).await.unwrap().unwrap();
         listed.last_use.map(|used| (used.at.ms() - test_support::BEGINNING.ms(), used.from))
     };
@@ -203,7 +203,7 @@ async fn only_a_trusted_proxy_names_the_client() {
             .header("x-forwarded-for", "10.9.8.7, 198.51.100.9");
         let peer = std::net::SocketAddr::new(peer.parse().unwrap(), 1);
         app.service.handle(peer, request.body(axum::body::Body::empty()).unwrap()).await;
-        app.inner.flush_last_used(keyhouse::app::last_used::Flush::Everything).await.unwrap();
+        app.inner.flush_usage(keyhouse::app::usage::Flush::Everything).await.unwrap();
         assert_eq!(app.inner.queries().key(key.key.id).await.unwrap().unwrap().last_use.unwrap().from, client);
         app.advance(Duration::from_secs(1));
     }

@@ -15,6 +15,7 @@ mod limits;
 mod openapi;
 mod preconditions;
 mod products;
+mod usage;
 
 /// Status and headers, without those that depend on the fields of a product.
 fn head(answer: &Answer) -> String {

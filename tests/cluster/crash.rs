@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::process::Stdio;
 
-use keyhouse::app::last_used::Flush;
+use keyhouse::app::usage::{Call, Flush};
 use keyhouse_domain::scope::Scope;
+use keyhouse_domain::usage::{Outcome, UtcDay};
 use keyhouse_store::Store;
 use keyhouse_token::Mode;
 
@@ -116,12 +117,12 @@ async fn a_suspended_postgres_is_503_and_does_not_block_shutdown() {
     server.freeze();
     // The last use can not be written, which is logged, and the process exits.
     assert_eq!(serving.terminate().code(), Some(1));
-    assert!(String::from_utf8(serving.logs()).unwrap().contains("the last uses of some keys could not be written"));
+    assert!(String::from_utf8(serving.logs()).unwrap().contains("the usage of some keys could not be written"));
 }
 
 /// Two nodes write the same rows concurrently.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_nodes_write_last_uses_of_the_same_keys_at_once() {
+async fn two_nodes_write_the_usage_of_the_same_keys_at_once() {
     let app = TestApp::on(Engine::Postgres).await;
     let mut tokens = Vec::new();
     for n in 0..4 {
@@ -133,14 +134,31 @@ async fn two_nodes_write_last_uses_of_the_same_keys_at_once() {
     let other = test_support::open(&app.place, app.clock.clone(), 2).await;
     for _ in 0..5 {
         app.advance(std::time::Duration::from_secs(61));
-        for app in [&app.inner, &other] {
+        for (n, node) in [(1, &app.inner), (2, &other)] {
             for key in &tokens {
-                app.count_call(&key.key, [192, 0, 2, 1].into()).await;
+                // More addresses than are kept: both nodes delete the oldest ones of the same key.
+                for host in 0..30 {
+                    node.record_call(&Call {
+                        key: key.key.id,
+                        request: node.ids().request(),
+                        from: [192, 0, n, host].into(),
+                        agent: b"curl/8.14",
+                        method: "GET",
+                        route: "/api/v1/key",
+                        status: 200,
+                        outcome: Outcome::Admitted,
+                    });
+                }
             }
         }
-        let (one, two) = tokio::join!(app.inner.flush_last_used(Flush::Due), other.flush_last_used(Flush::Due));
+        let (one, two) = tokio::join!(app.inner.flush_usage(Flush::Due), other.flush_usage(Flush::Due));
         one.unwrap();
         two.unwrap();
+    }
+    for key in &tokens {
+        let counted = app.inner.queries().calls_by_day(key.key.id, UtcDay::from_number(0)).await.unwrap();
+        assert_eq!(counted.iter().map(|day| day.calls).sum::<u64>(), 300);
+        assert_eq!(app.inner.queries().addresses_of_key(key.key.id).await.unwrap().len(), 20);
     }
 }
 

@@ -124,9 +124,9 @@ async fn rename_and_revoke_from_the_page(#[values(Engine::Sqlite, Engine::Postgr
 
     // In use: its name must be typed, whatever script the page has.
     assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 200);
-    app.inner.flush_last_used(keyhouse::app::last_used::Flush::Everything).await.unwrap();
+    app.inner.flush_usage(keyhouse::app::usage::Flush::Everything).await.unwrap();
     let asked = app.page(&ada, &format!("{PAGE}/{id}/revoke")).await;
-    assert_text!(words(between(asked.text(), "<section", "</section>")), @r#"class="sheet" data-sheet aria-labelledby="sheet-title" Revoke New? Token pk_live_VyL... Mode Live Read-only Last used just now from 203.0.113.7 This key is in use. Requests with this key will fail with 401 within a second. This can’t be undone. Type New to confirm Keep key Revoke key"#);
+    assert_text!(words(between(asked.text(), "<section", "</section>")), @r#"class="sheet" data-sheet aria-labelledby="sheet-title" Revoke New? Token pk_live_VyL... Mode Live Read-only Last used just now from 203.0.113.7 Safe to revoke? No. Used just now from 203.0.113.7. This key is in use. Requests with this key will fail with 401 within a second. This can’t be undone. Type New to confirm Keep key Revoke key"#);
     for typed in ["", "Old", "new"] {
         assert_eq!(app.send(&ada, &format!("{PAGE}/{id}/revoke"), &[("name", typed)]).await.status, 422, "{typed}");
     }
@@ -135,7 +135,7 @@ async fn rename_and_revoke_from_the_page(#[values(Engine::Sqlite, Engine::Postgr
     assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 401, "the very next call");
     let list = app.page(&ada, revoked.location()).await;
     assert!(list.text().contains("Revoked New"));
-    assert_text!(rows(&list).join("\n"), @"New Revoked pk_live_VyL... · Read-only · Ada Live Read-only A Ada in 90 days just now by Ada");
+    assert_text!(rows(&list).join("\n"), @"New Revoked pk_live_VyL... · Read-only · Ada Live Read-only A Ada in 90 days just now by Ada Not tried");
     assert_eq!(app.send(&ada, &format!("{PAGE}/{id}/rename"), &[("name", "x")]).await.status, 422, "not any more");
 
     app.advance(90 * DAY - Duration::from_millis(1));

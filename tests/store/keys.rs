@@ -1,8 +1,8 @@
-//! Keys, their last use and the change feed.
+//! Keys and the change feed.
 
 use std::time::Duration;
 
-use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, LastUse, NewKey, REVOKED_SHOWN_FOR};
+use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, NewKey, REVOKED_SHOWN_FOR};
 use keyhouse_domain::audit::Action;
 use keyhouse_domain::auth::AuthError;
 use keyhouse_domain::ids::KeyId;
@@ -204,19 +204,6 @@ async fn redact_revoked_key_names_clears_names_after_90_days(
     assert_eq!(it.store.redact_revoked_key_names(end, 10).await.unwrap(), 1);
     assert_eq!(it.store.redact_revoked_key_names(end, 10).await.unwrap(), 0);
     assert_eq!(it.queries().key(key.id).await.unwrap().unwrap().name, None);
-}
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn store_last_uses_keeps_the_latest_use(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
-    let it = Fixture::on(engine).await;
-    let key = it.key(10).await;
-    let used = LastUse { at: NOW, from: "192.0.2.7".into() };
-    it.store.store_last_uses(&[]).await.unwrap();
-    it.store.store_last_uses(&[(key.id, used.clone())]).await.unwrap();
-    let older = LastUse { at: NOW.minus(MS), from: "192.0.2.8".into() };
-    it.store.store_last_uses(&[(key.id, older)]).await.unwrap();
-    assert_eq!(it.queries().key(key.id).await.unwrap().unwrap().last_use, Some(used));
 }
 
 #[rstest]

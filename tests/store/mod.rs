@@ -13,3 +13,4 @@ mod people;
 mod products;
 mod refusals;
 mod teams;
+mod usage;

@@ -38,3 +38,9 @@ fn the_dashboard_works_in_a_browser_over_plain_http_with_another_host_name() {
 fn every_page_of_the_dashboard_passes_the_accessibility_checks() {
     browse("dashboard_looks.mjs", "127.0.0.1");
 }
+
+/// The page of a key, the requests and the actions on a key: what they do, and axe-core as above.
+#[test]
+fn the_pages_of_a_key_work_in_a_browser_and_pass_the_accessibility_checks() {
+    browse("dashboard_keys.mjs", "127.0.0.1");
+}

@@ -62,7 +62,7 @@ with sqlite3.connect("${join(data, "keyhouse.db")}", timeout=10) as db:
     const base = `http://${process.env.NAME ?? url.hostname}:${url.port}`;
     const here = (link) => link.replace(/^https?:\/\/[^/]+/, base);
     const reset = (email) => here(shell("person", "reset", email).link);
-    return { ...said, base, here, shell, reset, age };
+    return { ...said, data, base, here, shell, reset, age };
 };
 
 /** As readers have it: with the memory of pages that Playwright would turn off. */

@@ -38,3 +38,4 @@ pub mod team;
 #[allow(missing_docs, reason = "to be documented with the catalog")]
 pub mod text;
 pub mod timestamp;
+pub mod usage;

@@ -17,7 +17,6 @@ mod invitations;
 mod jobs;
 mod key_rows;
 mod keys;
-mod last_used;
 mod leaks;
 mod links;
 mod location;
@@ -31,6 +30,8 @@ mod served_url;
 mod sessions;
 mod teams;
 mod tx;
+mod usage;
+mod usage_rows;
 
 pub use accounts::{EmailLinkError, RemovePersonError};
 pub use change_feed::{ChangeFeed, ChangeSet, Changed, POLL_TIMEOUT};

@@ -53,13 +53,11 @@ impl App {
         (self, redis)
     }
 
-    /// Counts an authenticated call as the key's last use and against its rate limit. A call over the limit is a use too.
-    /// `None`: there is no limit.
+    /// Counts an authenticated call against its key's rate limit. `None`: there is no limit.
     ///
     /// Writes nothing to the database.
-    pub async fn count_call(&self, key: &ApiKey, from: IpAddr) -> Option<Quota> {
+    pub async fn count_call(&self, key: &ApiKey) -> Option<Quota> {
         let at = self.clock.now();
-        self.last_used.note(key.id, at, from);
         let limit = self.limits.per_key.as_ref()?;
         let Limiter::Redis(redis) = &self.limiter else {
             return Some(self.windows.judge(key.id, limit, at));

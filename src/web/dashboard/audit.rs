@@ -62,7 +62,7 @@ fn choices(options: Vec<(String, String)>, selected: &str) -> Vec<Choice> {
 }
 
 /// An action in words.
-fn words(action: Action) -> &'static str {
+pub(super) fn words(action: Action) -> &'static str {
     match action {
         Action::TeamCreated => "Created the team",
         Action::TeamRenamed => "Renamed the team",

@@ -11,6 +11,7 @@ use super::layout::Layout;
 use super::rejection::{PageResult, Rejection, see_other};
 use super::responses;
 use crate::app::keys::RenameKeyError;
+use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::api_key::KeyName;
 use keyhouse_domain::ids::KeyId;
@@ -23,13 +24,24 @@ struct RenamePage<'a> {
     base: String,
     key: KeyRow,
     name: &'a str,
+    /// `key` if the form was opened from the key's page.
+    from: &'a str,
+    back: String,
     max_name: usize,
     errors: FieldErrors,
 }
 
-fn rename_page(access: &Authorized<ManageKeys>, key: KeyRow, name: &str, errors: FieldErrors) -> PageResult {
+fn rename_page(
+    access: &Authorized<ManageKeys>,
+    key: KeyRow,
+    name: &str,
+    back: (&str, KeyId),
+    errors: FieldErrors,
+) -> PageResult {
     let layout = Layout::of(access, &format!("Rename {}", key.name), "keys");
-    let page = RenamePage { layout, base: access.path(PAGE), key, name, max_name: KeyName::MAX, errors };
+    let (from, id) = back;
+    let back = key_row::back(access, from, id);
+    let page = RenamePage { layout, base: access.path(PAGE), key, name, from, back, max_name: KeyName::MAX, errors };
     Ok(responses::form(&page.errors, &page))
 }
 
@@ -37,10 +49,11 @@ pub(super) async fn edit(
     State(state): State<AppState>,
     access: Authorized<ManageKeys>,
     LastPathParam(id): LastPathParam<KeyId>,
+    query: Query,
 ) -> PageResult {
     let key = KeyRow::of(&key_row::find(&state, &access, id).await?, state.app.clock().now());
     let name = key.name.clone();
-    rename_page(&access, key, &name, FieldErrors::default())
+    rename_page(&access, key, &name, (query.get_or_empty("from"), id), FieldErrors::default())
 }
 
 #[derive(Deserialize)]
@@ -50,6 +63,8 @@ pub(super) struct RenameKeyForm {
     /// The name that the form was opened with.
     #[serde(default)]
     version: String,
+    #[serde(default)]
+    from: String,
 }
 
 pub(super) async fn update(
@@ -61,16 +76,18 @@ pub(super) async fn update(
     if !form.version.is_empty() && form.version != key.name {
         let error =
             format!("The key was renamed to “{}” since you opened this page. Save again to replace it", key.name);
-        return rename_page(&access, key, &form.name, FieldErrors::one("name", error));
+        return rename_page(&access, key, &form.name, (&form.from, id), FieldErrors::one("name", error));
     }
     let name = match KeyName::parse(&form.name) {
         Ok(name) => name,
-        Err(error) => return rename_page(&access, key, &form.name, FieldErrors::one("name", error)),
+        Err(error) => return rename_page(&access, key, &form.name, (&form.from, id), FieldErrors::one("name", error)),
     };
     match state.app.rename_key(&access.permit, id, &name).await {
-        Ok(()) => Ok(see_other(&format!("{}?done=renamed&key={id}", access.path(PAGE)))),
+        Ok(()) => Ok(see_other(&key_row::after(&access, &form.from, id, "renamed"))),
         Err(RenameKeyError::NoSuchKey) => Err(Rejection::not_found()),
-        Err(error @ RenameKeyError::Revoked) => rename_page(&access, key, &form.name, FieldErrors::one("name", error)),
+        Err(error @ RenameKeyError::Revoked) => {
+            rename_page(&access, key, &form.name, (&form.from, id), FieldErrors::one("name", error))
+        }
         Err(RenameKeyError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
         Err(RenameKeyError::Store(error)) => Err(error.into()),
     }

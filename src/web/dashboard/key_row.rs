@@ -16,6 +16,8 @@ pub(super) const PAGE: &str = "/settings/integrations/api-keys";
 const IN_USE_DAYS: i64 = 7;
 /// A key that was not used for so many days is flagged.
 const UNUSED_DAYS: i64 = 30;
+/// A key that was used within this time is marked as used right now.
+const BUSY_MS: i64 = 5 * 60 * 1000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 pub(super) struct KeyRow {
@@ -31,6 +33,12 @@ pub(super) struct KeyRow {
     pub last_from: String,
     /// `Unused for 42 days`; empty if the key was used within 30 days.
     pub hint: String,
+    /// A call was accepted in the last 5 minutes.
+    pub is_busy: bool,
+    /// The path of the sparkline, and the number of calls that it stands for; for a revoked key, the calls that were refused
+    /// since. The list alone sets them.
+    pub spark: String,
+    pub calls: String,
     pub revoked: Option<RevokedCells>,
     pub is_new: bool,
 }
@@ -67,6 +75,9 @@ impl KeyRow {
             last_used: listed.last_use.as_ref().map(|used| TimeTag::past(used.at, now)),
             last_from: listed.last_use.as_ref().map_or_else(String::new, |used| used.from.clone()),
             hint: if days >= UNUSED_DAYS { format!("Unused for {days} days") } else { String::new() },
+            is_busy: listed.last_use.as_ref().is_some_and(|used| now.ms() - used.at.ms() < BUSY_MS),
+            spark: String::new(),
+            calls: String::new(),
             revoked,
             is_new: false,
         }
@@ -84,4 +95,16 @@ pub(super) async fn find(state: &AppState, access: &Authorized<ManageKeys>, id: 
     let now = state.app.clock().now();
     let listed = state.app.queries().key(id).await?.filter(|listed| listed.key.team == access.team().id);
     listed.filter(|listed| listed.key.listed_until().is_none_or(|until| now < until)).ok_or_else(Rejection::not_found)
+}
+
+/// The page that a form leads back to: the key's, if `from` says that the form was opened there, or the list.
+pub(super) fn back(access: &Authorized<ManageKeys>, from: &str, id: KeyId) -> String {
+    let list = access.path(PAGE);
+    if from == "key" { format!("{list}/{id}") } else { list }
+}
+
+/// As [`back`], after something was done to the key.
+pub(super) fn after(access: &Authorized<ManageKeys>, from: &str, id: KeyId, done: &str) -> String {
+    let key = if from == "key" { String::new() } else { format!("&key={id}") };
+    format!("{}?done={done}{key}", back(access, from, id))
 }

@@ -9,16 +9,24 @@ use super::layout::Layout;
 use super::leak_notice::{self, NoticeRow};
 use super::rejection::{PageResult, Rejection};
 use super::responses::{ok, url};
+use super::safety::Safety;
+use super::usage_chart::{sparkline, thousands};
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, KeyState, ListedKey};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::ManageKeys;
 use keyhouse_domain::timestamp::Timestamp;
+use keyhouse_domain::usage::{DailyCalls, Outcome, UtcDay};
 use keyhouse_token::Mode;
 
 /// Revoked keys on one page.
 const REVOKED_ROWS: usize = 50;
+/// From this number of active keys on, the list says which are most worth ending.
+const NEARLY_FULL: u32 = 8;
+/// Days of a sparkline, and of the number beside it.
+const SPARK_DAYS: u32 = 14;
+const MONTH: u32 = 30;
 
 #[derive(Template)]
 #[template(path = "keys.html")]
@@ -46,6 +54,10 @@ struct KeysPage {
     creators: Vec<String>,
     /// Reports of leaked keys, the latest first.
     leaks: Vec<NoticeRow>,
+    requests: String,
+    /// With eight or more active keys: those that are most worth ending, id and name with the reason.
+    worth_ending: Vec<(String, String, String)>,
+    is_nearly_full: bool,
 }
 
 impl KeysPage {
@@ -103,6 +115,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     let mut creators: Vec<String> = active.iter().map(|key| key.creator.name.clone()).collect();
     creators.sort();
     creators.dedup();
+    let worth_ending = if count >= NEARLY_FULL { worth_ending(&active, now) } else { Vec::new() };
     active.retain(|key| {
         status != "revoked" && before.is_none() && mode.is_none_or(|mode| key.key.mode == mode) && matches(key)
     });
@@ -123,7 +136,19 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         let (mode, id) = (mode.map_or("", Mode::as_str), last.key.id.to_string());
         url(&base, [("mode", mode), ("status", "revoked"), ("before", id.as_str())])
     });
-    let row = |key: &ListedKey| KeyRow { is_new: about_id == Some(key.key.id), ..KeyRow::of(key, now) };
+    let today = UtcDay::of(now);
+    let since = UtcDay::from_number(today.number() - i64::from(MONTH) + 1);
+    let counted = state.app.queries().calls_by_day_of_team(access.team().id, since).await?;
+    let row = |key: &ListedKey| {
+        let calls: Vec<_> = counted.iter().copied().filter(|count| count.key == key.key.id).collect();
+        let is_shown = |count: &&DailyCalls| key.key.is_active() || count.outcome == Outcome::Revoked;
+        KeyRow {
+            is_new: about_id == Some(key.key.id),
+            spark: if key.key.is_active() { sparkline(&calls, today, SPARK_DAYS) } else { String::new() },
+            calls: thousands(calls.iter().filter(is_shown).map(|count| count.calls).sum()),
+            ..KeyRow::of(key, now)
+        }
+    };
     Ok(ok(&KeysPage {
         layout: Layout::of(&access, "API Keys", "keys").with_message(message),
         base,
@@ -142,7 +167,24 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         sort,
         creators,
         leaks: leak_notice::rows(&state, &access).await?,
+        requests: access.path(super::requests::PAGE),
+        worth_ending,
+        is_nearly_full: count >= NEARLY_FULL,
     }))
+}
+
+/// Up to three keys that were not used for a week or more, the least recently used first, with the reason.
+fn worth_ending(active: &[ListedKey], now: Timestamp) -> Vec<(String, String, String)> {
+    let mut unused: Vec<_> = active
+        .iter()
+        .map(|key| (key, Safety::of(key, &[], now)))
+        .filter(|(_, safety)| matches!(safety.answer, "Yes" | "Probably"))
+        .collect();
+    unused.sort_by_key(|(key, _)| key.last_use.as_ref().map_or(key.key.created_at, |used| used.at));
+    let row = |(key, safety): (&ListedKey, Safety)| {
+        (key.key.id.to_string(), key.name.as_ref().map_or("", KeyName::as_str).to_owned(), safety.reasons)
+    };
+    unused.into_iter().take(3).map(row).collect()
 }
 
 /// A key that an address names, if it is the team's.

@@ -17,6 +17,7 @@ mod key_new;
 mod key_rename;
 mod key_revoke;
 mod key_row;
+mod key_show;
 mod keys;
 mod layout;
 mod leak_notice;
@@ -32,12 +33,15 @@ mod product;
 mod product_form;
 mod products;
 mod rejection;
+mod requests;
 mod responses;
+mod safety;
 mod session;
 mod settings;
 mod sign_in;
 mod sign_out;
 mod team_delete;
+mod usage_chart;
 mod user_agent;
 mod withdraw;
 
@@ -83,8 +87,10 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .route("/t/{team}/settings/integrations/api-keys/new", get(key_new::new).post(key_new::create))
         .route("/t/{team}/settings/integrations/api-keys/find", get(key_find::show).post(key_find::create))
         .route("/t/{team}/settings/integrations/api-keys/leak-notice", post(leak_notice::dismiss))
+        .route("/t/{team}/settings/integrations/api-keys/{key}", get(key_show::show))
         .route("/t/{team}/settings/integrations/api-keys/{key}/rename", get(key_rename::edit).post(key_rename::update))
         .route("/t/{team}/settings/integrations/api-keys/{key}/revoke", get(key_revoke::show).post(key_revoke::destroy))
+        .route("/t/{team}/settings/integrations/requests", get(requests::index))
         .route("/t/{team}/settings/audit", get(audit::index))
         .route("/t/{team}/settings/audit.csv", get(audit_csv::index))
         .layer(from_fn_with_state(state.clone(), authorize::remember_team))

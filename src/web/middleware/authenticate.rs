@@ -92,25 +92,28 @@ async fn authenticate(
         Ok(token) => state.app.authenticate(token, client).await,
         Err(refused) => Err(refused.into()),
     };
-    match found {
+    let refused = match found {
         Ok(key) => {
             context.set_caller(CallerId::Key(key.id));
-            let Some(quota) = state.app.count_call(&key, client).await else { return Ok(key) };
+            let Some(quota) = state.app.count_call(&key).await else { return Ok(key) };
             context.set_quota(quota);
             let Some(wait) = quota.retry_after else { return Ok(key) };
             context.refuse(ApiOutcome::RateLimit);
-            Err(ApiError::too_many(wait))
+            return Err(ApiError::too_many(wait));
         }
         Err(AuthenticateError::Store(error)) => {
             context.refuse(ApiOutcome::Unavailable);
-            Err(error.into())
+            return Err(error.into());
         }
-        Err(AuthenticateError::AuthError(refused)) => {
-            let wait = if refused.is_failed_attempt() { state.app.count_bad_token(client) } else { None };
-            context.refuse(if wait.is_some() { ApiOutcome::BadTokens } else { refused.into() });
-            Err(wait.map_or_else(|| refused.into(), |wait| ApiError::too_many(wait).with_source(refused)))
+        Err(AuthenticateError::KeyRefused { key, error }) => {
+            context.set_refused_key(key.id, error);
+            error
         }
-    }
+        Err(AuthenticateError::AuthError(refused)) => refused,
+    };
+    let wait = if refused.is_failed_attempt() { state.app.count_bad_token(client) } else { None };
+    context.refuse(if wait.is_some() { ApiOutcome::BadTokens } else { refused.into() });
+    Err(wait.map_or_else(|| refused.into(), |wait| ApiError::too_many(wait).with_source(refused)))
 }
 
 /// Reads the token from the one header of that name: the scheme in any case, one or more spaces, one token, nothing else.

@@ -148,10 +148,13 @@ pub(super) struct HttpLabels {
 }
 
 impl HttpLabels {
-    /// A method that HTTP does not define is `other`: callers can't create series.
     pub(super) fn new(route: RouteLabel, method: &str, status: u16) -> Self {
-        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
-        let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
-        Self { route: route.route, method, status }
+        Self { route: route.route, method: method_label(method), status }
     }
+}
+
+/// A method that HTTP does not define is `other`: callers can't create labels.
+pub(crate) fn method_label(method: &str) -> &'static str {
+    let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+    known.into_iter().find(|known| *known == method).unwrap_or("other")
 }

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::app::key_cache::Poll;
 use crate::app::rate_limit::redis::FallbackReason;
 use keyhouse_store::Store;
-pub(crate) use labels::{ApiOutcome, LookupSource};
+pub(crate) use labels::{ApiOutcome, LookupSource, method_label};
 use labels::{HttpLabels, OutcomeLabel, ReasonLabel, RouteLabel, SourceLabel};
 
 /// Upper bounds of the revocation histogram's buckets in seconds. The promised 0.5 s (p99), 1 s and 3 s are among them.

@@ -1,0 +1,195 @@
+//! The page of an API key: what it does, whether it can be ended, and what was changed on it.
+
+use askama::Template;
+use axum::extract::State;
+
+use super::audit;
+use super::authorize::{Authorized, LastPathParam};
+use super::key_row::{self, KeyRow, PAGE};
+use super::layout::{Layout, TimeTag};
+use super::rejection::PageResult;
+use super::requests::CallRow;
+use super::responses;
+use super::safety::Safety;
+use super::usage_chart::{Chart, day_label, outcome_label, thousands};
+use crate::web::extract::Query;
+use crate::web::{AppState, assets};
+use keyhouse_domain::api_key::{KeyState, ListedKey};
+use keyhouse_domain::audit::AuditFilter;
+use keyhouse_domain::ids::KeyId;
+use keyhouse_domain::permission::ManageKeys;
+use keyhouse_domain::timestamp::Timestamp;
+use keyhouse_domain::usage::{CallFilter, DailyCalls, Outcome, SeenAddress, UtcDay};
+
+/// Recent calls and changes on the page; the others are a link away.
+const CALLS: u32 = 8;
+const CHANGES: u32 = 8;
+/// The periods of the chart, in days.
+const PERIODS: [u32; 3] = [7, 30, 90];
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+struct AddressRow {
+    address: String,
+    agent: String,
+    first: String,
+    last: TimeTag,
+    calls: String,
+    /// `12 refused`; empty if none was.
+    refused: String,
+}
+
+struct Change {
+    at: TimeTag,
+    by: String,
+    words: &'static str,
+    detail: String,
+    is_end: bool,
+}
+
+/// What a revoked key's page says first.
+struct Ended {
+    at: TimeTag,
+    by: String,
+    listed_until: TimeTag,
+    /// `Still tried 14 times from 203.0.113.7`; empty if it was not.
+    tried: Option<Tried>,
+}
+
+struct Tried {
+    calls: String,
+    addresses: Vec<String>,
+    last: Option<TimeTag>,
+}
+
+struct Figures {
+    requests: String,
+    today: String,
+    refused: String,
+    /// The most frequent reason.
+    refused_most: String,
+    addresses: usize,
+    new_addresses: usize,
+}
+
+#[derive(Template)]
+#[template(path = "key.html")]
+struct KeyPage {
+    layout: Layout,
+    base: String,
+    integrations: String,
+    requests: String,
+    key: KeyRow,
+    days: u32,
+    /// The periods of the chart, and which of them is shown.
+    periods: [(u32, bool); 3],
+    figures: Figures,
+    chart: Chart,
+    calls: Vec<CallRow>,
+    addresses: Vec<AddressRow>,
+    changes: Vec<Change>,
+    safety: Option<Safety>,
+    ended: Option<Ended>,
+}
+
+pub(super) async fn show(
+    State(state): State<AppState>,
+    access: Authorized<ManageKeys>,
+    LastPathParam(id): LastPathParam<KeyId>,
+    query: Query,
+) -> PageResult {
+    let listed = key_row::find(&state, &access, id).await?;
+    let now = state.app.clock().now();
+    let today = UtcDay::of(now);
+    let days = PERIODS.into_iter().find(|days| days.to_string() == query.get_or_empty("days")).unwrap_or(30);
+    let queries = state.app.queries();
+    let counted = queries.calls_by_day(id, UtcDay::from_number(today.number() - 399)).await?;
+    let addresses = queries.addresses_of_key(id).await?;
+    let filter = CallFilter { key: Some(id), ..CallFilter::default() };
+    let calls = queries.recent_calls(access.team().id, &filter, None, CALLS).await?;
+    let filter = AuditFilter { target: Some(id.to_string()), ..AuditFilter::default() };
+    let events = queries.audit_events(access.team().id, &filter, None, CHANGES).await?;
+    let key = KeyRow::of(&listed, now);
+    let message = match query.get_or_empty("done") {
+        "renamed" => format!("Renamed to {}", key.name),
+        "revoked" if !listed.key.is_active() => format!("Revoked {}", key.name),
+        _ => String::new(),
+    };
+    let changes = events.iter().map(|event| Change {
+        at: TimeTag::exact(event.at),
+        by: event.by.name.clone(),
+        words: audit::words(event.action),
+        detail: event.detail.clone(),
+        is_end: event.action == keyhouse_domain::audit::Action::KeyRevoked,
+    });
+    Ok(responses::ok(&KeyPage {
+        layout: Layout::of(&access, &key.name, "keys").with_message(message),
+        base: access.path(PAGE),
+        integrations: access.path("/settings/integrations"),
+        requests: access.path(super::requests::PAGE),
+        days,
+        periods: PERIODS.map(|period| (period, period == days)),
+        figures: figures(&counted, &addresses, now),
+        chart: Chart::of(&counted, today, days),
+        calls: calls.iter().map(|(_, call)| CallRow::of(call, String::new(), now)).collect(),
+        addresses: addresses.iter().map(|seen| address_row(seen, now)).collect(),
+        changes: changes.collect(),
+        safety: listed.key.is_active().then(|| Safety::of(&listed, &addresses, now)),
+        ended: ended(&listed, &counted, &addresses, now),
+        key,
+    }))
+}
+
+fn address_row(seen: &SeenAddress, now: Timestamp) -> AddressRow {
+    AddressRow {
+        address: seen.address.clone(),
+        agent: seen.agent.clone(),
+        first: day_label(UtcDay::of(seen.first_at)),
+        last: TimeTag::past(seen.last_at, now),
+        calls: thousands(seen.calls),
+        refused: if seen.refused > 0 { format!("{} refused", thousands(seen.refused)) } else { String::new() },
+    }
+}
+
+/// Of the last 30 days.
+fn figures(counted: &[DailyCalls], addresses: &[SeenAddress], now: Timestamp) -> Figures {
+    let today = UtcDay::of(now);
+    let month: Vec<_> = counted.iter().filter(|count| count.day.number() > today.number() - 30).collect();
+    let sum = |of: &dyn Fn(&DailyCalls) -> bool| month.iter().filter(|count| of(count)).map(|count| count.calls).sum();
+    let of_outcome = |outcome: Outcome| (sum(&|count| count.outcome == outcome), outcome);
+    let refusals = Outcome::ALL.iter().copied().filter(|outcome| outcome.is_refused()).map(of_outcome);
+    let most: Option<(u64, Outcome)> = refusals.max_by_key(|(calls, _)| *calls).filter(|(calls, _)| *calls > 0);
+    let mut ips: Vec<_> = addresses.iter().map(|seen| seen.address.as_str()).collect();
+    ips.sort_unstable();
+    ips.dedup();
+    let is_new = |ip: &&str| {
+        addresses.iter().filter(|seen| seen.address == **ip).all(|seen| now.ms() - seen.first_at.ms() < 7 * DAY_MS)
+    };
+    Figures {
+        requests: thousands(sum(&|_| true)),
+        today: thousands(sum(&|count| count.day == today)),
+        refused: thousands(sum(&|count| count.outcome.is_refused())),
+        refused_most: most.map_or(String::new(), |(calls, outcome)| {
+            format!("{} {}", thousands(calls), outcome_label(outcome).to_lowercase())
+        }),
+        new_addresses: ips.iter().filter(|ip| is_new(ip)).count(),
+        addresses: ips.len(),
+    }
+}
+
+fn ended(listed: &ListedKey, counted: &[DailyCalls], addresses: &[SeenAddress], now: Timestamp) -> Option<Ended> {
+    let KeyState::Revoked { at, by } = &listed.key.state else { return None };
+    let tried = counted.iter().filter(|count| count.outcome == Outcome::Revoked).map(|count| count.calls).sum::<u64>();
+    let after = |seen: &&SeenAddress| seen.refused_at.is_some_and(|refused| refused >= *at);
+    let mut from: Vec<_> = addresses.iter().filter(after).map(|seen| seen.address.clone()).collect();
+    from.dedup();
+    Some(Ended {
+        at: TimeTag::exact(*at),
+        by: by.name.clone(),
+        listed_until: TimeTag::future(listed.key.listed_until().unwrap_or(*at), now),
+        tried: (tried > 0).then(|| Tried {
+            calls: thousands(tried),
+            last: addresses.iter().filter_map(|seen| seen.refused_at).max().map(|at| TimeTag::past(at, now)),
+            addresses: from,
+        }),
+    })
+}
