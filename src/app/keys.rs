@@ -10,6 +10,7 @@ use keyhouse_domain::ids::{KeyId, PersonId};
 use keyhouse_domain::permission::KeyAdmin;
 use keyhouse_domain::team::{Team, TeamRef};
 use keyhouse_domain::timestamp::Timestamp;
+use keyhouse_domain::usage::KeyUsage;
 use keyhouse_store::{NewKeyRow, StoreError};
 use keyhouse_token::{Mode, RawToken};
 
@@ -173,6 +174,9 @@ impl App {
     ///
     /// Any [`StoreError`] of a write.
     pub async fn store_last_use(&self, key: KeyId, from: IpAddr) -> Result<(), StoreError> {
-        self.store.store_last_uses(&[(key, LastUse { at: self.clock.now(), from: from.to_string() })]).await
+        let at = self.clock.now();
+        let last_use = Some(LastUse { at, from: from.to_string() });
+        let (days, addresses, calls) = Default::default();
+        self.store.store_usage(&[KeyUsage { key, last_use, days, addresses, calls }], at).await
     }
 }

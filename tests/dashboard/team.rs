@@ -314,7 +314,7 @@ async fn a_new_team_has_a_checklist_until_its_steps_are_done(
     let page = list().await;
     assert!(page.text().contains("1 of 4 done") && page.text().contains("Waiting for the first request"), "{page}");
     assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 200);
-    app.inner.flush_last_used(keyhouse::app::last_used::Flush::Everything).await.unwrap();
+    app.inner.flush_usage(keyhouse::app::usage::Flush::Everything).await.unwrap();
     let page = list().await;
     assert!(page.text().contains("2 of 4 done") && !page.text().contains("Waiting for"), "{page}");
     let bob = app.join(&ada, "Bob", "member").await;
