@@ -131,7 +131,7 @@ async fn requests_are_found_by_id_and_filtered(#[values(Engine::Sqlite, Engine::
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_list_names_the_keys_most_worth_ending() {
     let app = TestApp::on(Engine::Sqlite).await;
-    let ada = app.set_up().await;
+    app.set_up().await;
     let team = team(&app).await;
     for _ in 0..7 {
         app.key(&team, Mode::Test, Scope::ReadOnly).await;
