@@ -145,6 +145,7 @@ pub async fn serve(
         forward_auth: config.forward_auth.clone(),
         shell: shell.into(),
         leaks: config.leaks.clone(),
+        feed: config.feed.clone(),
         stopping: phases.stopping.clone(),
     });
     let finish = REQUESTS_END_WITHIN.saturating_sub(config.shutdown_grace);

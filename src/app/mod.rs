@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod authenticate;
+pub mod digests;
 mod idempotency;
 pub mod identity;
 pub mod infra;

@@ -1,6 +1,7 @@
 //! The command line. It offers what the pages offer, to those with access to the database; it never prompts.
 
 mod demo;
+mod export;
 mod identity;
 mod invocation;
 mod keys;
@@ -75,6 +76,9 @@ enum Command {
     /// Create, list, rename, revoke and find API keys
     #[command(subcommand)]
     Key(keys::KeyCommand),
+    /// Export digests of tokens, for gateways that verify keys themselves
+    #[command(subcommand)]
+    Export(export::ExportCommand),
     /// Report leaked tokens
     #[command(subcommand)]
     Leak(leak::LeakCommand),
@@ -120,6 +124,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Member(command) => with_app(global, async |context| command.run(context).await).await,
         Command::Person(command) => with_app(global, async |context| command.run(context).await).await,
         Command::Key(command) => with_app(global, async |context| command.run(context).await).await,
+        Command::Export(command) => with_app(global, async |context| command.run(context).await).await,
         Command::Leak(command) => with_app(global, async |context| command.run(context).await).await,
         Command::IdentityKey(command) => with_app(global, async |context| command.run(context).await).await,
     }

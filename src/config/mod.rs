@@ -20,8 +20,10 @@ use crate::app::leaks::LeakAction;
 use crate::app::rate_limit::redis::RedisAddress;
 use crate::app::rate_limit::{BAD_TOKENS_WINDOW, Limits};
 use crate::config::layers::{ConfigError, ENV_CONFIG, ENV_PREFIX, Settings, ValueSource};
+use crate::web::feed::FeedSettings;
 use crate::web::forward_auth::ForwardAuth;
-use crate::web::leaks::{GithubKeys, GitlabSecret, LeakSettings};
+use crate::web::leaks::{GithubKeys, LeakSettings};
+use crate::web::shared_secret::SharedSecret;
 use keyhouse_domain::public_url::PublicUrl;
 use keyhouse_domain::rate_limit::RateLimit;
 use keyhouse_store::Location;
@@ -45,6 +47,7 @@ pub struct Config {
     pub limits: Limits,
     pub forward_auth: ForwardAuth,
     pub leaks: LeakSettings,
+    pub feed: FeedSettings,
     /// Encrypts the keys that sign the identity of forwarded calls; `None`: it is not signed.
     pub identity_secret: Option<SealingSecret>,
     pub log: Targets,
@@ -159,6 +162,10 @@ impl Settings {
             },
             identity_secret: self.identity_secret()?,
             leaks: self.leaks()?,
+            feed: FeedSettings::new(self.text("feed.secret", |text| match text {
+                "" => Ok(None),
+                secret => SharedSecret::parse(secret).map(Some),
+            })?),
             log: self.text("log", parse_log_filter)?,
             brand: match self.source("token.brand") {
                 ValueSource::Default => None,
@@ -199,7 +206,7 @@ impl Settings {
                 false => None,
             },
             gitlab: match is_set("leaks.gitlab_secret") {
-                true => Some(self.text("leaks.gitlab_secret", GitlabSecret::parse)?),
+                true => Some(self.text("leaks.gitlab_secret", SharedSecret::parse)?),
                 false => None,
             },
         })

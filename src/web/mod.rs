@@ -23,6 +23,7 @@ pub mod dashboard;
 mod docs;
 pub mod error;
 mod extract;
+pub mod feed;
 pub mod forward_auth;
 #[cfg(feature = "testing")]
 pub mod fuzzing;
@@ -34,6 +35,7 @@ mod middleware;
 pub mod openapi;
 pub mod server;
 mod service;
+pub mod shared_secret;
 mod theme;
 
 use std::sync::Arc;
@@ -50,6 +52,7 @@ use crate::app::App;
 use crate::shell_command::ShellCommand;
 use api::operations::operations;
 use error::{ApiError, ErrorCode};
+use feed::FeedSettings;
 use forward_auth::ForwardAuth;
 use keyhouse_domain::public_url::PublicUrl;
 use leaks::LeakSettings;
@@ -69,6 +72,8 @@ pub struct AppState {
     pub shell: Arc<ShellCommand>,
     /// Settings of the reports of leaked tokens.
     pub leaks: LeakSettings,
+    /// Settings of the feed of digests.
+    pub feed: FeedSettings,
     /// Cancelled when the process begins to stop.
     pub stopping: CancellationToken,
 }
@@ -95,6 +100,7 @@ pub fn service(state: AppState) -> RootService {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/.well-known/jwks.json", get(forward_auth::public_keys))
+        .route("/feed/keys", get(feed::keys))
         .route("/leaks/report", post(leaks::report))
         .route("/leaks/github", post(leaks::github::receive))
         .route("/leaks/gitlab/v1/revocable_token_types", get(leaks::gitlab::types))

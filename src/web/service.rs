@@ -205,6 +205,7 @@ mod tests {
             forward_auth: Default::default(),
             shell: Default::default(),
             leaks: Default::default(),
+            feed: Default::default(),
             stopping: CancellationToken::new(),
         };
         let routes = |root: &str| {

@@ -26,6 +26,7 @@ fn with_settings(mut app: TestApp, settings: ForwardAuth) -> TestApp {
         forward_auth: settings,
         shell: Default::default(),
         leaks: Default::default(),
+        feed: Default::default(),
         stopping: Default::default(),
     });
     app

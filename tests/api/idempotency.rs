@@ -199,6 +199,7 @@ async fn an_answer_outlives_the_process(#[values(Engine::Sqlite, Engine::Postgre
         forward_auth: Default::default(),
         shell: Default::default(),
         leaks: Default::default(),
+        feed: Default::default(),
         stopping,
     };
     let restarted = TestApp { inner: other, service: keyhouse::web::service(web), ..app };

@@ -7,7 +7,8 @@ use std::time::Duration;
 use data_encoding::{BASE64, HEXLOWER};
 use keyhouse::app::infra::clock::Clock;
 use keyhouse::app::leaks::LeakAction;
-use keyhouse::web::leaks::{GithubKeys, GitlabSecret};
+use keyhouse::web::leaks::GithubKeys;
+use keyhouse::web::shared_secret::SharedSecret;
 use keyhouse_domain::audit::{Action, AuditEvent, AuditFilter};
 use keyhouse_domain::scope::Scope;
 use keyhouse_domain::team::Team;
@@ -64,7 +65,7 @@ async fn partners(engine: Engine, action: LeakAction) -> Partners {
     let app = TestApp::serve(place, clock, app, |state| {
         state.leaks.action = action;
         state.leaks.github = Some(Arc::new(keys));
-        state.leaks.gitlab = Some(GitlabSecret::parse(SECRET).unwrap());
+        state.leaks.gitlab = Some(SharedSecret::parse(SECRET).unwrap());
     });
     Partners { app, signers, file }
 }

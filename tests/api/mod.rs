@@ -6,6 +6,7 @@ mod access_log;
 mod changes;
 mod connections;
 mod credentials;
+mod feed;
 mod forward_auth;
 mod http_conformance;
 mod idempotency;

@@ -42,8 +42,10 @@ const MATRIX: [(&str, [u16; 6]); 11] = [
     ("ANY /auth/envoy/{*path}", [401, 401, 200, 200, 200, 200]),
 ];
 
-/// Reports of leaked tokens, then the status of an empty one: the protocols of GitHub and GitLab are off by default.
-const REPORTS: [(&str, u16); 4] = [
+/// Routes with a proof of their own, then the status of an empty request: the feed and the protocols of GitHub and GitLab are
+/// off by default.
+const REPORTS: [(&str, u16); 5] = [
+    ("GET /feed/keys", 404),
     ("POST /leaks/report", 415),
     ("POST /leaks/github", 404),
     ("GET /leaks/gitlab/v1/revocable_token_types", 404),

@@ -2,8 +2,20 @@
 
 use super::{repository, sources};
 
-const FILES: [&str; 10] =
-    ["accounts", "connection", "identity", "keys", "links", "members", "people", "products", "teams", "usage"];
+const FILES: [&str; 12] = [
+    "accounts",
+    "connection",
+    "digests",
+    "identity",
+    "keys",
+    "leaks",
+    "links",
+    "members",
+    "people",
+    "products",
+    "teams",
+    "usage",
+];
 
 #[test]
 fn every_method_of_the_store_has_a_test_of_its_own() {

@@ -1,5 +1,6 @@
 //! The command line: output, errors, exit codes.
 
+mod export;
 mod find;
 mod leaks;
 mod people;

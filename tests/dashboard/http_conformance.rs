@@ -55,6 +55,7 @@ async fn over_https_the_cookie_is_for_https_and_for_this_host_alone() {
         forward_auth: Default::default(),
         shell: Default::default(),
         leaks: Default::default(),
+        feed: Default::default(),
         stopping,
     });
     let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {

@@ -77,6 +77,12 @@ async fn a_newcomer_protects_a_service_by_the_steps_of_the_page(
         }
         fs::write(examples.join(file.file_name()), text).expect("a file");
     }
+    // The demo's folder is the test's own, so its flags are added.
+    let command = block("bash digests");
+    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+    let output = test_support::process::run(&place, &words);
+    let lines = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success() && lines.lines().count() >= 3 && lines.contains("\"digest\":\"sha256:"), "{lines}");
     let start = |language: &str, listens: SocketAddr| {
         let command = moved(&block(language), &ports).replace("-p /tmp", &format!("-p {}", folder.path().display()));
         // `exec`, so that the shell becomes the program that is to be killed.

@@ -3,6 +3,7 @@
 //! `scripts/test` installs the proxies under `target/tools` and runs this. `scripts/proxy-tests` runs the full counts.
 
 mod client;
+mod digests;
 mod full_counts;
 mod guide;
 mod people_and_programs;

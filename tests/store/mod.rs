@@ -2,6 +2,7 @@
 
 mod accounts;
 mod connection;
+mod digests;
 mod fixture;
 mod identity;
 mod keys;

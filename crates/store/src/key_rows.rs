@@ -37,8 +37,12 @@ struct LookupRow {
     revoked_by_name: Option<String>,
 }
 
+/// The columns of a [`KeyRow`].
+pub(crate) const KEY_COLUMNS: &str =
+    "id, team_id, prefix, mode, scope, created_at, revoked_at, revoked_by, revoked_by_name ";
+
 #[derive(sqlx::FromRow)]
-struct KeyRow {
+pub(crate) struct KeyRow {
     id: String,
     team_id: String,
     prefix: String,

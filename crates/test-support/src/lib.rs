@@ -182,6 +182,7 @@ impl TestApp {
             forward_auth: ForwardAuth::default(),
             shell: Default::default(),
             leaks: Default::default(),
+            feed: Default::default(),
             stopping: stop.clone(),
         };
         change(&mut state);

@@ -1,17 +1,13 @@
 //! GitLab's token revocation API, for self-managed GitLab instances that scan repositories for secrets.
 
-use std::fmt;
-
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{count_report, no_content, partner_body, unreadable};
-use crate::app::infra::signing_key::{SECRET_MIN, SecretTooShort};
 use crate::app::leaks::{LeakChannel, LeakPlace, LeakReport};
 use crate::web::AppState;
 use crate::web::context::RequestContext;
@@ -22,43 +18,6 @@ use keyhouse_token::find_tokens;
 
 /// What GitLab calls the findings of `scanners/gitleaks.toml`: the kind of its identifier and the rule's id in snake case.
 const TOKEN_TYPE: &str = "gitleaks_rule_id_keyhouse_api_key";
-
-/// SHA-256 of the secret that is shared with GitLab. `Debug` does not show it.
-#[derive(Clone, Copy)]
-pub struct GitlabSecret([u8; 32]);
-
-impl GitlabSecret {
-    /// Reads the setting.
-    ///
-    /// # Errors
-    ///
-    /// [`SecretTooShort`] below [`SECRET_MIN`] characters.
-    pub fn parse(secret: &str) -> Result<Self, SecretTooShort> {
-        match secret.chars().count() < SECRET_MIN {
-            true => Err(SecretTooShort),
-            false => Ok(Self(Sha256::digest(secret.as_bytes()).into())),
-        }
-    }
-
-    /// Whether the `Authorization` header holds the secret, bare as GitLab sends it or after `Bearer`. Digests are compared:
-    /// how much of one agrees says nothing about the secret.
-    fn is_in(&self, headers: &HeaderMap) -> bool {
-        let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else { return false };
-        let value = value.as_bytes();
-        let bare = match value.split_at_checked(7) {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer ") => rest,
-            _ => value,
-        };
-        Sha256::digest(bare)[..] == self.0
-    }
-}
-
-impl fmt::Debug for GitlabSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GitlabSecret(…)")
-    }
-}
 
 /// A finding as GitLab sends it.
 #[derive(Deserialize)]
@@ -72,14 +31,7 @@ struct Finding {
 /// 404 while the protocol is off, 401 without the secret.
 fn authorize(state: &AppState, context: &RequestContext, headers: &HeaderMap) -> Result<(), ApiError> {
     let secret = state.leaks.gitlab.as_ref().ok_or_else(|| ApiError::new(ErrorCode::RouteNotFound))?;
-    if secret.is_in(headers) {
-        return Ok(());
-    }
-    if let Some(wait) = state.app.count_bad_token(context.client_ip()) {
-        return Err(ApiError::too_many(wait));
-    }
-    let error = ApiError::new(ErrorCode::InvalidToken).with_message("Invalid or missing shared secret");
-    Err(error.with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="leaks""#))
+    secret.authorize(state, context, headers, r#"Bearer realm="leaks""#)
 }
 
 /// `GET /leaks/gitlab/v1/revocable_token_types`

@@ -17,9 +17,9 @@ use super::context::RequestContext;
 use super::error::{ApiError, ErrorCode, ErrorDetail};
 use super::extract::{is_media_type, read};
 use super::json::{DataEnvelope, RawObject, json_response};
+use super::shared_secret::SharedSecret;
 use crate::app::leaks::{LeakAction, LeakChannel};
 pub use github_keys::{GithubKeys, KeySourceError};
-pub use gitlab::GitlabSecret;
 
 /// Longest body of a partner's report, in bytes: 1,000 matches with long URLs are about 500 KiB.
 const PARTNER_BODY_MAX: usize = 2 << 20;
@@ -34,7 +34,7 @@ pub struct LeakSettings {
     /// GitHub's public keys; `None`: its protocol is off.
     pub github: Option<Arc<GithubKeys>>,
     /// The secret shared with GitLab; `None`: its protocol is off.
-    pub gitlab: Option<GitlabSecret>,
+    pub gitlab: Option<SharedSecret>,
 }
 
 impl Default for LeakSettings {
