@@ -53,12 +53,12 @@ fn micros(time: Duration) -> f64 {
 }
 
 /// The mean of the best of a few rounds, to exclude other load on the machine.
-async fn best(deed: &impl AsyncFn(), calls: u32) -> Duration {
+async fn best(operation: &impl AsyncFn(), calls: u32) -> Duration {
     let mut best = Duration::MAX;
     for _ in 0..ROUNDS {
         let began = Clock::System.monotonic();
         for _ in 0..calls {
-            deed().await;
+            operation().await;
         }
         best = best.min((Clock::System.monotonic() - began) / calls);
     }

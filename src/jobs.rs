@@ -114,23 +114,7 @@ impl Job {
             RunsOn::EachNode => (Duration::ZERO, self.every),
             RunsOn::OneNode => (FIRST_CLAIM_AFTER, CLAIM_INTERVAL),
         };
-        let mut interval = tokio::time::interval_at(Instant::now() + first, period);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut failing = false;
-        while stop.run_until_cancelled(interval.tick()).await.is_some() {
-            match self.run_if_claimed(&app).await {
-                Ok(0) => failing = false,
-                Ok(rows) => {
-                    failing = false;
-                    tracing::info!(job = self.name, rows, "job done");
-                }
-                // Once, not every second, for as long as it fails.
-                Err(error) if !std::mem::replace(&mut failing, true) => {
-                    tracing::warn!(job = self.name, %error, "job failed, will be retried");
-                }
-                Err(_) => {}
-            }
-        }
+        repeat(self.name, first, period, stop, || self.run_if_claimed(&app)).await;
     }
 
     async fn run_if_claimed(&self, app: &App) -> Result<u64, StoreError> {
@@ -139,6 +123,34 @@ impl Job {
             RunsOn::OneNode => app.try_claim_job(self.name, self.every).await?,
         };
         if is_ours { (self.run)(app).await } else { Ok(0) }
+    }
+}
+
+/// Runs a job each `period` after `first`, until `stop`, between two runs. A run that takes longer than the period delays
+/// the next one.
+async fn repeat<F: Future<Output = Result<u64, StoreError>>>(
+    name: &str,
+    first: Duration,
+    period: Duration,
+    stop: CancellationToken,
+    run: impl Fn() -> F,
+) {
+    let mut interval = tokio::time::interval_at(Instant::now() + first, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut failing = false;
+    while stop.run_until_cancelled(interval.tick()).await.is_some() {
+        match run().await {
+            Ok(0) => failing = false,
+            Ok(rows) => {
+                failing = false;
+                tracing::info!(job = name, rows, "job done");
+            }
+            // Once, not every second, for as long as it fails.
+            Err(error) if !std::mem::replace(&mut failing, true) => {
+                tracing::warn!(job = name, %error, "job failed, will be retried");
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -216,5 +228,21 @@ mod tests {
     fn job_names_are_unique() {
         let names: std::collections::BTreeSet<_> = JOBS.iter().map(|job| job.name).collect();
         assert_eq!(names.len(), JOBS.len(), "a claim is by name");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_fails_runs_again_after_its_period_until_it_is_stopped() {
+        let (stop, runs) = (CancellationToken::new(), std::sync::Mutex::new(Vec::new()));
+        let began = Instant::now();
+        let run = || async {
+            let mut runs = runs.lock().unwrap();
+            runs.push(began.elapsed().as_secs());
+            if runs.len() == 4 {
+                stop.cancel();
+            }
+            if runs.len().is_multiple_of(2) { Ok(3) } else { Err(StoreError::timed_out()) }
+        };
+        repeat("test", Duration::from_secs(60), Duration::from_secs(10), stop.clone(), run).await;
+        assert_eq!(*runs.lock().unwrap(), [60, 70, 80, 90]);
     }
 }

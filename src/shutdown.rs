@@ -29,7 +29,7 @@ impl ShutdownSignal {
     }
 
     /// Resolves at SIGTERM or SIGINT, whichever comes first.
-    pub(crate) async fn wait(mut self) {
+    pub(crate) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -54,7 +54,7 @@ impl Phases {
     /// node can't answer, so the grace is skipped.
     pub(crate) async fn run(
         &self,
-        signal: ShutdownSignal,
+        mut signal: ShutdownSignal,
         change_feed: &mut JoinHandle<StoreError>,
         grace: Duration,
     ) -> Option<FeedFailure> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use ipnet::{Ipv4Net, Ipv6Net};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +27,10 @@ use crate::web::{self, AppState};
 use keyhouse_store::{Location, OpenError, Store, StoreError, Warning};
 use keyhouse_token::Brand;
 
+/// How long a server that starts waits for a PostgreSQL that refuses connections: about as long as a machine boots.
+const BOOT_WAIT: Duration = Duration::from_secs(60);
+/// Time between two attempts meanwhile.
+const BOOT_RETRY: Duration = Duration::from_secs(1);
 /// Connections to `/metrics` at once.
 const METRICS_CONNECTIONS: usize = 16;
 /// How long a connection to `/metrics` may be idle: longer than the usual 60 s between two scrapes.
@@ -38,6 +43,39 @@ const METRICS_IDLE: Duration = Duration::from_secs(75);
 /// The database can't be opened or migrated.
 pub async fn migrate_and_open(config: &Config) -> anyhow::Result<App> {
     build(config, Store::migrate_and_open(&config.database, config.brand.as_ref()).await)
+}
+
+/// As [`migrate_and_open`], for a server: while PostgreSQL refuses connections, as when both start with their machine, it
+/// tries again for a minute. `None` if a stop signal comes first.
+///
+/// # Errors
+///
+/// The database can't be opened or migrated.
+pub async fn migrate_and_open_to_serve(config: &Config, signal: &mut ShutdownSignal) -> anyhow::Result<Option<App>> {
+    tokio::select! {
+        opened = migrate_and_open_with_retries(config) => opened.map(Some),
+        () = signal.wait() => {
+            tracing::info!("stopped before the database was open");
+            Ok(None)
+        }
+    }
+}
+
+async fn migrate_and_open_with_retries(config: &Config) -> anyhow::Result<App> {
+    let deadline = Instant::now() + BOOT_WAIT;
+    let mut logged = false;
+    loop {
+        match Store::migrate_and_open(&config.database, config.brand.as_ref()).await {
+            Err(error) if error.is_not_accepting() && Instant::now() < deadline => {
+                if !std::mem::replace(&mut logged, true) {
+                    let seconds = BOOT_WAIT.as_secs();
+                    tracing::warn!(database = %config.database, %error, "no connection yet, retrying for {seconds} s");
+                }
+                tokio::time::sleep(BOOT_RETRY).await;
+            }
+            opened => return build(config, opened),
+        }
+    }
 }
 
 /// Opens a database whose schema is up to date.

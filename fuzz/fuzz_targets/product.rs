@@ -2,7 +2,7 @@
 #![no_main]
 
 use keyhouse_domain::price::Price;
-use keyhouse_domain::product::Currency;
+use keyhouse_domain::currency::Currency;
 use keyhouse::web::fuzzing;
 use libfuzzer_sys::fuzz_target;
 

@@ -1,4 +1,4 @@
-//! Leak reports: a token that somebody has found ends its key.
+//! Leak reports: a reported token ends its key.
 //!
 //! Having the token is the proof. A report never shows whether a token belongs to a key, except to partners that proved who
 //! they are and to the command line.

@@ -5,7 +5,6 @@
 pub mod accounts;
 pub mod authenticate;
 pub mod digests;
-mod idempotency;
 pub mod identity;
 pub mod infra;
 pub mod key_cache;
@@ -15,6 +14,7 @@ pub mod links;
 pub mod members;
 pub mod products;
 pub mod rate_limit;
+pub mod search;
 pub mod sessions;
 pub mod teams;
 pub mod usage;
@@ -25,10 +25,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::{OnceCell, Semaphore};
 
-use idempotency::InFlightRequests;
 use identity::Identity;
 use infra::clock::Clock;
 use infra::id_generator::Ids;
+use infra::keyed_locks::KeyedLocks;
 use infra::metrics::Metrics;
 use infra::password_hasher::Hasher;
 use infra::rng::Rng;
@@ -38,7 +38,7 @@ use rate_limit::{AttemptTable, KeyWindows, Limiter, Limits};
 use usage::Usage;
 
 use keyhouse_domain::audit::{AuditActor, AuditContext};
-use keyhouse_domain::ids::SessionId;
+use keyhouse_domain::ids::{PersonId, SessionId};
 use keyhouse_domain::permission::{Actor, Permission, Permit, SHELL};
 use keyhouse_domain::secret::Secret;
 use keyhouse_store::{Queries, Store, StoreError};
@@ -77,7 +77,10 @@ pub struct App {
     /// Calls of sessions that may change something.
     session_calls: Arc<AttemptTable<SessionId>>,
     hasher: Arc<Hasher>,
-    in_flight: Arc<InFlightRequests>,
+    /// Idempotent requests that run or wait, by key, method, value and path: a duplicate waits here instead of holding a
+    /// database connection.
+    in_flight: Arc<KeyedLocks<String>>,
+    searches: Arc<KeyedLocks<PersonId>>,
     instance_tag: Arc<OnceCell<String>>,
     /// Signs the identity of forwarded calls; `None`: the setting is off.
     identity: Option<Identity>,
@@ -106,6 +109,7 @@ impl App {
             session_calls: Arc::default(),
             hasher: Arc::default(),
             in_flight: Arc::default(),
+            searches: Arc::default(),
             instance_tag: Arc::default(),
             identity: None,
         }

@@ -1,6 +1,8 @@
 //! The catalog: products of a team and a mode
 
-use super::idempotency::InFlightGuard;
+use std::time::Duration;
+
+use super::infra::keyed_locks::KeyedGuard;
 use super::{App, in_batches};
 use keyhouse_domain::auth::Grant;
 use keyhouse_domain::ids::ProductId;
@@ -11,6 +13,9 @@ use keyhouse_store::StoreError;
 use keyhouse_token::Mode;
 
 pub use keyhouse_store::{EditProductError, Idempotency, ListProductsError, Precondition, Write, WriteProductError};
+
+/// How long an idempotent request waits for its duplicate.
+const DUPLICATE_WAIT: Duration = Duration::from_secs(2);
 
 impl App {
     /// Creates a product for a key.
@@ -122,11 +127,14 @@ impl App {
     }
 
     /// Waits until no duplicate of an idempotent call runs on this node; `None` for any other call.
-    async fn in_flight_guard(&self, idempotency: Idempotency<'_>) -> Result<Option<InFlightGuard>, WriteProductError> {
-        match idempotency {
-            None => Ok(None),
-            Some((request, _)) => self.in_flight.begin(request).await.map(Some).ok_or(WriteProductError::StillRunning),
-        }
+    async fn in_flight_guard(
+        &self,
+        idempotency: Idempotency<'_>,
+    ) -> Result<Option<KeyedGuard<String>>, WriteProductError> {
+        let Some((request, _)) = idempotency else { return Ok(None) };
+        // Only the path may contain a space, and it stands last: two requests never share a name.
+        let name = format!("{} {} {} {}", request.key, request.method, request.value.as_str(), request.path);
+        self.in_flight.lock(name, DUPLICATE_WAIT).await.map(Some).ok_or(WriteProductError::StillRunning)
     }
 
     /// Deletes stored responses of idempotent calls after their 24 hours; returns how many.

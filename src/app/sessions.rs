@@ -21,10 +21,10 @@ use keyhouse_store::{Credentials, NewSession, PasswordCheckError, StoreError};
 
 pub use keyhouse_store::ChangeProfileError;
 
-/// How far a session's last use may lag behind: one write per session and minute.
+/// How far a session's recorded last use may lag: one write per session and minute.
 const SEEN_LAG: Duration = Duration::from_secs(60);
 
-/// Calls of a session that may change something, in a minute.
+/// Calls of unsafe methods that a session may make in a minute.
 static UNSAFE_CALLS: LazyLock<RateLimit> =
     LazyLock::new(|| RateLimit::new(60, Duration::from_secs(60)).expect("60 in 60 s is a limit"));
 
@@ -32,11 +32,11 @@ static UNSAFE_CALLS: LazyLock<RateLimit> =
 #[derive(Debug, Clone, Copy)]
 pub struct ClientInfo<'a> {
     pub addr: IpAddr,
-    /// What it says it is, in a few words.
+    /// A short name of the browser, from its `User-Agent`.
     pub name: &'a str,
 }
 
-/// A session that has begun. Its secret goes into a cookie and nowhere else.
+/// A new session. Its secret is sent in a cookie and stored only as a hash.
 #[derive(Debug)]
 pub struct StartedSession {
     pub secret: Secret,
@@ -44,7 +44,8 @@ pub struct StartedSession {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    /// No such person, no password yet, or another password: one answer, in one time.
+    /// No such person, no password yet, or a wrong password. One error and one response time for all, so that neither shows
+    /// which addresses have an account.
     #[error("the address or the password is wrong")]
     InvalidCredentials,
     #[error("too many wrong passwords; wait {0} seconds")]
@@ -58,7 +59,7 @@ pub enum SignInError {
 impl From<PasswordCheckError> for SignInError {
     fn from(error: PasswordCheckError) -> Self {
         match error {
-            // Changed after it was verified, so it was the old password that was entered.
+            // The password was changed after this one was verified: the old one was entered.
             PasswordCheckError::PasswordChanged => Self::InvalidCredentials,
             PasswordCheckError::Store(error) => Self::Store(error),
         }
@@ -93,7 +94,7 @@ impl App {
         password: &str,
         browser: ClientInfo<'_>,
     ) -> Result<StartedSession, SignInError> {
-        // A text that is no address finds nobody, but it is counted and takes as long.
+        // A text that is not an address matches no person, but it is counted and takes as long.
         let email = EmailLookup::from_input(email);
         let found = self.queries().person_by_email(&email).await?;
         let (credentials, stored) = self.check_password(email.canonical(), found, password, browser.addr).await?;
@@ -106,7 +107,7 @@ impl App {
         Ok(StartedSession { secret })
     }
 
-    /// Whether a person's password was typed, within the limits for guessing. A failure is noted in their teams' logs.
+    /// Verifies a person's password, within the login throttle. A failure is recorded in the audit logs of their teams.
     pub(crate) async fn check_password(
         &self,
         account: &str,
@@ -115,7 +116,7 @@ impl App {
         addr: IpAddr,
     ) -> Result<(Credentials, PasswordHash), SignInError> {
         let now = self.clock.now();
-        // Looked up for an unknown address too, so that it takes the same time.
+        // Queried for an unknown address too, so that the response takes the same time.
         let person = found.as_ref().map_or_else(|| PersonId::new(self.ids.seed()), |found| found.person.id);
         let known = self.queries().client_ips_of(person, now.minus(ABSOLUTE_TIMEOUT)).await?;
         let is_near = |ip: &String| ip.parse().is_ok_and(|ip: IpAddr| network(ip) == network(addr));
@@ -123,7 +124,7 @@ impl App {
         self.verify_password(account, guesser, found, typed, addr).await
     }
 
-    /// Asks a person with a valid session for their password again.
+    /// Re-authenticates a person with a valid session by their password.
     async fn check_password_again(
         &self,
         person: &Person,
@@ -164,7 +165,7 @@ impl App {
         }
     }
 
-    /// Counts a call of a session that may change something: 60 in a minute.
+    /// Counts a call of an unsafe method against the session's budget of 60 a minute.
     ///
     /// # Errors
     ///
@@ -173,10 +174,9 @@ impl App {
         self.session_calls.count(session, &UNSAFE_CALLS, self.clock.now()).map_or(Ok(()), Err)
     }
 
-    /// Writes down that somebody could not prove to be this person. Nobody waits for it: the time of an answer must not tell
-    /// whether there is such a person.
+    /// Records a failed sign-in in a task of its own: the response time must not show whether the person exists.
     fn note_failed_sign_in(&self, person: &Person, addr: IpAddr) {
-        // By nobody: who typed it is just what is not known.
+        // Without an actor: who typed the password is not known.
         let by = AuditActor { person: None, name: format!("Sign-in attempt for {}", person.email) };
         let (store, id, context) = (self.store.clone(), person.id, self.context(by, &addr.to_string()));
         tokio::spawn(async move {
@@ -186,13 +186,13 @@ impl App {
         });
     }
 
-    /// The good session of a cookie's secret, and whose it is. Notes its use at most once a minute.
+    /// The valid session of a cookie's secret, with its person. Records its use at most once a minute.
     pub async fn session(&self, secret: &Secret) -> Result<Option<(Session, Person)>, StoreError> {
         let now = self.clock.now();
         let found = self.queries().session_by_secret(&secret.hash()).await?;
         let Some((mut session, person)) = found.filter(|(session, _)| session.is_valid(now)) else { return Ok(None) };
         if session.seen_at.plus(SEEN_LAG) <= now {
-            // Whoever only reads goes on while nothing can be written.
+            // Pages that only read keep working while the database can't be written.
             match self.store.touch_session(session.id, now).await {
                 Ok(()) => session.seen_at = now,
                 Err(error) => tracing::warn!(%error, "the use of a session is not noted yet"),
@@ -201,12 +201,12 @@ impl App {
         Ok(Some((session, person)))
     }
 
-    /// Whether the session's person has lately proved who they are.
+    /// Whether the session's person has authenticated within the last 15 minutes.
     pub fn is_fresh(&self, session: &Session) -> bool {
         session.is_fresh(self.clock.now())
     }
 
-    /// Proves once more who sits there. The session goes on under a new secret.
+    /// Re-authenticates the person. The session continues under a new secret.
     pub async fn reauthenticate(
         &self,
         session: &Session,
@@ -237,7 +237,7 @@ impl App {
         self.store.end_sessions(person.id, one, &self.personal_context(person, browser)).await
     }
 
-    /// Sets a new password: every browser is signed out, and this one gets a new session.
+    /// Sets a new password: ends all of the person's sessions and begins one for this browser.
     pub async fn change_password(
         &self,
         person: &Person,
@@ -271,7 +271,7 @@ impl App {
         self.store.change_profile(person.id, name, email, &self.personal_context(person, browser)).await
     }
 
-    /// Deletes what of sessions and links nobody needs any more; says how many rows that were.
+    /// Deletes sessions and links that have ended; returns how many rows.
     pub async fn purge_sessions_and_links(&self) -> Result<u64, StoreError> {
         let now = self.clock.now();
         let sessions = super::in_batches(|batch| self.store.purge_sessions(now, batch)).await?;
@@ -281,7 +281,7 @@ impl App {
     pub(crate) async fn hash_password(&self, password: Password) -> Result<PasswordHash, Overloaded> {
         let mut salt = [0; 16];
         self.rng.fill_bytes(&mut salt);
-        // Whoever sets a password holds a session or a one-time link, and is no stranger.
+        // Setting a password needs a session or a one-time link, so its hash does not count as a stranger's.
         self.hasher.hash(password, salt, Caller::Known).await
     }
 

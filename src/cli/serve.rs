@@ -30,9 +30,11 @@ impl Serve {
             ..global.flags(self.listen)
         })?;
         telemetry::init(&config.log);
-        let app = startup::migrate_and_open(&config).await?;
+        // Before the first wait: as process 1 of a container the process ignores a signal without a handler.
+        let mut stop_signal = ShutdownSignal::listen()?;
+        let Some(app) = startup::migrate_and_open_to_serve(&config, &mut stop_signal).await? else { return Ok(()) };
         let listeners = startup::listen(&config).await?;
-        let (address, stop_signal) = (listeners.address, ShutdownSignal::listen()?);
+        let address = listeners.address;
         let url = config.url(address);
         app.set_served_url(&url).await?;
         let link = app.set_up_link().await?.map(|code| super::link(&url, &code));

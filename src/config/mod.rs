@@ -259,7 +259,7 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 /// Reads the name of the header that carries keys in forward-auth.
 fn key_header(text: &str) -> Result<HeaderName, &'static str> {
     let name = HeaderName::try_from(text).map_err(|_| "must be the name of a header, such as X-API-Key")?;
-    // Headers that proxies set or merge themselves, or that say which method is judged.
+    // Headers that proxies set or merge themselves, or that name the proxied method.
     let is_taken = ["host", "cookie", "connection", "content-length", "transfer-encoding"].contains(&name.as_str())
         || ["x-keyhouse-", "x-forwarded-", "x-original-", "x-http-method", "x-method-override"]
             .iter()

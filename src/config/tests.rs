@@ -151,11 +151,11 @@ fn a_secret_may_come_from_a_file_and_is_never_repeated() {
     let path = file.path().to_str().unwrap();
     let config = load(&CliOverrides::default(), &[("KEYHOUSE_DATABASE_URL_FILE", path)]).unwrap();
     assert!(matches!(config.database, Location::Postgres(_)));
-    let told = load(&CliOverrides::default(), &[("KEYHOUSE_DATABASE_URL", "mysql://u:hunter2@db")]).unwrap_err();
-    assert!(told.contains("KEYHOUSE_DATABASE_URL") && !told.contains("hunter2"), "{told}");
+    let shown = load(&CliOverrides::default(), &[("KEYHOUSE_DATABASE_URL", "mysql://u:hunter2@db")]).unwrap_err();
+    assert!(shown.contains("KEYHOUSE_DATABASE_URL") && !shown.contains("hunter2"), "{shown}");
     for url in ["http://:hunter2@cache", "redis://:hunter2@", "redis://:hunter2@cache:port"] {
-        let told = load(&CliOverrides::default(), &[("KEYHOUSE_REDIS_URL", url)]).unwrap_err();
-        assert!(told.contains("KEYHOUSE_REDIS_URL") && !told.contains("hunter2"), "{told}");
+        let shown = load(&CliOverrides::default(), &[("KEYHOUSE_REDIS_URL", url)]).unwrap_err();
+        assert!(shown.contains("KEYHOUSE_REDIS_URL") && !shown.contains("hunter2"), "{shown}");
     }
     let config = load(&CliOverrides::default(), &[("KEYHOUSE_REDIS_URL", "rediss://:hunter2@cache:6380/1")]).unwrap();
     assert!(config.redis.is_some() && !format!("{config:?}").contains("hunter2"));

@@ -5,6 +5,10 @@ use axum::http::StatusCode;
 
 use super::AppState;
 use crate::app::NotReady;
+use keyhouse_store::POLL_TIMEOUT;
+
+/// The text below names it.
+const _: () = assert!(POLL_TIMEOUT.as_millis() == 900);
 
 pub(super) async fn alive() -> &'static str {
     "alive\n"
@@ -20,7 +24,7 @@ pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, &'stati
     tracing::debug!(%error, "not ready");
     let why = match error {
         NotReady::Store(_) => "the database does not answer\n",
-        NotReady::NoLease => "no valid key-cache lease\n",
+        NotReady::NoLease => "no valid key-cache lease: the database has to answer a change poll within 900 ms\n",
     };
     (StatusCode::SERVICE_UNAVAILABLE, why)
 }

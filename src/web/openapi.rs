@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
+use keyhouse_domain::currency::Currency;
 use keyhouse_domain::field::{FieldType, Presence};
 use keyhouse_domain::idempotency::{self, IdempotencyKey};
 use keyhouse_domain::pagination::Limit;
-use keyhouse_domain::product::{Currency, FIELDS, FieldSpec, Status, StatusFilter};
+use keyhouse_domain::product::{FIELDS, FieldSpec, Status, StatusFilter};
 use keyhouse_domain::public_url::PublicUrl;
 use keyhouse_domain::scope::Scope;
 use keyhouse_token::Mode;

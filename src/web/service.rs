@@ -26,7 +26,7 @@ use crate::app::infra::metrics::{ApiOutcome, method_label};
 use crate::app::usage::Call;
 use keyhouse_domain::rate_limit::Quota;
 
-/// The three routers, told apart by path alone.
+/// The three routers, distinguished by path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tree {
     /// `/api/v1/**`

@@ -1,4 +1,4 @@
-//! The color theme: the system's, or the one that this browser was told to use.
+//! The color theme: the system's, or the one chosen in this browser.
 //!
 //! The choice is a cookie, read on the server, so that the first paint has the right colors without an inline script.
 

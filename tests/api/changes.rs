@@ -162,7 +162,7 @@ async fn lists_by_status(#[values(Engine::Sqlite, Engine::Postgres)] engine: Eng
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_else_can_change_a_product(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn no_other_caller_can_change_a_product(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let ours = app.key(&team, Mode::Live, Scope::ReadWrite).await;

@@ -211,23 +211,23 @@ async fn an_answer_outlives_the_process(#[values(Engine::Sqlite, Engine::Postgre
 async fn begun_elsewhere(app: &TestApp) -> sqlx::Transaction<'static, sqlx::Postgres> {
     let TestDatabase::Postgres { url } = &app.place else { unreachable!("it is on PostgreSQL") };
     let pool = sqlx::PgPool::connect(url).await.unwrap();
-    let mut twin = pool.begin().await.unwrap();
+    let mut duplicate = pool.begin().await.unwrap();
     sqlx::query(
         "INSERT INTO idempotency (key_id, method, path, value, body_hash, status, body, created_at) \
          SELECT id, 'POST', '/api/v1/products', 'k', token_hash, 0, '', 0 FROM keys",
     )
-    .execute(&mut *twin)
+    .execute(&mut *duplicate)
     .await
     .unwrap();
-    twin
+    duplicate
 }
 
-/// A twin whose transaction stays open: waited for, then 409. Only PostgreSQL can have two writers.
+/// A duplicate whose transaction stays open: waited for, then 409. Only PostgreSQL can have two writers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_twin_that_does_not_end_is_409_after_two_seconds() {
+async fn a_duplicate_that_does_not_end_is_409_after_two_seconds() {
     let app = TestApp::on(Engine::Postgres).await;
     let token = app.live_token().await;
-    let twin = begun_elsewhere(&app).await;
+    let duplicate = begun_elsewhere(&app).await;
     let answer = post(&app, &token, "k", BODY).await;
     assert_text!(answer.without_request_id(), @r#"
     409 Conflict
@@ -240,16 +240,16 @@ async fn a_twin_that_does_not_end_is_409_after_two_seconds() {
 
     {"error":{"type":"idempotency_error","code":"idempotency_key_in_use","message":"A call with this Idempotency-Key is still running; try again shortly","request_id":"req_…"}}
     "#);
-    twin.rollback().await.unwrap();
-    assert_eq!(post(&app, &token, "k", BODY).await.status, 201, "a crashed twin leaves nothing in the way");
+    duplicate.rollback().await.unwrap();
+    assert_eq!(post(&app, &token, "k", BODY).await.status, 201, "a crashed duplicate leaves nothing in the way");
 }
 
-/// Fifty that wait for a twin on another node take no connection from anybody who does not.
+/// Fifty that wait for a duplicate on another node take no connection from calls that do not wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_waiting_twins_keep_nobody_else_waiting() {
+async fn many_waiting_duplicates_delay_no_other_call() {
     let app = TestApp::on(Engine::Postgres).await;
     let token = app.live_token().await;
-    let twin = begun_elsewhere(&app).await;
+    let duplicate = begun_elsewhere(&app).await;
     let waiting = futures_util::future::join_all((0..50).map(|_| post(&app, &token, "k", BODY).into_future()));
     let others = async {
         for n in 0..20 {
@@ -258,7 +258,7 @@ async fn many_waiting_twins_keep_nobody_else_waiting() {
         }
     };
     let (answers, ()) = tokio::join!(waiting, others);
-    drop(twin);
+    drop(duplicate);
     assert!(answers.iter().all(|answer| answer.code() == "idempotency_key_in_use"), "each 409, none 503");
 }
 

@@ -275,7 +275,7 @@ async fn a_new_key_of_github_is_read_when_it_is_first_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_list_of_keys_github_is_told_to_try_again() {
+async fn without_a_list_of_keys_github_is_asked_to_try_again() {
     let (place, clock) = (TestDatabase::folder(), Clock::manual(BEGINNING));
     let inner = open(&place, clock.clone(), 1).await;
     let app = TestApp::serve(place, clock, inner, |state| {

@@ -192,8 +192,8 @@ async fn every_authenticated_response_has_the_rate_limit_headers() {
     ] {
         let answer = call.await;
         left -= 1;
-        let told = (answer.status.as_u16(), answer.header("x-ratelimit-remaining").and_then(|left| left.parse().ok()));
-        assert_eq!(told, (status, Some(left)));
+        let shown = (answer.status.as_u16(), answer.header("x-ratelimit-remaining").and_then(|left| left.parse().ok()));
+        assert_eq!(shown, (status, Some(left)));
         assert_eq!(answer.header("x-ratelimit-limit"), Some("100"));
         assert_eq!(answer.header("x-ratelimit-reset"), Some("1795512660"));
     }
@@ -230,7 +230,7 @@ async fn look_ups_from_a_network_over_its_limit_use_one_connection_at_a_time(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_passwords_of_strangers_lock_out_nobody_who_is_known_in_their_network(
+async fn wrong_passwords_of_strangers_do_not_lock_out_a_person_known_in_their_network(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;

@@ -139,10 +139,10 @@ fn routes() -> BTreeSet<String> {
                 found.insert(format!("{} {path}", method.to_uppercase()));
             }
         }
-        assert!(found.len() > before, "{path} has no method that this law can read");
+        assert!(found.len() > before, "{path} has no method that this test can read");
     }
     for way_around in [".nest(", ".nest_service(", ".route_service(", ".fallback_service(", " any(", " on("] {
-        assert!(!source.contains(way_around), "a door is opened by {way_around} that this law can't see");
+        assert!(!source.contains(way_around), "{way_around} adds routes that this test can't see");
     }
     found
 }

@@ -8,6 +8,7 @@ mod secrets;
 mod store_methods;
 mod stylesheet;
 mod texts;
+mod vocabulary;
 
 use std::path::{Path, PathBuf};
 

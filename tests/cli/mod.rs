@@ -94,7 +94,7 @@ async fn ten_keys_then_revoke_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mistakes_are_told_in_words() {
+async fn mistakes_are_explained() {
     let place = TestDatabase::folder();
     for (words, says) in [
         (
@@ -117,8 +117,8 @@ async fn mistakes_are_told_in_words() {
     run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
     for (words, says) in [
         (
-            &["key", "list", "--team", "nobody"][..],
-            "exit 1\nerror: there is no team `nobody`; see `keyhouse team list`\n",
+            &["key", "list", "--team", "absent"][..],
+            "exit 1\nerror: there is no team `absent`; see `keyhouse team list`\n",
         ),
         (
             &["key", "revoke", "key_01kasnjn004hmasy4tqvr14d1m"],
@@ -150,7 +150,7 @@ async fn mistakes_are_told_in_words() {
         &["key", "revoke", "--all"],
         &["key", "create", "--team", "acme", "--name", "", "--mode", "live", "--scope", "read_only"],
         &["key", "create", "--team", "acme", "--name", "x", "--mode", "prod", "--scope", "read_only"],
-        &["team", "create", "x", "--owner", "nobody"],
+        &["team", "create", "x", "--owner", "absent"],
         &["nonsense"],
     ] {
         assert!(shown(&run(&place, words)).starts_with("exit 2\nerror: "), "{words:?}: {}", shown(&run(&place, words)));
@@ -220,7 +220,7 @@ fn output_that_goes_nowhere() {
     }
     let keys = run_json(&place, &["key", "list", "--team", "acme"]);
     assert!(keys.as_array().unwrap().iter().all(|key| key["status"] == "revoked"), "{keys}");
-    let mut mute = keyhouse(&place, &["key", "list", "--team", "nobody"]);
+    let mut mute = keyhouse(&place, &["key", "list", "--team", "absent"]);
     assert_eq!(mute.stdout(full()).stderr(full()).status().unwrap().code(), Some(1));
     // `keyhouse … | true`: the reader has seen enough.
     let mut child = keyhouse(&place, &["openapi"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -253,8 +253,11 @@ fn a_damaged_database_is_not_taken_for_a_missing_one() {
         b"not a database, but long enough to be read as one ".repeat(100),
     )
     .unwrap();
-    let told = shown(&run(&place, &["team", "list"]));
-    assert!(told.starts_with("exit 1\nerror: can't open the database: ") && told.contains("not a database"), "{told}");
+    let shown = shown(&run(&place, &["team", "list"]));
+    assert!(
+        shown.starts_with("exit 1\nerror: can't open the database: ") && shown.contains("not a database"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -291,7 +294,7 @@ fn the_demo_mends_what_an_interrupted_run_left_and_minds_its_settings() {
     });
 }
 
-/// A demo that is told its folder by the environment alone.
+/// A demo whose folder is set by the environment alone.
 fn keyhouse_in(folder: &str) -> std::process::Child {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keyhouse"));
     command.env_clear().env("KEYHOUSE_DATA", folder).args(["demo", "--listen", "127.0.0.1:0", "--json"]);

@@ -178,8 +178,8 @@ async fn a_postgres_that_is_not_durable_is_logged_at_start() {
             "PostgreSQL runs with full_page_writes = off: a crash of its machine can damage the database. Set it to on."
         ]
     );
-    let told = test_support::process::run(&place, &["team", "list"]);
-    assert!(String::from_utf8(told.stderr).unwrap().contains("fsync = off"), "the shell says it too");
+    let shown = test_support::process::run(&place, &["team", "list"]);
+    assert!(String::from_utf8(shown.stderr).unwrap().contains("fsync = off"), "the shell says it too");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,9 +202,9 @@ async fn an_asynchronous_standby_is_logged_and_can_not_be_opened() {
         }
         warnings = warned().await;
     }
-    let told = warnings.first().expect("a warning");
+    let shown = warnings.first().expect("a warning");
     assert_eq!(
-        told.0,
+        shown.0,
         "PostgreSQL does not wait for its standbys: a failover can lose changes that Keyhouse has acknowledged, \
          revocations among them. Name one in synchronous_standby_names."
     );

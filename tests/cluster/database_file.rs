@@ -67,12 +67,13 @@ fn a_database_that_does_not_respond_is_reported_after_five_seconds() {
     let place = TestDatabase::Postgres { url: proxy.lead("postgres://keyhouse:hunter2@db/keyhouse") };
     for words in [&["team", "list"][..], &["serve", "--listen", "127.0.0.1:0"]] {
         let output = run(&place, words);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{told}");
+        let shown = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{shown}");
         assert!(
-            told.contains(&format!("PostgreSQL at {}", proxy.address())) && told.contains("no answer within 5 seconds"),
-            "{told}"
+            shown.contains(&format!("PostgreSQL at {}", proxy.address()))
+                && shown.contains("no answer within 5 seconds"),
+            "{shown}"
         );
-        assert!(!told.contains("hunter2"));
+        assert!(!shown.contains("hunter2"));
     }
 }

@@ -20,7 +20,7 @@ use test_support::wait::eventually;
 use test_support::{Engine, Server, TestApp, TestDatabase, follow, open};
 
 /// Revokes by SQL without the change counter, so that only a query of the database shows it.
-const REVOKED_IN_SECRET: &str = "UPDATE keys SET revoked_at = 1, revoked_by_name = 'nobody' WHERE revoked_at IS NULL";
+const REVOKED_IN_SECRET: &str = "UPDATE keys SET revoked_at = 1, revoked_by_name = 'another' WHERE revoked_at IS NULL";
 
 const GUIDE: &str = include_str!("../../docs/guide/operating.md");
 
@@ -50,7 +50,10 @@ async fn a_record_is_used_for_three_seconds_after_the_last_successful_poll(
     assert_eq!(app.get("/readyz").await.status, 200);
     app.advance(Duration::from_millis(1));
     assert_eq!(status(&app, &token).await, 401, "from the database");
-    assert_eq!(app.get("/readyz").await.text(), "no valid key-cache lease\n");
+    assert_eq!(
+        app.get("/readyz").await.text(),
+        "no valid key-cache lease: the database has to answer a change poll within 900 ms\n"
+    );
     follow(&app.inner, &mut change_feed).await;
     assert_eq!(app.get("/readyz").await.status, 200);
 }
@@ -337,7 +340,11 @@ async fn without_the_database_cached_records_are_used_until_the_lease_ends() {
     assert_eq!(status(&app, &token).await, 200, "under a good lease");
     app.advance(Duration::from_secs(3));
     let answer = app.get("/api/v1/key").bearer(&token).await;
-    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")), "nobody knows: never 401");
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("retry-after")),
+        (503, Some("1")),
+        "the state is unknown: never 401"
+    );
     assert_eq!(app.get("/readyz").await.status, 503);
     server.resume();
     // The change feed opens a new connection; the pool discards its broken ones one by one.
@@ -402,7 +409,10 @@ async fn a_node_that_never_had_a_lease_is_not_ready_and_queries_each_time() {
     let mut deaf = open(&elsewhere, app.clock.clone(), 2).await.change_feed();
     proxy.cut();
     assert!(app.inner.apply_changes(&mut deaf).await.is_err());
-    assert_eq!(app.get("/readyz").await.text(), "no valid key-cache lease\n");
+    assert_eq!(
+        app.get("/readyz").await.text(),
+        "no valid key-cache lease: the database has to answer a change poll within 900 ms\n"
+    );
     for calls in 1..=2 {
         assert_eq!((status(&app, &token).await, asked(&app.inner)), (200, calls));
     }

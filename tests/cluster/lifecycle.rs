@@ -83,7 +83,7 @@ async fn each_change_leaves_one_audit_event(#[values(Engine::Sqlite, Engine::Pos
     app.inner.rename_key(&admin, key.key.id, &KeyName::parse("Renamed").unwrap()).await.unwrap();
     app.inner.revoke_key(&admin, key.key.id).await.unwrap();
     app.inner.revoke_key(&admin, key.key.id).await.unwrap();
-    let told: Vec<_> = app
+    let shown: Vec<_> = app
         .inner
         .queries()
         .audit_events(team.id, &Default::default(), None, 10)
@@ -93,7 +93,7 @@ async fn each_change_leaves_one_audit_event(#[values(Engine::Sqlite, Engine::Pos
         .rev()
         .map(|event| format!("{} {} | {} | {}", event.action.as_str(), event.detail, event.by.name, event.source))
         .collect();
-    assert_text!(told.join("\n"), @r#"
+    assert_text!(shown.join("\n"), @r#"
     team.created "Acme" | Command line (tester) | shell
     member.added owner@acme.example as owner | Command line (tester) | shell
     key.created pk_test_nX8... "A key", Read-only | Command line (tester) | shell

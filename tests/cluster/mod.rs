@@ -8,6 +8,7 @@ mod histories;
 mod lease;
 mod lifecycle;
 mod nodes;
+mod pooler;
 mod redis_tls;
 mod resources;
 mod shell_and_server;

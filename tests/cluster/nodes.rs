@@ -107,23 +107,23 @@ async fn the_redis_script_agrees_with_the_definition() {
     while time().ms() - began.ms() < 3500 {
         // Redis decided in one of these milliseconds.
         let before = time();
-        let told = nodes.call(0).await;
+        let shown = nodes.call(0).await;
         let after = time();
         let agrees = (before.ms()..=after.ms()).find_map(|ms| {
             let mut window = model;
-            let quota = window.judge(&limit, Timestamp::from_ms(ms));
-            (quota == told).then_some(window)
+            let quota = window.decide(&limit, Timestamp::from_ms(ms));
+            (quota == shown).then_some(window)
         });
-        model = agrees.unwrap_or_else(|| panic!("{told:?} between {before:?} and {after:?} after {model:?}"));
-        refused += usize::from(told.retry_after.is_some());
+        model = agrees.unwrap_or_else(|| panic!("{shown:?} between {before:?} and {after:?} after {model:?}"));
+        refused += usize::from(shown.retry_after.is_some());
     }
     assert!(refused > 0, "the limit was met");
-    assert_eq!(nodes.fallbacks(0, "slow"), 0, "every call was judged by Redis");
+    assert_eq!(nodes.fallbacks(0, "slow"), 0, "Redis counted every call");
 }
 
 /// Counters with a time in the future, as after a clock that was set back, are taken as current: no lock-out follows.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_redis_whose_clock_was_set_back_locks_nobody_out() {
+async fn a_redis_whose_clock_was_set_back_locks_no_key_out() {
     let redis = Redis::start();
     let nodes = Nodes::new(&redis, 5, Duration::from_secs(1), PATIENTLY).await;
     let number = (Clock::System.now().ms() / 1000 + 30).to_string();
@@ -186,7 +186,7 @@ async fn four_nodes_start_at_once_on_an_empty_database_and_are_equal() {
 
 /// Addresses that the client writes into the header are ignored.
 #[test]
-fn behind_the_balancer_of_the_guide_clients_are_told_apart_by_address() {
+fn behind_the_balancer_of_the_guide_clients_are_distinguished_by_address() {
     let place = TestDatabase::folder();
     let proxies = [("KEYHOUSE_TRUSTED_PROXIES", balancer::SOURCE)];
     let serving = ServerProcess::start_with(&place, "serve", "info", &proxies);
@@ -234,7 +234,7 @@ async fn without_redis_each_node_admits_its_share_of_the_limit() {
     redis.kill();
     nodes.heartbeat().await;
     let quota = nodes.call(2).await;
-    assert_eq!(quota.limit, 60, "the limit that is told stays the one of the settings");
+    assert_eq!(quota.limit, 60, "the header shows the limit of the settings");
     redis.resume();
     assert!(nodes.heartbeat().await.iter().all(|heartbeat| matches!(heartbeat, Heartbeat::Recovered)));
     assert_eq!(nodes.call(2).await.remaining, 59);
@@ -294,7 +294,10 @@ fn metrics_are_served_on_their_own_listener_only() {
     let connections = ["idle", "busy"]
         .map(|state| value(&format!("keyhouse_db_pool_connections{{pool=\"auth\",state=\"{state}\"}}")));
     assert!(connections.iter().sum::<f64>() >= 1.0);
-    assert!(!answer.contains(token) && !answer.contains("Acme") && !answer.contains("key_01"), "nobody is named");
+    assert!(
+        !answer.contains(token) && !answer.contains("Acme") && !answer.contains("key_01"),
+        "no name and no id is shown"
+    );
     for (request, status) in [("GET / HTTP/1.1", 404), ("POST /metrics HTTP/1.1", 405)] {
         assert_eq!(process::status(&ask(&format!("{request}\r\nHost: a\r\nConnection: close\r\n\r\n"))), status);
     }

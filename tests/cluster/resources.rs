@@ -9,7 +9,7 @@ fn forty_wrong_sign_ins_grow_the_resident_memory_by_at_most_48_mb() {
     let database = TestDatabase::folder();
     let settings = [("KEYHOUSE_TRUSTED_PROXIES", "127.0.0.1")];
     let server = ServerProcess::start_with(&database, "serve", "warn", &settings);
-    let body = "email=nobody%40example.com&password=wrong";
+    let body = "email=absent%40example.com&password=wrong";
     let sign_in = |network: usize| {
         let request = format!(
             "POST /sign-in HTTP/1.1\r\nHost: a\r\nSec-Fetch-Site: same-origin\r\nX-Forwarded-For: 198.51.{network}.1\r\n\

@@ -36,7 +36,7 @@ async fn the_first_person_sets_up_by_the_newest_link_once(#[values(Engine::Sqlit
 
     let cookie = app.set_up().await;
     assert_eq!(app.get(&path).await.status, 404, "replaced again");
-    assert!(app.inner.set_up_link().await.unwrap().is_none(), "somebody is there");
+    assert!(app.inner.set_up_link().await.unwrap().is_none(), "there is a person");
     assert!(app.page(&cookie, "/t/acme/settings/members").await.text().contains("Ada"));
     let events = app
         .inner
@@ -49,11 +49,11 @@ async fn the_first_person_sets_up_by_the_newest_link_once(#[values(Engine::Sqlit
         )
         .await
         .unwrap();
-    let told: Vec<_> = events
+    let shown: Vec<_> = events
         .iter()
         .map(|event| format!("{} | {} | {}", event.action.as_str(), event.by.name, event.source))
         .collect();
-    assert_text!(told.join("\n"), @"
+    assert_text!(shown.join("\n"), @"
     person.signed_in | Ada | 203.0.113.7
     member.added | Ada | 203.0.113.7
     team.created | Ada | 203.0.113.7
@@ -96,7 +96,7 @@ async fn an_invitation_makes_an_account_once_and_ends_after_seven_days(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn somebody_known_joins_with_their_own_password_alone(
+async fn an_existing_person_joins_with_their_own_password_alone(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;
@@ -125,7 +125,7 @@ async fn somebody_known_joins_with_their_own_password_alone(
     let bob = joined.cookie().unwrap();
     assert!(app.page(&bob, "/").await.text().contains("Acme"), "one person in two teams");
 
-    // Somebody without a password can't be had by inviting them.
+    // Inviting a person without a password gives no access to their account.
     app.inner
         .add_member("tester", &other, &Email::parse("joe@example.com").unwrap(), keyhouse_domain::role::Role::Member)
         .await
@@ -164,8 +164,8 @@ async fn unknown_and_wrong_are_one_answer(#[values(Engine::Sqlite, Engine::Postg
     .await;
     let mut events = app.inner.queries().audit_events(team.id, &AuditFilter::default(), None, 2).await.unwrap();
     events.sort_by_key(|event| event.action.as_str());
-    let told: Vec<_> = events.iter().map(|event| format!("{} by {}", event.action.as_str(), event.by.name)).collect();
-    assert_text!(told.join("\n"), @"
+    let shown: Vec<_> = events.iter().map(|event| format!("{} by {}", event.action.as_str(), event.by.name)).collect();
+    assert_text!(shown.join("\n"), @"
     person.sign_in_failed by Sign-in attempt for ada@example.com
     person.signed_in by Ada
     ");
@@ -173,7 +173,7 @@ async fn unknown_and_wrong_are_one_answer(#[values(Engine::Sqlite, Engine::Postg
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guessing_is_throttled_and_locks_nobody_out(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn guessing_is_throttled_and_locks_no_person_out(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     app.set_up().await;
     let from = |addr: &str, password: &str| {
@@ -315,12 +315,12 @@ async fn what_ends_or_opens_for_good_asks_again_after_fifteen_minutes(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_end_with_what_they_were_for(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
-    // Somebody is there, by the shell: nobody sets up any more.
+    // The shell has created a person: setting up is over.
     let code = app.inner.set_up_link().await.unwrap().unwrap();
     app.team("Globex").await;
     assert_eq!(app.get(&format!("/link/{}", code.expose())).await.status, 404);
 
-    // A new password ends the links that would let somebody in as its owner.
+    // A new password ends the links that sign in as its owner.
     let other = app.team("Initech").await;
     let owner = Email::parse("owner@initech.example").unwrap();
     let (_, code) = app.inner.reset_link("tester", &owner).await.unwrap().unwrap();
@@ -331,7 +331,7 @@ async fn links_end_with_what_they_were_for(#[values(Engine::Sqlite, Engine::Post
     assert_eq!(app.send(&cookie, "/account", &change).await.status, 303);
     assert_eq!(app.get(&format!("/link/{}", stale.expose())).await.status, 404);
 
-    // Whoever may not invite any more has seen the links of those they invited.
+    // An admin who has lost the role has seen the links of their invitations, so these end.
     for (path, fields) in [("role", [("role", "manager")]), ("remove", [("keys", "keep")])] {
         let ann = Email::parse(&format!("ann-{path}@example.com")).unwrap();
         app.inner.add_member("tester", &other, &ann, keyhouse_domain::role::Role::Admin).await.unwrap();
@@ -354,7 +354,7 @@ async fn links_end_with_what_they_were_for(#[values(Engine::Sqlite, Engine::Post
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guesses_that_were_never_judged_are_none(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn guesses_that_were_never_hashed_do_not_count(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     app.set_up().await;
     // The address is dropped while it waits for its verdict.
@@ -378,7 +378,7 @@ async fn a_sign_in_ends_the_session_that_the_browser_had_before(
     let right = [("email", "ada@example.com"), ("password", PASSWORD)];
     let again = app.call("POST", "/sign-in").cookie(&ada).form(&right).await.cookie().unwrap();
     assert!(!app.is_in(&ada).await && app.is_in(&again).await);
-    // By a link for somebody else, too; the page says whom it signs out.
+    // Also by a link for another person; the page names the person that it signs out.
     let invited =
         app.send(&again, "/t/acme/settings/members/invite", &[("email", "bob@example.com"), ("role", "member")]).await;
     let link = link_in(&invited);

@@ -14,7 +14,7 @@ const PRODUCTS: &str = "/t/acme/products";
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_and_programs_see_one_catalog_and_two_worlds(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn pages_and_programs_see_one_catalog_in_two_modes(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let ada = app.set_up().await;
     let team = app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
@@ -35,7 +35,7 @@ async fn pages_and_programs_see_one_catalog_and_two_worlds(#[values(Engine::Sqli
         app.get("/api/v1/products").bearer(live.expose()).await.json()["data"]["data"].as_array().unwrap().len(),
         0
     );
-    assert!(!app.page(&ada, PRODUCTS).await.text().contains("Vane"), "Live is another world");
+    assert!(!app.page(&ada, PRODUCTS).await.text().contains("Vane"), "the other mode has none of it");
     assert!(app.page(&ada, &format!("{PRODUCTS}?mode=test")).await.text().contains("Vane &#60;b&#62;"));
 
     let id = product["id"].as_str().unwrap().to_owned();
@@ -60,7 +60,7 @@ async fn pages_and_programs_see_one_catalog_and_two_worlds(#[values(Engine::Sqli
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_is_told_and_nothing_typed_is_lost(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn every_fault_is_shown_and_nothing_typed_is_lost(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let ada = app.set_up().await;
     let fields = [
@@ -90,7 +90,7 @@ async fn every_fault_is_told_and_nothing_typed_is_lost(#[values(Engine::Sqlite, 
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_that_somebody_else_made_meanwhile_is_not_overwritten_unseen(
+async fn a_change_of_another_person_is_not_overwritten_unseen(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;

@@ -63,7 +63,7 @@ async fn a_form_does_nothing_under_the_session_of_another_person(
         (&format!("{member}/role"), &[("role", "member")]),
     ];
     for (path, fields) in forms {
-        // Ada's form, Bob's cookie; then a form of nobody.
+        // Ada's form, Bob's cookie; then a form without a person.
         for owner in [&[("for", ada_id.as_str())][..], &[]] {
             let refused = app.call("POST", path).cookie(&bob).form(&[fields, owner].concat()).await;
             assert_eq!(refused.status, 409, "{path}");
@@ -90,7 +90,7 @@ fn every_form_that_is_posted_says_for_whom_it_is() {
     for entry in std::fs::read_dir(templates).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        // These keep the fields of another form, or belong to whoever opens them.
+        // These keep the fields of another form, or belong to any person who opens them.
         if ["confirm.html", "continue.html", "sign_in.html", "link.html"].contains(&name.as_str()) {
             continue;
         }
@@ -291,13 +291,13 @@ async fn a_name_that_a_colleague_changed_is_not_overwritten_unseen(
         for value in ["", mine] {
             let refused = app.send(&ada, path, &[(field, value), ("version", &version)]).await;
             assert!(
-                refused.status == 422 && refused.text().contains("since you opened this page"),
+                refused.status == 422 && refused.text().contains("after you opened this page"),
                 "{path}: {refused}"
             );
         }
-        let told = app.send(&ada, path, &[(field, mine), ("version", &version)]).await;
-        assert!(told.text().contains("since you opened this page"), "{told}");
-        let version = unescape(between(told.text(), "name=\"version\" value=\"", "\""));
+        let shown = app.send(&ada, path, &[(field, mine), ("version", &version)]).await;
+        assert!(shown.text().contains("after you opened this page"), "{shown}");
+        let version = unescape(between(shown.text(), "name=\"version\" value=\"", "\""));
         assert_eq!(version, theirs, "{path}");
         assert_eq!(app.send(&ada, path, &[(field, mine), ("version", &version)]).await.status, 303, "{path}");
     }

@@ -11,7 +11,7 @@ use keyhouse_domain::public_url::PublicUrl;
 use test_support::{Answer, Engine, TestApp, assert_text};
 
 #[tokio::test]
-async fn pages_are_told_to_be_careful() {
+async fn pages_have_security_headers() {
     let app = TestApp::on(Engine::Sqlite).await;
     let ada = app.set_up().await;
     let page = app.page(&ada, "/t/acme/settings/integrations/api-keys").await;
@@ -114,7 +114,7 @@ async fn people_read_errors_as_pages_and_programs_as_json() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_signs_nobody_out() {
+async fn a_database_that_is_away_ends_no_session() {
     let app = TestApp::on(Engine::Postgres).await;
     let ada = app.set_up().await;
     app.inner.close().await.unwrap();

@@ -79,7 +79,7 @@ async fn a_token_is_shown_once_and_a_repeat_makes_nothing(#[values(Engine::Sqlit
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_of_the_form_is_told_beside_its_field(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn every_fault_of_the_form_is_shown_beside_its_field(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let ada = app.set_up().await;
     let refused = app.send(&ada, &format!("{PAGE}/new"), &[("name", " "), ("mode", "prod"), ("scope", "")]).await;

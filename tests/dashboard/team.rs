@@ -24,8 +24,8 @@ async fn person(app: &TestApp, email: &str) -> String {
     member.unwrap().person.to_string()
 }
 
-/// The seat of a browser, as a request that has just been let in holds it.
-async fn seat(app: &TestApp, cookie: &str) -> Membership {
+/// The membership of a browser's person, as a request holds it after its authorization.
+async fn membership(app: &TestApp, cookie: &str) -> Membership {
     let secret = Secret::parse(cookie.split_once('=').unwrap().1).unwrap();
     let (session, person) = app.inner.session(&secret).await.unwrap().unwrap();
     let (team, role) = app.inner.queries().teams_of(person.id).await.unwrap().remove(0);
@@ -141,7 +141,7 @@ async fn a_role_or_session_lost_before_the_write_is_lost(#[values(Engine::Sqlite
     let new_key = || NewKey::new(KeyName::parse("K").unwrap(), Mode::Test, Scope::ReadOnly);
 
     // Let in as an admin; by the time of the write she is none.
-    let before = seat(&app, &ann).await;
+    let before = membership(&app, &ann).await;
     assert_eq!(app.send(&ada, &format!("{MEMBERS}/{id}/role"), &[("role", "member")]).await.status, 303);
     let refused = app.inner.create_key(&before.permit().unwrap(), new_key()).await;
     assert!(matches!(refused, Err(keyhouse::app::keys::CreateKeyError::Forbidden(_))));
@@ -158,7 +158,7 @@ async fn a_role_or_session_lost_before_the_write_is_lost(#[values(Engine::Sqlite
     assert!(matches!(missing, Err(keyhouse::app::products::EditProductError::Forbidden(_))));
 
     // Let in with a session; by the time of the write it is ended.
-    let hers = seat(&app, &ada).await;
+    let hers = membership(&app, &ada).await;
     let admin: keyhouse_domain::permission::TeamAdmin = hers.permit().unwrap();
     app.send(&ada, "/sign-out", &[]).await;
     let refused = app.inner.invite(&admin, &Email::parse("x@example.com").unwrap(), Role::Member).await;
@@ -194,7 +194,7 @@ async fn a_thousand_members_are_paged_and_searched(#[values(Engine::Sqlite, Engi
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_stops_managing_keys_may_have_theirs_revoked(
+async fn the_keys_of_a_person_who_stops_managing_keys_can_be_revoked(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;

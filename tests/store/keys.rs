@@ -91,7 +91,7 @@ async fn revoke_key_revokes_once_and_only_the_own_team_s_key(
     assert_eq!(it.store.revoke_key(&it.key_admin(), key.id, &context(12)).await.unwrap(), Revocation::Now);
     assert_eq!(it.store.local_changes(), before + 1);
     assert_eq!(it.store.revoke_key(&it.key_admin(), key.id, &context(13)).await.unwrap(), Revocation::Before);
-    assert_eq!(it.store.local_changes(), before + 2, "the caller is told that it is revoked, so the cache asks again");
+    assert_eq!(it.store.local_changes(), before + 2, "the error says that it is revoked, so the cache reads it again");
     assert_eq!(it.actions().await.iter().filter(|action| **action == Action::KeyRevoked).count(), 1);
 }
 

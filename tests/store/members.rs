@@ -1,8 +1,12 @@
 //! Members.
 
+use std::time::Duration;
+
 use keyhouse_domain::ids::{PersonId, TeamId};
+use keyhouse_domain::pagination::Limit;
 use keyhouse_domain::permission::{KeyAdmin, TeamMember};
 use keyhouse_domain::role::Role;
+use keyhouse_domain::search::{SEARCH_BUDGET, SearchTerm};
 use keyhouse_store::{AddMemberError, ChangeMemberError, NewMember};
 use rstest::rstest;
 use test_support::Engine;
@@ -38,23 +42,39 @@ async fn members_are_listed_owner_first(#[values(Engine::Sqlite, Engine::Postgre
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn members_page_searches_names_and_addresses(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn members_page_is_sorted_by_address(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     it.add(10, "bob@example.com", Role::Member).await;
     it.add(20, "eve@example.org", Role::Member).await;
-    let page = |search: &'static str, after: Option<&'static str>| {
-        let it = &it;
-        async move {
-            let after = after.map(email);
-            let found = it.queries().members_page(it.team.id, search, after.as_ref(), 2).await.unwrap();
-            found.into_iter().map(|member| member.name).collect::<Vec<_>>()
-        }
-    };
-    assert_eq!(page("", None).await, ["Ada", "bob"]);
-    assert_eq!(page("", Some("bob@example.com")).await, ["eve"]);
-    assert_eq!(page("BOB", None).await, ["bob"]);
-    assert_eq!(page("EXAMPLE.ORG", None).await, ["eve"]);
-    assert_eq!(page("%", None).await, Vec::<String>::new(), "it is no pattern");
+    for (after, names) in [("", ["Ada", "bob"].as_slice()), ("bob@example.com", &["eve"]), ("a\0", &["Ada", "bob"])] {
+        let page = it.queries().members_page(it.team.id, after, 2).await.unwrap();
+        let found: Vec<_> = page.into_iter().map(|member| member.name).collect();
+        assert_eq!(found, names, "{after:?}");
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn search_members_finds_parts_of_names_and_addresses(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let it = Fixture::on(engine).await;
+    it.add(10, "bob@example.com", Role::Member).await;
+    it.add(20, "eve@example.org", Role::Member).await;
+    let limit = Limit::parse("1").unwrap();
+    for (text, after, names, next) in [
+        ("BOB", "", ["bob"].as_slice(), None),
+        ("EXAMPLE.ORG", "", &["eve"], None),
+        ("example.", "ada@example.com", &["bob"], Some("bob@example.com")),
+        ("example.", "bob@example.com", &["eve"], None),
+        ("%", "", &[], None),
+    ] {
+        let term = SearchTerm::parse(text).unwrap().unwrap();
+        let found = it.queries().search_members(it.team.id, &term, after, limit, SEARCH_BUDGET).await.unwrap();
+        let found_names: Vec<_> = found.items.iter().map(|member| member.name.as_str()).collect();
+        assert_eq!((found_names, found.next.as_deref(), found.is_cut_short), (names.to_vec(), next, false), "{text}");
+    }
+    let term = SearchTerm::parse("eve").unwrap().unwrap();
+    let found = it.queries().search_members(it.team.id, &term, "", limit, Duration::ZERO).await.unwrap();
+    assert_eq!((found.items.len(), found.next.as_deref(), found.is_cut_short), (0, Some(""), true), "no time at all");
 }
 
 #[rstest]

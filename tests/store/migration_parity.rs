@@ -1,4 +1,4 @@
-//! Law 4: both engines have the same tables, columns, indexes and triggers, by name. Only SQLite knows OR REPLACE, and
+//! Both engines have the same tables, columns, indexes and triggers, by name. Only SQLite has OR REPLACE, and
 //! only PostgreSQL TRUNCATE: each refuses its own.
 
 use std::collections::BTreeSet;

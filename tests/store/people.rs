@@ -37,7 +37,7 @@ async fn person_by_email_ignores_the_case_of_letters(#[values(Engine::Sqlite, En
     let it = Fixture::on(engine).await;
     let found = it.queries().person_by_email(&email("ADA@example.com")).await.unwrap().unwrap();
     assert_eq!((found.person.id, found.person.email.as_str()), (it.ada.person, "Ada@example.com"));
-    assert_eq!(it.queries().person_by_email(&email("nobody@example.com")).await.unwrap(), None);
+    assert_eq!(it.queries().person_by_email(&email("absent@example.com")).await.unwrap(), None);
 }
 
 #[rstest]

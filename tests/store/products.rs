@@ -1,11 +1,14 @@
 //! Products and stored responses.
 
+use std::time::Duration;
+
 use keyhouse_domain::audit::Action;
 use keyhouse_domain::idempotency::{IdempotencyKey, IdempotentRequest, RETENTION, StoredResponse};
 use keyhouse_domain::pagination::{Cursor, Limit};
 use keyhouse_domain::permission::Editor;
 use keyhouse_domain::product::{Product, Status, StatusFilter};
 use keyhouse_domain::role::Role;
+use keyhouse_domain::search::{SEARCH_BUDGET, SearchTerm};
 use keyhouse_store::{EditProductError, ListProductsError, Write, WriteProductError};
 use keyhouse_token::Mode;
 use rstest::rstest;
@@ -184,18 +187,47 @@ async fn products_are_paged_newest_first(#[values(Engine::Sqlite, Engine::Postgr
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn search_products_finds_parts_of_names_and_skus(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
-    let made = product(10, "Wind Vane 100%", Some("WV-1"));
+    let made = product(10, "Größe Wind Vane 100%", Some("WV-É1"));
     it.store.create_product_as(&it.editor(), Mode::Test, made, &context(11)).await.unwrap();
     let tenant = it.editor().tenant(Mode::Test);
-    for (text, filter, found) in [
+    let search = async |text: &str, filter, budget| {
+        let term = SearchTerm::parse(text).unwrap().unwrap();
+        it.queries().search_products(&tenant, filter, &term, None, Limit::default(), budget).await.unwrap()
+    };
+    for (text, filter, count) in [
         ("wind", StatusFilter::Active, 1),
+        ("GRÖSSE", StatusFilter::Active, 1),
         ("100%", StatusFilter::All, 1),
-        ("wv-", StatusFilter::Active, 1),
+        ("wv-é", StatusFilter::Active, 1),
+        ("wv-e\u{301}1", StatusFilter::Active, 1),
         ("wind", StatusFilter::Archived, 0),
         ("1000", StatusFilter::All, 0),
         ("_", StatusFilter::All, 0),
     ] {
-        let page = it.queries().search_products(&tenant, filter, text, None, Limit::default()).await.unwrap();
-        assert_eq!(page.items.len(), found, "{text}");
+        let found = search(text, filter, SEARCH_BUDGET).await;
+        assert_eq!((found.items.len(), found.is_cut_short), (count, false), "{text}");
     }
+    let found = search("wind", StatusFilter::Active, Duration::ZERO).await;
+    assert_eq!((found.items.len(), found.is_cut_short), (0, true), "no time at all");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_continues_where_its_page_ended(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let it = Fixture::on(engine).await;
+    for n in 0..5 {
+        let made = product(10 + n, &format!("{} {n}", if n % 2 == 0 { "vane" } else { "mast" }), None);
+        it.store.create_product_as(&it.editor(), Mode::Test, made, &context(30 + n)).await.unwrap();
+    }
+    let tenant = it.editor().tenant(Mode::Test);
+    let (term, limit) = (SearchTerm::parse("vane").unwrap().unwrap(), Limit::parse("2").unwrap());
+    let page = async |after| {
+        let search = it.queries().search_products(&tenant, StatusFilter::All, &term, after, limit, SEARCH_BUDGET);
+        let found = search.await.unwrap();
+        let names: Vec<_> = found.items.iter().map(|product| product.fields.name.as_str().to_owned()).collect();
+        (names, found.next)
+    };
+    let (names, next) = page(None).await;
+    assert_eq!(names, ["vane 4", "vane 2"]);
+    assert_eq!(page(next).await, (vec!["vane 0".to_owned()], None));
 }

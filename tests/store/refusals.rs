@@ -21,7 +21,7 @@ async fn a_revoked_key_stays_revoked(#[values(Engine::Sqlite, Engine::Postgres)]
     let because = "a revoked key stays revoked";
     refused(&app, "UPDATE keys SET revoked_at = NULL, revoked_by_name = NULL", because).await;
     refused(&app, "UPDATE keys SET revoked_at = revoked_at + 1", because).await;
-    refused(&app, "UPDATE keys SET revoked_by_name = 'somebody else'", because).await;
+    refused(&app, "UPDATE keys SET revoked_by_name = 'another'", because).await;
     // The daily job may do what it must.
     assert_eq!(app.place.execute_sql("UPDATE keys SET name = NULL").await.unwrap(), 1);
     assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 401);
@@ -38,7 +38,7 @@ async fn a_key_keeps_its_token_team_and_mode_and_is_never_deleted(
     refused(&app, "UPDATE keys SET mode = 'test'", because).await;
     refused(&app, "UPDATE keys SET id = 'key_x'", because).await;
     refused(&app, "UPDATE keys SET scope = 'read_only'", because).await;
-    refused(&app, "UPDATE keys SET created_by_name = 'nobody'", because).await;
+    refused(&app, "UPDATE keys SET created_by_name = 'another'", because).await;
     refused(&app, "DELETE FROM keys", "a key is never deleted").await;
     match &app.place {
         TestDatabase::Folder(_) => {
@@ -79,7 +79,7 @@ async fn an_eleventh_active_key_has_no_slot(#[values(Engine::Sqlite, Engine::Pos
 async fn the_audit_log_is_final(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     app.live_token().await;
-    refused(&app, "UPDATE audit SET by_name = 'nobody'", "an audit event is never changed").await;
+    refused(&app, "UPDATE audit SET by_name = 'another'", "an audit event is never changed").await;
     refused(&app, "DELETE FROM audit", "an audit event is never deleted").await;
 }
 

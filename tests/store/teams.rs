@@ -95,7 +95,7 @@ async fn team_is_found_by_id_and_by_slug(#[values(Engine::Sqlite, Engine::Postgr
     for reference in [TeamRef::Id(it.team.id), TeamRef::Slug("acme".into())] {
         assert_eq!(it.queries().team(&reference).await.unwrap().as_ref(), Some(&it.team));
     }
-    assert_eq!(it.queries().team(&TeamRef::Slug("nobody".into())).await.unwrap(), None);
+    assert_eq!(it.queries().team(&TeamRef::Slug("absent".into())).await.unwrap(), None);
 }
 
 #[rstest]

@@ -131,7 +131,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "SQLite on a full disk",
-        promise: "writes 503, reads go on, recovers by itself, revoke works at once",
+        promise: "writes 503, reads continue, recovers by itself, revoke works at once",
         run: outages::disk_full,
     },
     Scenario {

@@ -309,7 +309,7 @@ await story("without JavaScript", async () => {
     };
     await link(page, "How to use it").click();
     await page.waitForURL("**/docs/authentication");
-    // Browsers ask before they send a form again; here nobody answers.
+    // Browsers ask before they send a form again; this test does not answer.
     const unasked = (error) => check(/ERR_CACHE_MISS/.test(error), `back or forward: ${error}`);
     await page.goBack().catch(unasked);
     await never("back from the docs");

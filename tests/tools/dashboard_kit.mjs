@@ -14,7 +14,7 @@ export const fail = (why) => {
 };
 export const check = (good, why) => good || fail(why);
 
-/** Every story is told, whatever becomes of the others. */
+/** Runs every test, also after one has failed. */
 export const story = async (name, tell) => {
     const begun = Date.now();
     try {

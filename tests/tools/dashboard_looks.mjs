@@ -49,9 +49,9 @@ const look = async (page, what) => {
     await page.emulateMedia({ colorScheme: "light" });
 };
 const dialog = (page) => page.locator("dialog[open]");
-const act = async (page, row, deed) => {
+const act = async (page, row, action) => {
     await page.getByLabel(`Actions for ${row}`, { exact: true }).click();
-    await page.locator("details[open] li a").filter({ hasText: deed }).click();
+    await page.locator("details[open] li a").filter({ hasText: action }).click();
     await dialog(page).waitFor();
 };
 const close = async (page) => {
@@ -169,8 +169,8 @@ await story("the team's pages and dialogs", async () => {
     await page.getByText("newcomer@example.com").first().waitFor();
     await shoot(page, "members");
     await look(page, "Members");
-    for (const [deed, what] of [["Change role", "the role dialog"], ["Transfer ownership", "the hand-over dialog"], ["Remove", "the remove dialog"]]) {
-        await act(page, people.manager, deed);
+    for (const [action, what] of [["Change role", "the role dialog"], ["Transfer ownership", "the hand-over dialog"], ["Remove", "the remove dialog"]]) {
+        await act(page, people.manager, action);
         await look(page, what);
         await close(page);
     }
@@ -222,18 +222,18 @@ await story("the team's pages and dialogs", async () => {
         await look(page, what);
     }
 
-    const nobody = await enter(null);
-    await nobody.goto(link);
-    await look(nobody, "an invitation");
-    await nobody.goto(`${base}/link/nothing`);
-    await look(nobody, "a dead link");
-    await nobody.goto(`${base}/sign-in?next=/account`);
-    await look(nobody, "the sign-in page");
-    await nobody.getByLabel("Email").fill("a@example.com");
-    await nobody.getByLabel("Password", { exact: true }).fill("wrong wrong wrong");
-    await press(nobody, "Sign in");
-    await nobody.getByRole("alert").waitFor();
-    await look(nobody, "the sign-in page after a wrong password");
+    const signedOut = await enter(null);
+    await signedOut.goto(link);
+    await look(signedOut, "an invitation");
+    await signedOut.goto(`${base}/link/nothing`);
+    await look(signedOut, "a dead link");
+    await signedOut.goto(`${base}/sign-in?next=/account`);
+    await look(signedOut, "the sign-in page");
+    await signedOut.getByLabel("Email").fill("a@example.com");
+    await signedOut.getByLabel("Password", { exact: true }).fill("wrong wrong wrong");
+    await press(signedOut, "Sign in");
+    await signedOut.getByRole("alert").waitFor();
+    await look(signedOut, "the sign-in page after a wrong password");
 });
 
 await story("who may not", async () => {

@@ -148,7 +148,7 @@ pub struct EmailLookup {
 }
 
 impl EmailLookup {
-    /// Reads a text that names a person; one that is no address finds nobody.
+    /// Reads a text that names a person; a text that is not an address matches no person.
     pub fn from_input(text: &str) -> Self {
         let typed = text.trim().to_lowercase();
         match Email::parse(text) {

@@ -1,13 +1,15 @@
 //! Fields of a resource that clients write: how a value is read, what it may hold, and how it is shown.
 
+use super::currency::CurrencyError;
 use super::price::DecimalError;
-use super::product::CurrencyError;
 use super::text::TextError;
 
 /// A field's value as a client sent it.
 #[derive(Debug)]
 pub enum FieldInput<'a> {
+    /// JSON `null`, or a field that a form leaves empty.
     Null,
+    /// A JSON string, or a form field's text.
     Text(String),
     /// A JSON string with an escape that is no Unicode scalar, such as a lone surrogate.
     InvalidText,
@@ -20,7 +22,9 @@ pub enum FieldInput<'a> {
 /// A field's value as responses and forms show it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FieldValue<'a> {
+    /// No value.
     Null,
+    /// A text.
     Text(&'a str),
     /// The text of a JSON number.
     Number(String),
@@ -30,9 +34,19 @@ pub enum FieldValue<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldType {
     /// Text of `min` to `max` Unicode scalars without NUL.
-    Text { min: usize, max: usize },
+    Text {
+        /// Fewest characters.
+        min: usize,
+        /// Most characters.
+        max: usize,
+    },
     /// A number from 0 to `max` with at most `places` decimal places.
-    Decimal { max: &'static str, places: u32 },
+    Decimal {
+        /// The largest value, as text.
+        max: &'static str,
+        /// Most decimal places.
+        places: u32,
+    },
     /// An alphabetic code of ISO 4217, in either case.
     Currency,
 }
@@ -40,7 +54,9 @@ pub enum FieldType {
 /// What an absent field means when a resource is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
+    /// A value must be given.
     Required,
+    /// An absent field is `null`.
     Nullable,
     /// The text that an absent field stands for.
     Default(&'static str),
@@ -62,32 +78,44 @@ pub enum Control {
 /// Why a field's value is refused. The message continues the field's name: "name must not be empty".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
+    /// The field is absent.
     #[error("is required")]
     Missing,
+    /// The field must have a value.
     #[error("must not be null")]
     Null,
+    /// The value has another JSON type.
     #[error("must be a string")]
     NotText,
+    /// The string has an escape that is no Unicode scalar.
     #[error("must be valid Unicode text")]
     NotUnicode,
+    /// The text is too short, too long or contains NUL.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// The number is out of range.
     #[error(transparent)]
     Decimal(#[from] DecimalError),
+    /// The code is not one of ISO 4217.
     #[error(transparent)]
     Currency(#[from] CurrencyError),
 }
 
 /// A type that a field can have.
 pub trait Field: Sized {
+    /// What the field may hold.
     const TYPE: FieldType;
+    /// Whether `null` is a value of the field.
     const NULLABLE: bool = false;
 
+    /// Reads what a client sent.
+    ///
     /// # Errors
     ///
     /// [`FieldError`] if the input has another JSON type or is outside the limits of [`Field::TYPE`].
     fn read(input: FieldInput<'_>) -> Result<Self, FieldError>;
 
+    /// The value as responses and forms show it.
     fn value(&self) -> FieldValue<'_>;
 }
 
@@ -108,6 +136,8 @@ impl<T: Field> Field for Option<T> {
 }
 
 impl FieldInput<'_> {
+    /// The text of a string.
+    ///
     /// # Errors
     ///
     /// [`FieldError`] for anything but a string of Unicode text.

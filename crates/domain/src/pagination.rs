@@ -7,7 +7,9 @@ use super::ids::ProductId;
 pub struct Limit(u8);
 
 impl Limit {
+    /// Most rows of a page.
     pub const MAX: u8 = 100;
+    /// Rows of a page unless the request says otherwise.
     pub const DEFAULT: u8 = 20;
 
     /// Reads digits; a sign or a space is refused.
@@ -17,6 +19,7 @@ impl Limit {
         (1..=Self::MAX).contains(&value).then_some(Self(value))
     }
 
+    /// The number of rows.
     pub fn get(self) -> u8 {
         self.0
     }
@@ -38,6 +41,12 @@ impl Cursor {
         text.parse().ok().map(Self)
     }
 
+    /// The position after this product.
+    pub fn after(product: ProductId) -> Self {
+        Self(product)
+    }
+
+    /// The product after which the page starts.
     pub fn product(self) -> ProductId {
         self.0
     }
@@ -46,7 +55,9 @@ impl Cursor {
 /// One page of a list, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
+    /// The rows.
     pub items: Vec<T>,
+    /// Whether the list continues after the last row.
     pub has_more: bool,
 }
 

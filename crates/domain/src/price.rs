@@ -22,14 +22,19 @@ pub struct Price(Decimal);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaxRate(Decimal);
 
+/// Why a number is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecimalError {
+    /// The text is not a JSON number.
     #[error("must be a number")]
     NotANumber,
+    /// It has more than [`PLACES`] decimal places.
     #[error("must have at most {PLACES} decimal places")]
     TooManyPlaces,
+    /// It is below 0.
     #[error("must not be negative")]
     Negative,
+    /// It is above this maximum.
     #[error("must be at most {0}")]
     TooLarge(&'static str),
 }
@@ -119,6 +124,7 @@ macro_rules! decimal {
                 (0..=$max).contains(&value).then_some(Self(Decimal(value)))
             }
 
+            /// In ten-thousandths, for the database.
             pub fn stored(self) -> i64 {
                 self.0.0
             }

@@ -1,19 +1,21 @@
 //! A product of a team's catalog, and the list of its fields.
 
-use iso_currency::Currency as Iso;
-
+use super::currency::Currency;
 use super::field::{Control, Field, FieldError, FieldInput, FieldType, FieldValue, Presence};
 use super::ids::ProductId;
 use super::price::{Price, TaxRate};
 use super::text::Text;
 use super::timestamp::Timestamp;
 
+/// The name.
 pub type ProductName = Text<1, 255>;
+/// The description.
 pub type Description = Text<0, 2000>;
 /// Unique within team and mode, archived products included, compared byte by byte.
 pub type Sku = Text<1, 100>;
 /// The product's type, in the client's own words. `type` is a keyword of Rust.
 pub type Kind = Text<1, 50>;
+/// The unit that the price is for, such as `hour`.
 pub type UnitOfMeasure = Text<1, 50>;
 
 /// A field of a product that clients write.
@@ -21,7 +23,9 @@ pub type UnitOfMeasure = Text<1, 50>;
 pub struct FieldSpec {
     /// Name in JSON and in the dashboard's form.
     pub name: &'static str,
+    /// Label in the form.
     pub label: &'static str,
+    /// What an absent field means on creation.
     pub presence: Presence,
     /// JSON text of a typical value.
     pub example: &'static str,
@@ -29,7 +33,9 @@ pub struct FieldSpec {
     pub note: &'static str,
     /// Help text of the form; may be empty.
     pub hint: &'static str,
+    /// The form control.
     pub control: Control,
+    /// What the field may hold.
     pub value_type: FieldType,
     read: fn(&mut ProductPatch, FieldInput<'_>) -> Result<(), FieldError>,
     value: fn(&ProductFields) -> FieldValue<'_>,
@@ -60,16 +66,23 @@ macro_rules! product_fields {
         /// What clients write of a product: everything but its id, its status and its times.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct ProductFields {
-            $(pub $field: $Type,)*
+            $(
+                #[doc = concat!("The field `", $name, "`.")]
+                pub $field: $Type,
+            )*
         }
 
         /// New values of some fields; `None` leaves a field as it is.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct ProductPatch {
-            $(pub $field: Option<$Type>,)*
+            $(
+                #[doc = concat!("A new value of the field `", $name, "`.")]
+                pub $field: Option<$Type>,
+            )*
         }
 
         impl ProductPatch {
+            /// The fields after the change.
             pub fn apply(self, old: ProductFields) -> ProductFields {
                 ProductFields { $($field: self.$field.unwrap_or(old.$field),)* }
             }
@@ -184,6 +197,7 @@ impl FieldSpec {
         (self.value)(fields)
     }
 
+    /// Whether `null` is a value of the field.
     pub fn is_nullable(&self) -> bool {
         self.presence == Presence::Nullable
     }
@@ -212,63 +226,20 @@ impl ProductFields {
     }
 }
 
-/// An alphabetic code of ISO 4217 in capitals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Currency(Iso);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be an ISO 4217 currency code")]
-pub struct CurrencyError;
-
-impl Currency {
-    /// Reads a code in either case.
-    ///
-    /// # Errors
-    ///
-    /// [`CurrencyError`] if the text is no alphabetic code of ISO 4217.
-    pub fn parse(text: &str) -> Result<Self, CurrencyError> {
-        Iso::from_code(&text.to_ascii_uppercase()).map(Self).ok_or(CurrencyError)
-    }
-
-    pub fn code(self) -> &'static str {
-        self.0.code()
-    }
-
-    /// How many decimal places amounts usually have: 2 for EUR, 0 for JPY.
-    pub fn decimals(self) -> usize {
-        usize::from(self.0.exponent().unwrap_or(0))
-    }
-
-    /// Every currency, ordered by code.
-    pub fn all() -> Vec<Self> {
-        let letters = || 'A'..='Z';
-        let codes =
-            letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| String::from_iter([a, b, c]))));
-        codes.filter_map(|code| Self::parse(&code).ok()).collect()
-    }
-}
-
-impl Field for Currency {
-    const TYPE: FieldType = FieldType::Currency;
-
-    fn read(input: FieldInput<'_>) -> Result<Self, FieldError> {
-        Ok(Self::parse(&input.into_text()?)?)
-    }
-
-    fn value(&self) -> FieldValue<'_> {
-        FieldValue::Text(self.code())
-    }
-}
-
+/// Whether a product is offered. Archived products stay readable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
+    /// Offered.
     Active,
+    /// Hidden from the default list; can be restored.
     Archived,
 }
 
 impl Status {
+    /// Both statuses.
     pub const ALL: [Self; 2] = [Self::Active, Self::Archived];
 
+    /// The name in JSON, in queries and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -276,30 +247,41 @@ impl Status {
         }
     }
 
+    /// Reads the name of [`Status::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 
+/// A product.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
+    /// Its id, which also orders the list: newer ids are greater.
     pub id: ProductId,
+    /// What clients write.
     pub fields: ProductFields,
+    /// Whether it is offered.
     pub status: Status,
+    /// When it was created.
     pub created_at: Timestamp,
+    /// When a field or the status last changed.
     pub updated_at: Timestamp,
 }
 
 /// Which products a list holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum StatusFilter {
+    /// Active products.
     #[default]
     Active,
+    /// Archived products.
     Archived,
+    /// All products.
     All,
 }
 
 impl StatusFilter {
+    /// Every filter.
     pub const ALL: [Self; 3] = [Self::Active, Self::Archived, Self::All];
 
     /// The status of the listed products; `None` for products of every status.
@@ -311,6 +293,7 @@ impl StatusFilter {
         }
     }
 
+    /// The name in queries.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => Status::Active.as_str(),
@@ -319,6 +302,7 @@ impl StatusFilter {
         }
     }
 
+    /// Reads the name of [`StatusFilter::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|filter| filter.as_str() == text)
     }
@@ -327,15 +311,6 @@ impl StatusFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn currencies_are_iso_4217_in_either_case() {
-        assert_eq!(Currency::parse("eur").unwrap().code(), "EUR");
-        assert_eq!(Currency::parse("Jpy").unwrap().code(), "JPY");
-        for text in ["", "EU", "EURO", "XYZ", " EUR", "978", "\u{212a}RW"] {
-            assert_eq!(Currency::parse(text), Err(CurrencyError), "{text}");
-        }
-    }
 
     #[test]
     fn every_row_of_the_field_table_agrees_with_its_type() {

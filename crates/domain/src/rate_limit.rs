@@ -21,10 +21,12 @@ impl RateLimit {
         (requests > 0 && window_ms >= 1000).then_some(Self { requests, window_ms })
     }
 
+    /// Requests per window.
     pub fn requests(&self) -> u64 {
         self.requests
     }
 
+    /// Length of a window.
     pub fn window(&self) -> Duration {
         Duration::from_millis(self.window_ms.unsigned_abs())
     }
@@ -47,6 +49,7 @@ pub struct Window {
 /// The quota that a response shows, whether the request was admitted or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
+    /// Requests per window.
     pub limit: u64,
     /// Requests left after this one.
     pub remaining: u64,
@@ -63,11 +66,11 @@ impl Window {
     }
 
     /// Decides about one request at `now`, and counts it if it is admitted.
-    pub fn judge(&mut self, limit: &RateLimit, now: Timestamp) -> Quota {
+    pub fn decide(&mut self, limit: &RateLimit, now: Timestamp) -> Quota {
         self.roll(limit, now);
         let admitted = self.used(limit, now) < limit.requests;
         self.current += u64::from(admitted);
-        self.told(limit, now, admitted)
+        self.quota(limit, now, admitted)
     }
 
     /// Counts one request that was admitted elsewhere.
@@ -77,7 +80,7 @@ impl Window {
     }
 
     /// The quota after a request, which was counted if it was admitted.
-    pub fn told(&self, limit: &RateLimit, now: Timestamp, admitted: bool) -> Quota {
+    pub fn quota(&self, limit: &RateLimit, now: Timestamp, admitted: bool) -> Quota {
         let remaining = limit.requests.saturating_sub(self.used(limit, now));
         let reset = (self.number + 1).saturating_mul(limit.window_ms) / 1000;
         let retry_after = (!admitted).then(|| self.retry_after(limit, now));
@@ -149,32 +152,32 @@ mod tests {
         let limit = per_minute(10);
         let mut window = Window::default();
         for n in 0..10 {
-            let quota = window.judge(&limit, at(30.0));
+            let quota = window.decide(&limit, at(30.0));
             assert_eq!((quota.remaining, quota.reset, quota.retry_after), (9 - n, 60_060, None));
         }
         // The limit is reached until the carried part is below it, which is one millisecond into the next window.
-        let refused = window.judge(&limit, at(30.0));
+        let refused = window.decide(&limit, at(30.0));
         assert_eq!((refused.remaining, refused.retry_after), (0, Some(31)));
-        assert_eq!(window.judge(&limit, at(60.0)).retry_after, Some(1), "⌊10 × 60 / 60⌋ = 10");
-        assert_eq!(window.judge(&limit, at(60.001)).retry_after, None, "⌊10 × 59.999 / 60⌋ = 9");
-        assert_eq!(window.judge(&limit, at(66.0)).retry_after, Some(1), "1 + 9; at 67 s it is 1 + 8");
-        assert_eq!(window.judge(&limit, at(66.001)).remaining, 0, "1 + 8, and this one");
-        assert_eq!(window.judge(&limit, at(180.0)).remaining, 9, "two windows on, all is forgotten");
+        assert_eq!(window.decide(&limit, at(60.0)).retry_after, Some(1), "⌊10 × 60 / 60⌋ = 10");
+        assert_eq!(window.decide(&limit, at(60.001)).retry_after, None, "⌊10 × 59.999 / 60⌋ = 9");
+        assert_eq!(window.decide(&limit, at(66.0)).retry_after, Some(1), "1 + 9; at 67 s it is 1 + 8");
+        assert_eq!(window.decide(&limit, at(66.001)).remaining, 0, "1 + 8, and this one");
+        assert_eq!(window.decide(&limit, at(180.0)).remaining, 9, "two windows on, nothing is left of it");
     }
 
     #[test]
     fn a_clock_set_back_gives_no_fresh_budget() {
         let limit = per_minute(2);
         let mut window = Window::default();
-        assert!(window.judge(&limit, at(61.0)).retry_after.is_none());
-        assert!(window.judge(&limit, at(61.0)).retry_after.is_none());
-        assert!(window.judge(&limit, at(10.0)).retry_after.is_some());
+        assert!(window.decide(&limit, at(61.0)).retry_after.is_none());
+        assert!(window.decide(&limit, at(61.0)).retry_after.is_none());
+        assert!(window.decide(&limit, at(10.0)).retry_after.is_some());
 
         // Set back by an hour: the counts stay.
-        let refused = window.judge(&limit, at(-3600.0));
+        let refused = window.decide(&limit, at(-3600.0));
         assert!(refused.reset <= 60_000 - 3600 + 60 && refused.retry_after.is_some_and(|wait| wait <= 120));
         let wait = refused.retry_after.unwrap() as f64;
-        assert!(window.judge(&limit, at(wait - 3600.0)).retry_after.is_none());
+        assert!(window.decide(&limit, at(wait - 3600.0)).retry_after.is_none());
     }
 
     #[test]
@@ -198,7 +201,7 @@ mod tests {
             for n in 0..calls_per_minute * 5 {
                 let now = Timestamp::from_ms(60_000_000 + 17 + n * 60_000 / calls_per_minute);
                 let used = by_definition(&admitted, now.ms(), 60_000);
-                let quota = window.judge(&limit, now);
+                let quota = window.decide(&limit, now);
                 assert_eq!(quota.retry_after.is_none(), used < 60, "{calls_per_minute} a minute, call {n}");
                 if quota.retry_after.is_none() {
                     admitted.push(now.ms());
@@ -206,14 +209,14 @@ mod tests {
                 }
             }
             if calls_per_minute <= 60 {
-                assert_eq!(admitted.len() as i64, calls_per_minute * 5, "nobody within the limit is refused");
+                assert_eq!(admitted.len() as i64, calls_per_minute * 5, "no call within the limit is refused");
             }
         }
     }
 
     proptest! {
         #[test]
-        fn any_schedule_is_judged_to_the_definition(
+        fn any_schedule_is_decided_by_the_definition(
             requests in 1u64..20, seconds in 1i64..90, gaps in proptest::collection::vec(0i64..20_000, 1..200)
         ) {
             let limit = RateLimit::new(requests, Duration::from_secs(seconds.unsigned_abs())).unwrap();
@@ -221,7 +224,7 @@ mod tests {
             for gap in gaps {
                 now += gap;
                 let used = by_definition(&admitted, now, seconds * 1000);
-                let quota = window.judge(&limit, Timestamp::from_ms(now));
+                let quota = window.decide(&limit, Timestamp::from_ms(now));
                 prop_assert_eq!(quota.retry_after.is_none(), used < requests);
                 match quota.retry_after {
                     None => admitted.push(now),

@@ -33,7 +33,12 @@ impl Slug {
 
     /// The slug for the `n`th team that would have this one: `acme`, `acme-2`, `acme-3`.
     pub fn numbered(&self, n: u32) -> Self {
-        if n < 2 { self.clone() } else { Self(format!("{}-{n}", self.0)) }
+        if n < 2 {
+            return self.clone();
+        }
+        let number = format!("-{n}");
+        let room = Self::MAX - number.len();
+        Self(self.0.chars().take(room).chain(number.chars()).collect())
     }
 
     /// Reads a slug from the database. `None` if it never was one.
@@ -114,5 +119,11 @@ mod tests {
         assert!(slug(&"very long name ".repeat(6)).len() <= 35);
         assert_eq!(TeamName::parse("Acme").unwrap().slug().numbered(1).as_str(), "acme");
         assert_eq!(TeamName::parse("Acme").unwrap().slug().numbered(3).as_str(), "acme-3");
+        let long = TeamName::parse(&"a".repeat(60)).unwrap().slug();
+        for n in [9_999, 10_000, u32::MAX] {
+            let numbered = long.numbered(n).0;
+            assert!(numbered.ends_with(&format!("a-{n}")), "{numbered}");
+            assert!(Slug::from_stored(numbered).is_some(), "the {n}th can be read again");
+        }
     }
 }

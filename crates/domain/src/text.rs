@@ -6,20 +6,28 @@ use super::field::{Field, FieldError, FieldInput, FieldType, FieldValue};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 
+/// Why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
+    /// It is shorter than the minimum.
     #[error("must not be empty")]
     Empty,
+    /// It has more characters than this maximum.
     #[error("must have at most {0} characters")]
     TooLong(usize),
+    /// It contains U+0000.
     #[error("must not contain NUL")]
     Nul,
 }
 
 impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
+    /// Fewest characters.
     pub const MIN: usize = MIN;
+    /// Most characters.
     pub const MAX: usize = MAX;
 
+    /// Checks the length in Unicode scalars.
+    ///
     /// # Errors
     ///
     /// [`TextError`] if the text is too short, too long or contains NUL.
@@ -34,6 +42,7 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
         }
     }
 
+    /// The text as sent.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -32,12 +32,14 @@ pub(crate) const LOCK_TIMEOUT_SHOWN: &str = "2s";
 /// Idle connections are closed after this: common firewalls forget a connection after 350 s or more.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Connections of a node to PostgreSQL, in pools apart from each other: writes that wait for a lock never delay reads, and
-/// neither delays authentication. With the change feed's a node uses up to 29.
+/// neither delays authentication, and searches delay nothing. With the change feed's a node uses up to 31.
 const POSTGRES_WRITERS: u32 = 10;
 const POSTGRES_READERS: u32 = 10;
 const POSTGRES_AUTH: u32 = 8;
 const SQLITE_READERS: u32 = 4;
+const POSTGRES_SEARCHES: u32 = 2;
 const SQLITE_AUTH: u32 = 4;
+const SQLITE_SEARCHES: u32 = 2;
 
 /// How many connections a process opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,9 +110,11 @@ impl Store {
                     .await?;
                 let reads =
                     pool.clone().max_connections(SQLITE_READERS).connect_with(options.clone().read_only(true)).await?;
-                let auth = pool.max_connections(SQLITE_AUTH).connect_with(options.read_only(true)).await?;
-                let [writes, reads, auth] = [writes, reads, auth].map(Engine::Sqlite);
-                Ok(Self::of(location, writes, reads, auth))
+                let auth =
+                    pool.clone().max_connections(SQLITE_AUTH).connect_with(options.clone().read_only(true)).await?;
+                let searches = pool.max_connections(SQLITE_SEARCHES).connect_with(options.read_only(true)).await?;
+                let [writes, reads, auth, searches] = [writes, reads, auth, searches].map(Engine::Sqlite);
+                Ok(Self::of(location, writes, auth, Queries { reads, searches }))
             }
             Location::Postgres(options) => {
                 // A pool retries and then reports only that it timed out; this connection reports the server's reason.
@@ -124,20 +128,22 @@ impl Store {
                 Ok(match size {
                     Size::Cli => {
                         let only = pool(1);
-                        Self::of(location, only.clone(), only.clone(), only)
+                        let queries = Queries { reads: only.clone(), searches: only.clone() };
+                        Self::of(location, only.clone(), only, queries)
                     }
                     Size::Server => {
-                        Self::of(location, pool(POSTGRES_WRITERS), pool(POSTGRES_READERS), pool(POSTGRES_AUTH))
+                        let queries = Queries { reads: pool(POSTGRES_READERS), searches: pool(POSTGRES_SEARCHES) };
+                        Self::of(location, pool(POSTGRES_WRITERS), pool(POSTGRES_AUTH), queries)
                     }
                 })
             }
         }
     }
 
-    fn of(location: &Location, writes: Pool, reads: Pool, auth: Pool) -> Self {
+    fn of(location: &Location, writes: Pool, auth: Pool, queries: Queries) -> Self {
         let (local_changes, waits) = Default::default();
         let file = location.file().ok().flatten();
-        Self { writes, auth, queries: Queries { reads }, location: location.clone(), file, local_changes, waits }
+        Self { writes, auth, queries, location: location.clone(), file, local_changes, waits }
     }
 
     /// Checks that the SQLite file at the path is still the one that is open: a backup may have been put in its place.
@@ -185,11 +191,7 @@ impl Store {
             Engine::Sqlite(pool) => {
                 let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await?;
                 let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(pool).await?;
-                // 2 is FULL: the log is flushed at each commit.
-                if journal != "wal" || synchronous < 2 {
-                    return Err(OpenError::NotDurable { journal, synchronous });
-                }
-                Ok(Vec::new())
+                check_sqlite_durability(journal, synchronous).map(|()| Vec::new())
             }
             Engine::Postgres(pool) => {
                 let mut warnings = Vec::new();
@@ -218,6 +220,13 @@ impl Store {
             }
         }
     }
+}
+
+/// Whether SQLite flushes its write-ahead log at each commit. A file system without shared memory, such as NFS, keeps it
+/// from using one.
+fn check_sqlite_durability(journal: String, synchronous: i64) -> Result<(), OpenError> {
+    // 2 is FULL.
+    if journal == "wal" && synchronous >= 2 { Ok(()) } else { Err(OpenError::NotDurable { journal, synchronous }) }
 }
 
 /// One connection to a database that is set up, for reading alone, outside every pool.
@@ -302,4 +311,18 @@ pub(crate) fn sqlite_options(folder: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_not_flushed_at_each_commit_is_refused_with_the_remedy() {
+        assert!(check_sqlite_durability("wal".to_owned(), 2).is_ok());
+        for (journal, synchronous) in [("delete", 2), ("wal", 1), ("memory", 0)] {
+            let error = check_sqlite_durability(journal.to_owned(), synchronous).unwrap_err().to_string();
+            assert!(error.contains(journal) && error.contains("put the data folder on a local file system"), "{error}");
+        }
+    }
 }

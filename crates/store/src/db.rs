@@ -225,7 +225,7 @@ pub(crate) async fn in_time<T>(statement: impl Future<Output = sqlx::Result<T>>)
 const WRITE_ACQUIRE_TIMEOUT: Duration = Duration::from_millis(900);
 /// Longest wait for a connection to SQLite's writer, by the command line too, whose `busy_timeout` is 30 s.
 const SQLITE_BEGIN_TIMEOUT: Duration = Duration::from_secs(31);
-/// After this the command line is told that it waits.
+/// A wait of the command line that is longer than this is logged.
 const SQLITE_BEGIN_NOTICE: Duration = Duration::from_millis(2500);
 
 /// A connection from a pool. A new one is made in a task of its own: a caller that stops waiting does not end it, so that a

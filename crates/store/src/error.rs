@@ -145,6 +145,21 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether the server refuses connections for now: it does not run yet, or it is starting or stopping.
+    pub fn is_not_accepting(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        match error {
+            sqlx::Error::Io(error) => {
+                matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
+            }
+            // cannot_connect_now
+            sqlx::Error::Database(error) => error.code().as_deref() == Some("57P03"),
+            _ => false,
+        }
+    }
+}
+
 /// A database's error with what an operator can do about it. PostgreSQL's message alone: sqlx adds the line of the server's
 /// source code, which reads like a line of the settings file.
 fn explain(error: &sqlx::Error) -> String {
@@ -168,7 +183,7 @@ fn explain(error: &sqlx::Error) -> String {
     }
     let advice = match code.as_str() {
         "42501" => "; let the role own the schema, or run GRANT USAGE, CREATE ON SCHEMA public TO the role",
-        "53300" => "; a node uses up to 29 connections and each command one",
+        "53300" => "; a node uses up to 31 connections and each command one",
         "42P05" | "26000" => "; a pooler in transaction mode loses prepared statements: set it to session mode",
         _ => "",
     };

@@ -211,7 +211,7 @@ impl Tx {
             self.invalidate_local_cache();
             return Ok(false);
         };
-        if action != LeakAction::Revoke && self.was_reported_lately(&key).await? {
+        if action != LeakAction::Revoke && self.was_reported_recently(&key).await? {
             return Ok(false);
         }
         let name = key.name.as_ref().map_or("", KeyName::as_str);
@@ -229,7 +229,7 @@ impl Tx {
     }
 
     /// Whether the audit log has a report of this key from the last day: a stranger could repeat it without end.
-    async fn was_reported_lately(&mut self, key: &ListedKey) -> Result<bool> {
+    async fn was_reported_recently(&mut self, key: &ListedKey) -> Result<bool> {
         let select = sql("SELECT max(at) FROM audit WHERE team_id = $1 AND target = $2 AND action = $3")
             .bind(key.key.team)
             .bind(key.key.id)

@@ -27,6 +27,7 @@ mod people;
 mod product_rows;
 mod products;
 mod schema;
+mod search;
 mod served_url;
 mod sessions;
 mod teams;
@@ -84,6 +85,8 @@ pub struct Store {
 #[derive(Debug, Clone)]
 pub struct Queries {
     reads: Pool,
+    /// Searches of lists, apart from everything else, because one of them reads many rows.
+    searches: Pool,
 }
 
 /// How often no connection was free, by pool.
@@ -180,8 +183,14 @@ impl Store {
     }
 
     /// The pools as they are now.
-    pub fn pools(&self) -> [PoolSize; 3] {
-        [("writes", &self.writes), ("reads", &self.queries.reads), ("auth", &self.auth)].map(|(name, pool)| {
+    pub fn pools(&self) -> [PoolSize; 4] {
+        let pools = [
+            ("writes", &self.writes),
+            ("reads", &self.queries.reads),
+            ("auth", &self.auth),
+            ("searches", &self.queries.searches),
+        ];
+        pools.map(|(name, pool)| {
             let (_, open, idle) = pool.size();
             let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(open);
             PoolSize { pool: name, idle, busy: open - idle }
@@ -190,21 +199,13 @@ impl Store {
 
     /// Closes every connection. SQLite then copies its write-ahead log into the database file.
     pub async fn close(&self) {
-        for pool in [&self.auth, &self.queries.reads, &self.writes] {
+        for pool in [&self.auth, &self.queries.searches, &self.queries.reads, &self.writes] {
             pool.close().await;
         }
     }
 }
 
-/// A pattern for `LIKE … ESCAPE '!'` that matches every text containing `text`. NUL is left out: no stored text holds it,
-/// and PostgreSQL refuses it.
-fn like(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in text.chars().filter(|c| *c != '\0') {
-        if matches!(c, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(c);
-    }
-    pattern + "%"
+/// The text as PostgreSQL takes it: no stored text has a NUL.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "")
 }

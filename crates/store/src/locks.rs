@@ -54,7 +54,7 @@ impl Transaction {
         Ok(self.fetch_one::<(i64,)>(bump).await?.0)
     }
 
-    /// Makes this process query its cached keys again although nothing was written: the caller is about to be told that a key
+    /// Makes this process query its cached keys again although nothing was written: the caller is about to get an error that a key
     /// is revoked already, possibly by another node whose change has not been polled yet.
     pub(crate) fn invalidate_local_cache(&mut self) {
         self.changes.mark();

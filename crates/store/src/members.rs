@@ -1,6 +1,6 @@
 //! Members. Every change of who is in a team, or with which role, holds the team's lock, so a team has exactly one owner
 
-use crate::db::{sql, sql_of};
+use crate::db::{Statement, sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::people::{BY_EMAIL, bind_forms};
 use crate::tx::Tx;
@@ -14,11 +14,12 @@ use keyhouse_domain::team::Member;
 use keyhouse_domain::timestamp::Timestamp;
 
 #[derive(sqlx::FromRow)]
-struct MemberRow {
+pub(crate) struct MemberRow {
     team_id: String,
     person_id: String,
-    email: String,
-    name: String,
+    pub(crate) email: String,
+    pub(crate) email_canonical: String,
+    pub(crate) name: String,
     role: String,
     joined_at: i64,
     pending_email: Option<String>,
@@ -69,7 +70,7 @@ pub enum ChangeMemberError {
     /// The owner can be neither changed nor removed, and can't leave: the team is transferred or deleted instead.
     #[error("the owner can be neither changed nor removed, and can't leave: hand the team over first, or delete it")]
     IsOwner,
-    /// Somebody gave the member this role after the change was asked for.
+    /// Another admin gave the member this role after the form was opened.
     #[error("the member has another role by now")]
     Changed(Role),
     /// The actor may not.
@@ -80,8 +81,14 @@ pub enum ChangeMemberError {
     Store(#[from] StoreError),
 }
 
-const SELECT: &str = "SELECT team_id, person_id, email, name, role, joined_at, pending_email \
+const SELECT: &str = "SELECT team_id, person_id, email, email_canonical, name, role, joined_at, pending_email \
                       FROM members JOIN people ON people.id = person_id WHERE ";
+
+/// Members by canonical address, below `after`.
+pub(crate) fn page_after(team: TeamId, after: &str, limit: u32) -> Statement {
+    let condition = "team_id = $1 AND email_canonical > $2 ORDER BY email_canonical LIMIT $3";
+    sql_of(&[SELECT, condition]).bind(team).bind(crate::without_nul(after)).bind(limit)
+}
 
 impl Queries {
     /// A team's members: the owner first, then by address.
@@ -94,29 +101,13 @@ impl Queries {
         read(self.reads.fetch_all(sql_of(&[SELECT, condition]).bind(team)).await?)
     }
 
-    /// Up to `limit` members by address, below `after` if it is given, whose name or address contains `search`.
+    /// Up to `limit` members by canonical address, below `after`; empty for the first page.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`] of a read.
-    pub async fn members_page(
-        &self,
-        team: TeamId,
-        search: &str,
-        after: Option<&Email>,
-        limit: u32,
-    ) -> Result<Vec<Member>> {
-        let condition = "team_id = $1 AND email_canonical > $2 AND (email_canonical LIKE $3 ESCAPE '!' \
-                         OR lower(name) LIKE $3 ESCAPE '!' OR name LIKE $4 ESCAPE '!') \
-                         ORDER BY email_canonical LIMIT $5";
-        let pattern = crate::like(search);
-        let select = sql_of(&[SELECT, condition])
-            .bind(team)
-            .bind(after.map_or("", Email::canonical))
-            .bind(pattern.to_lowercase())
-            .bind(pattern)
-            .bind(limit);
-        read(self.reads.fetch_all(select).await?)
+    pub async fn members_page(&self, team: TeamId, after: &str, limit: u32) -> Result<Vec<Member>> {
+        read(self.reads.fetch_all(page_after(team, after, limit)).await?)
     }
 
     /// The members who have asked for another address, which counts once its link was used.

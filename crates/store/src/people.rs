@@ -159,7 +159,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Adds a person. From then on nobody can set Keyhouse up: the set-up link is deleted.
+    /// Adds a person, and deletes the set-up link: setting up is for an empty database.
     pub(crate) async fn add_person(
         &mut self,
         id: PersonId,

@@ -4,11 +4,12 @@ use crate::db::{Statement, sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::{Queries, Result};
 use keyhouse_domain::auth::Tenant;
+use keyhouse_domain::currency::Currency;
 use keyhouse_domain::ids::ProductId;
 use keyhouse_domain::pagination::{Cursor, Limit, Page};
 use keyhouse_domain::price::{Price, TaxRate};
 use keyhouse_domain::product::{
-    Currency, Description, Kind, Product, ProductFields, ProductName, Sku, Status, StatusFilter, UnitOfMeasure,
+    Description, Kind, Product, ProductFields, ProductName, Sku, Status, StatusFilter, UnitOfMeasure,
 };
 use keyhouse_domain::timestamp::Timestamp;
 
@@ -42,8 +43,8 @@ pub enum ListProductsError {
 /// Sorts after every UUID as text: before the newest product.
 const ABOVE_ALL_IDS: &str = "g";
 
-const SELECT: &str = "SELECT id, status, name, unit_price, currency, description, sku, tax_rate, kind, \
-     unit_of_measure, created_at, updated_at FROM products WHERE ";
+pub(crate) const COLUMNS: &str = "id, status, name, unit_price, currency, description, sku, tax_rate, kind, \
+                                   unit_of_measure, created_at, updated_at";
 
 impl Queries {
     /// One product.
@@ -52,7 +53,7 @@ impl Queries {
     ///
     /// Any [`StoreError`] of a read.
     pub async fn product(&self, tenant: &Tenant, id: ProductId) -> Result<Option<Product>> {
-        let select = sql_of(&[SELECT, "team_id = $1 AND mode = $2 AND id = $3"])
+        let select = sql_of(&["SELECT ", COLUMNS, " FROM products WHERE team_id = $1 AND mode = $2 AND id = $3"])
             .bind(tenant.team())
             .bind(tenant.mode().as_str())
             .bind(id);
@@ -80,12 +81,16 @@ impl Queries {
         // from the primary key, and read every other team's rows on the way.
         let select = match filter.status() {
             None => sql_of(&[
-                SELECT,
+                "SELECT ",
+                COLUMNS,
+                " FROM products WHERE ",
                 "(team_id, mode) >= ($1, $2) AND (team_id, mode, id) < ($1, $2, $3) \
                  ORDER BY team_id DESC, mode DESC, id DESC LIMIT $4",
             ]),
             Some(_) => sql_of(&[
-                SELECT,
+                "SELECT ",
+                COLUMNS,
+                " FROM products WHERE ",
                 "(team_id, mode, status) >= ($1, $2, $5) AND (team_id, mode, status, id) < ($1, $2, $5, $3) \
                  ORDER BY team_id DESC, mode DESC, status DESC, id DESC LIMIT $4",
             ]),
@@ -98,40 +103,10 @@ impl Queries {
         };
         Ok(page_of(self.reads.fetch_all(select).await?, limit)?)
     }
-
-    /// A page of the products whose name or SKU contains `search`, newest first. Reads along the index and compares each
-    /// product until the page is full.
-    ///
-    /// # Errors
-    ///
-    /// Any [`StoreError`] of a read.
-    pub async fn search_products(
-        &self,
-        tenant: &Tenant,
-        filter: StatusFilter,
-        search: &str,
-        after: Option<Cursor>,
-        limit: Limit,
-    ) -> Result<Page<Product>> {
-        let condition = "(team_id, mode) >= ($1, $2) AND (team_id, mode, id) < ($1, $2, $3) \
-                         AND ($5 = '' OR status = $5) \
-                         AND (lower(name) LIKE $6 ESCAPE '!' OR name LIKE $7 ESCAPE '!' \
-                              OR lower(sku) LIKE $6 ESCAPE '!' OR sku LIKE $7 ESCAPE '!') \
-                         ORDER BY team_id DESC, mode DESC, id DESC LIMIT $4";
-        let pattern = crate::like(search);
-        let select = sql_of(&[SELECT, condition])
-            .bind(tenant.team())
-            .bind(tenant.mode().as_str())
-            .bind(below(after))
-            .bind(u32::from(limit.get()) + 1)
-            .bind(filter.status().map_or("", Status::as_str))
-            .bind(pattern.to_lowercase())
-            .bind(pattern);
-        page_of(self.reads.fetch_all(select).await?, limit)
-    }
 }
 
-fn below(after: Option<Cursor>) -> String {
+/// The position in the list, newest first, after which a page begins.
+pub(crate) fn below(after: Option<Cursor>) -> String {
     after.map_or(ABOVE_ALL_IDS.to_owned(), |cursor| cursor.product().to_string())
 }
 

@@ -96,7 +96,7 @@ async fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Existing files keep their rights, so an operator is told if others can read the hashes, addresses and audit log.
+/// Existing files keep their rights, so a warning is logged if other users can read the hashes, addresses and audit log.
 fn warn_of_wide_rights(folder: &Path) {
     for path in [folder.join(FILE), folder.join("keyhouse.lock")] {
         let mode = std::fs::metadata(&path).map_or(0, |file| file.permissions().mode());

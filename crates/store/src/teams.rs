@@ -49,7 +49,7 @@ pub struct NewTeam<'a> {
 /// Why a team was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeTeamError {
-    /// Somebody gave the team this name after the change was asked for.
+    /// Another admin gave the team this name after the form was opened.
     #[error("the team has another name by now")]
     Renamed(String),
     /// The actor may not, or the team is deleted.

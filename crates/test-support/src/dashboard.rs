@@ -9,7 +9,7 @@ pub const PASSWORD: &str = "lamp river quiet stone";
 impl TestApp {
     /// Sets a fresh Keyhouse up as Ada with the team Acme; the cookie of her browser.
     pub async fn set_up(&self) -> String {
-        let code = self.inner.set_up_link().await.unwrap().expect("nobody is there yet");
+        let code = self.inner.set_up_link().await.unwrap().expect("there is no person yet");
         let fields = [("name", "Ada"), ("email", "ada@example.com"), ("team", "Acme"), ("password", PASSWORD)];
         let answer = self.call("POST", &format!("/link/{}", code.expose())).form(&fields).await;
         assert_eq!((answer.status.as_u16(), answer.location()), (303, "/t/acme/products"), "{answer}");
@@ -42,7 +42,7 @@ impl TestApp {
         self.page(cookie, "/account").await.status == 200
     }
 
-    /// Invites somebody through the page and lets them join with [`PASSWORD`]; their browser's cookie.
+    /// Invites a person through the page, who joins with [`PASSWORD`]; their browser's cookie.
     pub async fn join(&self, admin: &str, name: &str, role: &str) -> String {
         let email = format!("{}@example.com", name.to_lowercase());
         let path = "/t/acme/settings/members/invite";

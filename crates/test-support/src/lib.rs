@@ -7,6 +7,7 @@ pub mod http;
 pub mod interleavings;
 pub mod metrics;
 pub mod nginx;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod process;
 pub mod proxy;

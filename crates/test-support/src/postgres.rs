@@ -236,7 +236,7 @@ fn bin() -> &'static Path {
     })
 }
 
-fn ids_of(user: &str) -> (u32, u32) {
+pub(crate) fn ids_of(user: &str) -> (u32, u32) {
     let passwd = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
     let line = passwd.lines().find(|line| line.starts_with(&format!("{user}:"))).expect("the user postgres");
     let mut fields = line.split(':').skip(2).map(|id| id.parse().expect("a number"));

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod id_generator;
+pub mod keyed_locks;
 pub(crate) mod metrics;
 pub mod password_hasher;
 pub mod rng;

@@ -59,7 +59,7 @@ impl<K: Hash + Eq + Copy> AttemptTable<K> {
             }
         };
         let entry = &mut set[index];
-        let quota = entry.window.judge(limit, now);
+        let quota = entry.window.decide(limit, now);
         entry.used = quota.limit - quota.remaining;
         quota.retry_after
     }
@@ -67,10 +67,10 @@ impl<K: Hash + Eq + Copy> AttemptTable<K> {
     /// Whether a further attempt would be refused now. Counts nothing.
     pub(crate) fn is_exhausted(&self, key: K, limit: &RateLimit, now: Timestamp) -> bool {
         let set = self.set(key);
-        // Judged on a copy.
+        // On a copy, which is thrown away.
         set.iter()
             .find(|entry| entry.key == key)
-            .is_some_and(|entry| entry.window.clone().judge(limit, now).retry_after.is_some())
+            .is_some_and(|entry| entry.window.clone().decide(limit, now).retry_after.is_some())
     }
 
     /// Takes one counted attempt back.

@@ -6,7 +6,7 @@
 //! | an account, from a network that it has signed in from | by account and network: 10 in 15 minutes |
 //! | anyone else | by account and network, by network (30 in 15 minutes; 60 of a /56, 120 of a /48), and by account (100 a day) |
 //!
-//! So strangers can't lock out whoever is known: neither from their own network nor from elsewhere.
+//! So strangers can't lock out a known person, neither from that person's network nor from another.
 
 use std::net::IpAddr;
 use std::time::Duration;

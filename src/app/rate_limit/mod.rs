@@ -60,9 +60,9 @@ impl App {
         let at = self.clock.now();
         let limit = self.limits.per_key.as_ref()?;
         let Limiter::Redis(redis) = &self.limiter else {
-            return Some(self.windows.judge(key.id, limit, at));
+            return Some(self.windows.decide(key.id, limit, at));
         };
-        Some(match redis.judge(key.id, limit).await {
+        Some(match redis.decide(key.id, limit).await {
             Ok(quota) => {
                 // Counted here too: if Redis fails, what this node admitted before is part of its share.
                 if quota.retry_after.is_none() {
@@ -72,7 +72,7 @@ impl App {
             }
             Err(reason) => {
                 self.metrics.record_fallback(reason);
-                let quota = self.windows.judge(key.id, &redis.share(limit), at);
+                let quota = self.windows.decide(key.id, &redis.share(limit), at);
                 Quota { limit: limit.requests(), ..quota }
             }
         })

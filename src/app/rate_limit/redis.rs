@@ -27,7 +27,7 @@ const NODES: &str = "keyhouse:nodes";
 
 /// The sliding window counter of `keyhouse_domain::rate_limit`, on Redis's clock: one hash for each key, which expires once
 /// it no longer counts.
-static JUDGE: LazyLock<Script> = LazyLock::new(|| {
+static DECIDE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -173,16 +173,16 @@ impl RedisLimiter {
     /// # Errors
     ///
     /// Redis did not decide; then this node has to.
-    pub(crate) async fn judge(&self, key: KeyId, limit: &RateLimit) -> Result<Quota, FallbackReason> {
+    pub(crate) async fn decide(&self, key: KeyId, limit: &RateLimit) -> Result<Quota, FallbackReason> {
         let Connection { mut redis, failures } = self.connection().ok_or(FallbackReason::Away)?;
-        let mut call = JUDGE.key(format!("keyhouse:rate:{key}"));
+        let mut call = DECIDE.key(format!("keyhouse:rate:{key}"));
         call.arg(limit.requests()).arg(limit.window().as_millis());
-        let unjudged = match tokio::time::timeout(self.address.patience, call.invoke_async(&mut redis)).await {
+        let undecided = match tokio::time::timeout(self.address.patience, call.invoke_async(&mut redis)).await {
             Ok(Ok(answer)) => {
                 let (now, number, current, previous, admitted): (i64, i64, u64, u64, bool) = answer;
                 failures.store(0, Ordering::Relaxed);
                 let window = Window::of_counts(number, current, previous);
-                return Ok(window.told(limit, Timestamp::from_ms(now), admitted));
+                return Ok(window.quota(limit, Timestamp::from_ms(now), admitted));
             }
             Ok(Err(_)) => FallbackReason::Failed,
             Err(_) => FallbackReason::Slow,
@@ -194,7 +194,7 @@ impl RedisLimiter {
                 *current = None;
             }
         }
-        Err(unjudged)
+        Err(undecided)
     }
 
     /// Registers this node, counts the live nodes, runs the script without effect, and closes the circuit breaker if all of
@@ -238,7 +238,7 @@ impl RedisLimiter {
         let span = NODE_FOR.as_millis().try_into().unwrap_or(u64::MAX);
         // A server or an ACL that refuses the script would let every call fall back while heartbeats succeed. With a limit of
         // 0 the script writes nothing.
-        let mut probe = JUDGE.key("keyhouse:rate:heartbeat");
+        let mut probe = DECIDE.key("keyhouse:rate:heartbeat");
         probe.arg(0).arg(1000);
         let _decision: redis::Value = in_time(alive, probe.invoke_async(&mut redis)).await?;
         let mut register = redis::pipe();

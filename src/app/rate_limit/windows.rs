@@ -13,8 +13,8 @@ pub(crate) struct KeyWindows(ShardedMap<KeyId, Window>);
 
 impl KeyWindows {
     /// Decides whether a call is within the limit, and counts it if it is.
-    pub(crate) fn judge(&self, key: KeyId, limit: &RateLimit, at: Timestamp) -> Quota {
-        self.0.shard(&key).entry(key).or_default().judge(limit, at)
+    pub(crate) fn decide(&self, key: KeyId, limit: &RateLimit, at: Timestamp) -> Quota {
+        self.0.shard(&key).entry(key).or_default().decide(limit, at)
     }
 
     /// Counts a call that Redis has admitted.
@@ -47,9 +47,9 @@ mod tests {
         let key = KeyId::new(IdSeed { ms: 1, random: 1 });
         let limit = RateLimit::new(1, Duration::from_secs(3600)).unwrap();
         let at = |seconds: i64| Timestamp::from_ms(seconds * 1000);
-        assert_eq!(windows.judge(key, &limit, at(0)).retry_after, None);
+        assert_eq!(windows.decide(key, &limit, at(0)).retry_after, None);
         assert_eq!(windows.sweep(&limit, at(3599)), 0);
-        assert!(windows.judge(key, &limit, at(3599)).retry_after.is_some(), "no fresh budget");
+        assert!(windows.decide(key, &limit, at(3599)).retry_after.is_some(), "no fresh budget");
         assert_eq!(windows.sweep(&limit, at(7199)), 0, "it is the window before");
         assert_eq!(windows.sweep(&limit, at(7200)), 1);
         assert_eq!(windows.0.len(), 0);

@@ -41,7 +41,7 @@ const PEOPLE: [(&str, &str, Role); 4] = [
     ("member@example.com", "Jonas Weber", Role::Member),
 ];
 /// The keys of each run, in the order in which they are shown. They are created by the owner from the command line, and so
-/// are the keys of earlier runs, which are revoked, told apart from the team's own.
+/// are the keys of earlier runs, which are revoked, distinguished from the team's own.
 const KEYS: [(&str, Mode, Scope); 3] = [
     ("Production backend", Mode::Live, Scope::ReadWrite),
     ("Shop window", Mode::Live, Scope::ReadOnly),

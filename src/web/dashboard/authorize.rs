@@ -16,7 +16,7 @@ use keyhouse_domain::role::Role;
 use keyhouse_domain::team::{Team, TeamRef};
 
 /// A member of the team in the path who has the permission `P`. For everybody outside the team the page does not exist; a
-/// member without the permission is told who has it.
+/// member without the permission sees who has it.
 #[derive(Debug)]
 pub(super) struct Authorized<P> {
     pub user: CurrentUser,

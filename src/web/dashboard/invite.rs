@@ -1,4 +1,4 @@
-//! Inviting somebody to a team by a one-time link.
+//! Invitations to a team, by a one-time link.
 
 use askama::Template;
 use axum::extract::State;
@@ -100,7 +100,7 @@ pub(super) async fn create(
         }
     }
     let save = insert(&state, &access, &email, role, &form, &raw);
-    // An admin can create live keys: whoever may make one may do all that an admin may.
+    // An admin can create live keys, so appointing one needs a recent authentication, as creating a live key does.
     if role.administers() { access.user.with_recent_authentication(&state, &raw, save).await } else { save.await }
 }
 

@@ -139,7 +139,7 @@ pub(super) async fn create(
         let page = NewKeyPage::new(&access, id, &form, errors);
         return Ok(responses::form(&page.errors, &page));
     };
-    // Two keys may have one name, but then they can't be told apart in the list and in the audit log: warn once.
+    // Two keys may have one name, but then they look the same in the list and in the audit log: warn once.
     if form.same_name != name.as_str() {
         let is_taken = |key: &ListedKey| key.name.as_ref() == Some(&name) && key.key.id != id;
         if active_keys(&state, &access).await?.iter().any(is_taken) {

@@ -80,7 +80,7 @@ pub(super) struct RevokeKeyForm {
     from: String,
 }
 
-/// Never asks for a password: whoever may revoke must be able to at once, also while strangers exhaust the limit on
+/// Never asks for a password: revoking must work at once, also while strangers exhaust the limit on
 /// password checks.
 pub(super) async fn destroy(
     State(state): State<AppState>,

@@ -20,7 +20,7 @@ pub(super) struct NoticeRow {
     pub(super) at: TimeTag,
 }
 
-/// The reports that nobody of the team has dismissed yet, the latest first.
+/// The reports that no member of the team has dismissed yet, the latest first.
 pub(super) async fn rows(state: &AppState, access: &Authorized<ManageKeys>) -> Result<Vec<NoticeRow>, Rejection> {
     let now = state.app.clock().now();
     let notices = state.app.leak_notices(access.team().id).await?;

@@ -37,7 +37,7 @@ struct LinkPage<'a> {
     email: String,
     name: &'a str,
     team_name: &'a str,
-    /// Who is signed in with this browser, if it is somebody else; and their id, which the form carries.
+    /// The person who is signed in with this browser, if the link is for another one; and their id, which the form carries.
     signed_in_as: String,
     current_person: String,
     min: usize,

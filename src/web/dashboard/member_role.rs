@@ -120,6 +120,6 @@ pub(super) async fn update(
             }
         }
     };
-    // An admin can create live keys: whoever may make one may do all that an admin may.
+    // An admin can create live keys, so appointing one needs a recent authentication, as creating a live key does.
     if gives_power { access.user.with_recent_authentication(&state, &raw, save).await } else { save.await }
 }

@@ -2,12 +2,13 @@
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 
 use super::authorize::Authorized;
 use super::forms::{FieldErrors, RawForm};
 use super::layout::{Layout, TimeTag, Undo};
 use super::rejection::{PageResult, Rejection};
-use super::responses::{ok, url};
+use super::responses::{page, url};
 use crate::app::keys::RevokeKeyError;
 use crate::app::members::ChangeMemberError;
 use crate::web::extract::Query;
@@ -15,9 +16,10 @@ use crate::web::{AppState, assets};
 use keyhouse_domain::api_key::KeyName;
 use keyhouse_domain::ids::{LinkId, PersonId};
 use keyhouse_domain::link::{Link, Purpose};
+use keyhouse_domain::pagination::Limit;
 use keyhouse_domain::permission::{ManageTeam, Permission};
-use keyhouse_domain::person::Email;
 use keyhouse_domain::role::Role;
+use keyhouse_domain::search::{Found, SearchTerm};
 use keyhouse_domain::team::Member;
 use keyhouse_token::Mode;
 
@@ -58,6 +60,10 @@ struct MembersPage<'a> {
     base: String,
     settings: String,
     search: &'a str,
+    /// What is wrong with the search term.
+    problem: Option<String>,
+    /// Whether the search ran out of time before the end of the list.
+    is_cut_short: bool,
     rows: Vec<MemberRow>,
     changes: Vec<EmailChangeRow>,
     invitations: Vec<InvitationRow>,
@@ -82,16 +88,22 @@ pub(super) struct LinkCreatedPage {
 
 pub(super) async fn index(State(state): State<AppState>, access: Authorized<ManageTeam>, query: Query) -> PageResult {
     let now = state.app.clock().now();
-    let (search, after) = (query.get_or_empty("q"), Email::parse(query.get_or_empty("after")).ok());
-    let mut members =
-        state.app.queries().members_page(access.team().id, search, after.as_ref(), ROWS as u32 + 1).await?;
-    let has_more = members.len() > ROWS;
-    members.truncate(ROWS);
-    let next = members
-        .last()
-        .filter(|_| has_more)
-        .map(|last| url(&access.path(PAGE), [("q", search), ("after", last.email.as_str())]));
-    let is_first = after.is_none();
+    let (search, after) = (query.get_or_empty("q").trim(), query.get_or_empty("after"));
+    let team = access.team().id;
+    let mut problem = None;
+    let found = match SearchTerm::parse(search) {
+        Ok(None) => first_of(state.app.queries().members_page(team, after, ROWS as u32 + 1).await?),
+        Ok(Some(term)) => {
+            let limit = Limit::parse(&ROWS.to_string()).unwrap_or_default();
+            state.app.search_members(access.membership.person.id, team, &term, after, limit).await?
+        }
+        Err(too_long) => {
+            problem = Some(too_long.to_string());
+            Found { items: Vec::new(), next: None, is_cut_short: false }
+        }
+    };
+    let next = found.next.as_ref().map(|next| url(&access.path(PAGE), [("q", search), ("after", next.as_str())]));
+    let is_first = after.is_empty();
     let invitations = if is_first { state.app.invitations_of(access.team()).await? } else { Vec::new() };
     let changes =
         if is_first { state.app.queries().members_changing_email(access.team().id).await? } else { Vec::new() };
@@ -133,19 +145,31 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         }),
         _ => None,
     };
-    Ok(ok(&MembersPage {
+    let code = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let rendered = MembersPage {
         layout: Layout::of(&access, "Members", "members").with_message(message).with_undo(undo),
         base: access.path(PAGE),
         settings: access.path("/settings"),
         search,
-        rows: members.into_iter().map(row).collect(),
+        problem,
+        is_cut_short: found.is_cut_short,
+        rows: found.items.into_iter().map(row).collect(),
         changes: changes.into_iter().map(change).collect(),
         invitations: invitations.into_iter().filter_map(invitation).collect(),
         count: state.app.queries().member_count(access.team().id).await?,
         next,
         is_first,
         is_owner: access.membership.role == Role::Owner,
-    }))
+    };
+    Ok(page(code, &rendered))
+}
+
+/// The first page of a list that was read one row further than a page.
+fn first_of(mut members: Vec<Member>) -> Found<Member, String> {
+    let has_more = members.len() > ROWS;
+    members.truncate(ROWS);
+    let next = members.last().filter(|_| has_more).map(|last| last.email.canonical().to_owned());
+    Found { items: members, next, is_cut_short: false }
 }
 
 /// A member of the team.
@@ -187,7 +211,7 @@ pub(super) async fn revoke_created_keys<P: Permission>(
 ) -> Result<(), Rejection> {
     let Ok(permit) = access.membership.permit() else { return Err(access.permission_lost(state, raw).await) };
     match state.app.revoke_keys_created_by(&permit, person).await {
-        // Revoked meanwhile by somebody else.
+        // Another person has revoked it meanwhile.
         Ok(()) | Err(RevokeKeyError::NoSuchKey) => Ok(()),
         Err(RevokeKeyError::Forbidden(_)) => Err(access.permission_lost(state, raw).await),
         Err(RevokeKeyError::Store(error)) => Err(error.into()),

@@ -2,19 +2,21 @@
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 
 use super::authorize::Authorized;
 use super::checklist::{self, Checklist};
 use super::layout::{Layout, TimeTag, Undo};
 use super::rejection::{PageResult, see_other};
-use super::responses::{ok, url};
+use super::responses::{page, url};
 use crate::app::products::ListProductsError;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::ids::ProductId;
-use keyhouse_domain::pagination::{Cursor, Limit};
+use keyhouse_domain::pagination::{Cursor, Limit, Page};
 use keyhouse_domain::permission::ViewTeam;
 use keyhouse_domain::product::{Product, Sku, Status, StatusFilter};
+use keyhouse_domain::search::{Found, SearchTerm};
 use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_token::Mode;
 
@@ -68,6 +70,10 @@ struct ProductsPage<'a> {
     mode: Mode,
     status: &'static str,
     search: &'a str,
+    /// What is wrong with the search term.
+    problem: Option<String>,
+    /// Whether the search ran out of time before the end of the list.
+    is_cut_short: bool,
     rows: Vec<ProductRow>,
     next: Option<String>,
     is_first: bool,
@@ -101,15 +107,22 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<View
     let tenant = access.permit.tenant(mode);
     let limit = Limit::parse("25").unwrap_or_default();
     let base = access.path("/products");
-    let page = if search.is_empty() {
-        match state.app.queries().products(&tenant, filter, after, limit).await {
-            Ok(page) => page,
+    let mut problem = None;
+    let found = match SearchTerm::parse(search) {
+        Ok(None) => match state.app.queries().products(&tenant, filter, after, limit).await {
+            Ok(page) => all_of(page),
             // A cursor that was typed, or that is too old: start from the beginning of the list.
             Err(ListProductsError::Cursor) => return Ok(see_other(&page_url(&base, mode.as_str(), status, "", ""))),
             Err(ListProductsError::Store(error)) => return Err(error.into()),
+        },
+        Ok(Some(term)) => {
+            let person = access.membership.person.id;
+            state.app.search_products(person, &tenant, filter, &term, after, limit).await?
         }
-    } else {
-        state.app.queries().search_products(&tenant, filter, search, after, limit).await?
+        Err(too_long) => {
+            problem = Some(too_long.to_string());
+            Found { items: Vec::new(), next: None, is_cut_short: false }
+        }
     };
     let message = match query.get_or_empty("done") {
         "created" => "Product created",
@@ -122,11 +135,13 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<View
         ("archived", Ok(id)) => Some(Undo { action: format!("{base}/{id}?mode={}", mode.as_str()), verb: "restore" }),
         _ => None,
     };
-    let last = page.items.last().filter(|_| page.has_more);
-    Ok(ok(&ProductsPage {
+    let code = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let rendered = ProductsPage {
         layout: Layout::of(&access, "Products", "products").with_message(message).with_undo(undo),
-        next: last.map(|last| page_url(&base, mode.as_str(), status, search, &last.id.to_string())),
-        rows: page.items.iter().map(|product| ProductRow::of(product, now)).collect(),
+        next: found.next.map(|next| page_url(&base, mode.as_str(), status, search, &next.product().to_string())),
+        is_cut_short: found.is_cut_short,
+        problem,
+        rows: found.items.iter().map(|product| ProductRow::of(product, now)).collect(),
         base,
         mode,
         status,
@@ -134,7 +149,13 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<View
         is_first: after.is_none(),
         can_edit: access.membership.role.edits(),
         checklist: checklist::of(&state, &access).await?,
-    }))
+    };
+    Ok(page(code, &rendered))
+}
+
+fn all_of(page: Page<Product>) -> Found<Product, Cursor> {
+    let next = page.items.last().filter(|_| page.has_more).map(|last| Cursor::after(last.id));
+    Found { items: page.items, next, is_cut_short: false }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, IntoResponseParts, Response};
 
+use crate::app::search::SearchError;
 use crate::app::sessions::Overloaded;
 use crate::web::error::{ApiError, ErrorCode};
 use keyhouse_store::StoreError;
@@ -61,6 +62,18 @@ impl From<ApiError> for Rejection {
 impl From<StoreError> for Rejection {
     fn from(error: StoreError) -> Self {
         ApiError::from(error).into()
+    }
+}
+
+impl From<SearchError> for Rejection {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Busy => ApiError::too_many(1)
+                .with_message("Your previous search is still running; try again in a moment")
+                .with_source(error)
+                .into(),
+            SearchError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -88,7 +88,7 @@ impl ClientSession {
         ClientInfo { addr: self.ip, name: self.user_agent }
     }
 
-    /// A cookie with the secret of a new session. Ends the session that this browser had before: nobody could end it on
+    /// A cookie with the secret of a new session. Ends the session that this browser had before: it could not be ended on
     /// purpose any more, since no browser holds its secret.
     pub(super) async fn replace_session(
         &self,
@@ -142,7 +142,7 @@ fn sign_in_path(next: &str) -> String {
     if path.len() <= LOCATION_MAX { path } else { "/sign-in".to_owned() }
 }
 
-/// A path to redirect to that somebody else may have written: one of this dashboard's, or `/`.
+/// A path to redirect to, from an untrusted parameter: one of this dashboard's, or `/`.
 pub(super) fn safe_redirect_path(path: &str) -> &str {
     let is_path = path.starts_with('/') && !path.starts_with("//");
     let is_plain = path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');

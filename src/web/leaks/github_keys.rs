@@ -19,7 +19,7 @@ use crate::web::error::{ApiError, ErrorCode};
 
 /// How long keys from a URL or a file are used before they are read again.
 const FRESH_FOR: Duration = Duration::from_secs(60 * 60);
-/// How often at most they are read for an id that is not among them, whoever sends it.
+/// How often at most they are read for an id that is not among them, over all senders.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// How long one request to the URL may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);

@@ -67,7 +67,7 @@ pub const HEAD_MAX: usize = 16 * 1024;
 pub const HEADERS_MAX: usize = 100;
 /// Connections at once, if the process may have as many descriptors. Each takes about 20 KiB.
 const CONNECTIONS_MAX: usize = 4096;
-/// Descriptors that are left for databases (up to 29 connections of a node), Redis and files.
+/// Descriptors that are left for databases (up to 31 connections of a node), Redis and files.
 const DESCRIPTORS_SPARED: u64 = 128;
 
 /// A request that carries both Transfer-Encoding and Content-Length, which is how requests are smuggled past a proxy that
@@ -146,11 +146,15 @@ pub async fn serve(
 pub fn max_connections() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
-    let descriptors = if raised { maximum } else { current };
-    let max_connections =
-        descriptors.map_or(CONNECTIONS_MAX as u64, |all| all.saturating_sub(DESCRIPTORS_SPARED).max(16));
-    CONNECTIONS_MAX.min(usize::try_from(max_connections).unwrap_or(CONNECTIONS_MAX))
+    let is_raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    // The kernel may refuse: a container's hard limit can be above what the process is allowed to set.
+    connections_for(if is_raised { maximum } else { current })
+}
+
+/// How many connections fit into a limit of descriptors. `None` is no limit.
+fn connections_for(descriptors: Option<u64>) -> usize {
+    let connections = descriptors.map_or(CONNECTIONS_MAX as u64, |all| all.saturating_sub(DESCRIPTORS_SPARED).max(16));
+    CONNECTIONS_MAX.min(usize::try_from(connections).unwrap_or(CONNECTIONS_MAX))
 }
 
 /// Ends a write that makes no progress for [`WRITE_TIMEOUT`].
@@ -245,4 +249,21 @@ async fn respond(
         activity.linger();
     }
     response.map(|body| busy.track(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_everything_else() {
+        for (descriptors, connections) in [
+            (None, CONNECTIONS_MAX),
+            (Some(1 << 20), CONNECTIONS_MAX),
+            (Some(DESCRIPTORS_SPARED + 100), 100),
+            (Some(20), 16),
+        ] {
+            assert_eq!(connections_for(descriptors), connections, "{descriptors:?}");
+        }
+    }
 }
