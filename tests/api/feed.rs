@@ -145,7 +145,7 @@ async fn the_feed_needs_its_secret_and_ends_when_the_server_stops() {
         let answer = app.get("/feed/keys").bearer(secret).await;
         assert_eq!((answer.status.as_u16(), answer.header("www-authenticate")), (401, Some(r#"Bearer realm="feed""#)));
     }
-    for path in ["/feed/keys?after=x", "/feed/keys?team=nobody"] {
+    for path in ["/feed/keys?after=x", "/feed/keys?team=absent"] {
         let answer = app.get(path).bearer(SECRET).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "invalid_parameter"), "{path}");
     }
