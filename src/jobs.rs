@@ -164,6 +164,11 @@ pub(crate) async fn spawn_change_feed(app: App) -> JoinHandle<StoreError> {
     tokio::spawn(poll_changes(app, feed))
 }
 
+/// Makes the polls follow the changes of other processes at once, until it is aborted.
+pub(crate) fn spawn_change_watch(app: App) -> JoinHandle<()> {
+    tokio::spawn(async move { app.watch_changes().await })
+}
+
 async fn poll_changes(app: App, mut feed: ChangeFeed) -> StoreError {
     let mut interval = tokio::time::interval(POLL_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);

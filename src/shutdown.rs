@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use crate::web::Stopping;
 use keyhouse_store::StoreError;
 
 /// From SIGTERM until requests that still run are cut off, grace included. With [`WRITES_END_WITHIN`] twice after it the
@@ -37,11 +38,11 @@ impl ShutdownSignal {
     }
 }
 
-/// The two phases of a stop that other tasks watch.
+/// The two phases of a stop that other tasks see.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Phases {
     /// `/readyz` is 503 and responses say `Connection: close`; connections are still accepted.
-    pub(crate) stopping: CancellationToken,
+    pub(crate) stopping: Stopping,
     /// No connection is accepted any more; running requests finish, jobs end.
     pub(crate) draining: CancellationToken,
 }
@@ -63,7 +64,7 @@ impl Phases {
             ended = change_feed => Some(ended),
         };
         tracing::info!(grace_seconds = grace.as_secs(), "stopping");
-        self.stopping.cancel();
+        self.stopping.begin();
         if failure.is_none() {
             tokio::time::sleep(grace).await;
         }

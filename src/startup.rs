@@ -171,6 +171,7 @@ pub async fn serve(
     app.load_identity_keys().await?;
     let phases = Phases::default();
     let mut change_feed = jobs::spawn_change_feed(app.clone()).await;
+    let change_watch = jobs::spawn_change_watch(app.clone());
     let (app, redis) = connect_redis(config, app).await;
     let heartbeats = redis.clone().map(jobs::spawn_heartbeats);
     let jobs = jobs::spawn(&app, &phases.draining);
@@ -196,6 +197,7 @@ pub async fn serve(
     let (failure, ()) = tokio::join!(phases.run(signal, &mut change_feed, config.shutdown_grace), serving);
     // Aborted only now: the last request needs a lease as the first did. It writes nothing.
     change_feed.abort();
+    change_watch.abort();
 
     let closed = close(&app, jobs, failure.as_ref()).await;
     if let (Some(redis), Some(heartbeats)) = (redis, heartbeats) {

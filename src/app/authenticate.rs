@@ -14,7 +14,7 @@ use super::rate_limit::network;
 use keyhouse_domain::api_key::ApiKey;
 use keyhouse_domain::auth::AuthError;
 use keyhouse_store::StoreError;
-use keyhouse_token::RawToken;
+use keyhouse_token::{RawToken, TokenHash};
 
 /// Why a call is not authenticated.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +45,23 @@ impl App {
     pub async fn authenticate(&self, token: RawToken, from: IpAddr) -> Result<Arc<ApiKey>, AuthenticateError> {
         let hash = token.hash();
         drop(token);
-        let found = match self.key_cache.cached(&hash) {
+        self.authenticate_hash(&hash, from).await
+    }
+
+    /// As [`App::authenticate`], by the hash of the token.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn authenticate_hash(&self, hash: &TokenHash, from: IpAddr) -> Result<Arc<ApiKey>, AuthenticateError> {
+        let found = match self.key_cache.cached(hash) {
             Some(key) => {
                 self.metrics.record_lookup(LookupSource::Cache);
                 key
             }
             None => {
                 let _turn = self.cold_lookup_turn(from).await;
-                let (found, source) = self.key_cache.find(&hash).await;
+                let (found, source) = self.key_cache.find(hash).await;
                 self.metrics.record_lookup(source);
                 found?
             }

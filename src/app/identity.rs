@@ -91,8 +91,8 @@ pub struct Rotation {
 
 impl App {
     /// Signs the identity of forwarded calls, in the name of `issuer`. The keys are loaded by [`App::load_identity_keys`].
-    pub fn with_identity(mut self, secret: SealingSecret, issuer: String) -> Self {
-        self.identity = Some(Identity(Arc::new(Inner { secret, issuer, keys: RwLock::default() })));
+    pub fn with_identity(self, secret: SealingSecret, issuer: String) -> Self {
+        self.identity.get_or_init(|| Identity(Arc::new(Inner { secret, issuer, keys: RwLock::default() })));
         self
     }
 
@@ -102,7 +102,7 @@ impl App {
     ///
     /// [`IdentityError::WrongSecret`] if no key that may sign opens with this node's secret; a [`StoreError`].
     pub async fn load_identity_keys(&self) -> Result<(), IdentityError> {
-        let Some(identity) = &self.identity else { return Ok(()) };
+        let Some(identity) = self.identity.get() else { return Ok(()) };
         self.reload_identity_keys().await?;
         if identity.is_empty() {
             let make = |number, known: &[IdentityKeyRow]| {
@@ -124,7 +124,7 @@ impl App {
     ///
     /// Any [`StoreError`] of a read; the keys stay as they were.
     pub async fn reload_identity_keys(&self) -> Result<u64, StoreError> {
-        let Some(identity) = &self.identity else { return Ok(0) };
+        let Some(identity) = self.identity.get() else { return Ok(0) };
         Ok(identity.replace(self.queries().identity_keys().await?))
     }
 
@@ -135,7 +135,7 @@ impl App {
     ///
     /// [`IdentityError::Off`], [`IdentityError::Announced`], or a [`StoreError`].
     pub async fn rotate_identity_key(&self, at_once: bool) -> Result<Rotation, IdentityError> {
-        let identity = self.identity.as_ref().ok_or(IdentityError::Off)?;
+        let identity = self.identity.get().ok_or(IdentityError::Off)?;
         let now = self.clock.now();
         let mut announced = None;
         let mut is_first = true;
@@ -168,7 +168,7 @@ impl App {
     ///
     /// [`IdentityError::WrongSecret`] if no key may sign now.
     pub fn sign_identity(&self, key: &ApiKey, request: RequestId) -> Result<Option<String>, IdentityError> {
-        let Some(identity) = &self.identity else { return Ok(None) };
+        let Some(identity) = self.identity.get() else { return Ok(None) };
         let now = self.clock.now();
         let signer = identity.signer(now).ok_or(IdentityError::WrongSecret)?;
         let iat = now.ms().div_euclid(1000);
@@ -186,7 +186,7 @@ impl App {
 
     /// The public keys of all tokens that are valid now or will be soon; none if signed identity is off.
     pub fn published_identity_keys(&self) -> Vec<PublicJwk> {
-        let Some(identity) = &self.identity else { return Vec::new() };
+        let Some(identity) = self.identity.get() else { return Vec::new() };
         let now = self.clock.now();
         let keys = identity.0.keys.read().unwrap_or_else(PoisonError::into_inner);
         let rows: Vec<IdentityKeyRow> = keys.iter().map(|key| key.row.clone()).collect();

@@ -19,7 +19,8 @@ pub mod sessions;
 pub mod teams;
 pub mod usage;
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -34,7 +35,8 @@ use infra::password_hasher::Hasher;
 use infra::rng::Rng;
 use key_cache::{KeyCache, LEASE};
 use rate_limit::login::LoginThrottle;
-use rate_limit::{AttemptTable, KeyWindows, Limiter, Limits};
+use rate_limit::redis::RedisLimiter;
+use rate_limit::{AttemptTable, KeyWindows, Limits};
 use usage::Usage;
 
 use keyhouse_domain::audit::{AuditActor, AuditContext};
@@ -53,66 +55,77 @@ pub enum NotReady {
     NoLease,
 }
 
-/// What the use cases work with. Cheap to clone.
+/// The application: a use case is a method. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct App {
+pub struct App(Arc<Services>);
+
+/// What the use cases work with.
+#[derive(Debug)]
+pub struct Services {
     store: Store,
-    brand: Arc<Brand>,
+    brand: Brand,
     clock: Clock,
     rng: Rng,
-    ids: Arc<Ids>,
+    ids: Ids,
     key_cache: KeyCache,
-    metrics: Arc<Metrics>,
-    usage: Arc<Usage>,
+    metrics: Metrics,
+    usage: Usage,
     limits: Limits,
-    limiter: Limiter,
-    windows: Arc<KeyWindows>,
+    /// Counts the calls of a key on all nodes together; unset: each node counts for itself.
+    redis: OnceLock<Arc<RedisLimiter>>,
+    windows: KeyWindows,
     /// Refused credentials by network.
-    bad_tokens: Arc<AttemptTable<IpNet>>,
+    bad_tokens: AttemptTable<IpNet>,
     /// One permit: see [`App::authenticate`].
-    cold_lookups: Arc<Semaphore>,
-    login_throttle: Arc<LoginThrottle>,
+    cold_lookups: Semaphore,
+    login_throttle: LoginThrottle,
     /// Leak reports by network.
-    leak_reports: Arc<AttemptTable<IpNet>>,
+    leak_reports: AttemptTable<IpNet>,
     /// Calls of sessions that may change something.
-    session_calls: Arc<AttemptTable<SessionId>>,
-    hasher: Arc<Hasher>,
+    session_calls: AttemptTable<SessionId>,
+    hasher: Hasher,
     /// Idempotent requests that run or wait, by key, method, value and path: a duplicate waits here instead of holding a
     /// database connection.
-    in_flight: Arc<KeyedLocks<String>>,
-    searches: Arc<KeyedLocks<PersonId>>,
-    instance_tag: Arc<OnceCell<String>>,
-    /// Signs the identity of forwarded calls; `None`: the setting is off.
-    identity: Option<Identity>,
+    in_flight: KeyedLocks<String>,
+    searches: KeyedLocks<PersonId>,
+    instance_tag: OnceCell<String>,
+    /// Signs the identity of forwarded calls; unset: the setting is off.
+    identity: OnceLock<Identity>,
+}
+
+impl Deref for App {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
+    }
 }
 
 impl App {
     pub fn new(store: Store, brand: Brand, clock: Clock, rng: Rng, limits: Limits) -> Self {
-        let ids = Arc::new(Ids::new(clock.clone(), rng.clone()));
-        let metrics = Arc::new(Metrics::new(&store));
-        Self {
+        Self(Arc::new(Services {
+            ids: Ids::new(clock.clone(), rng.clone()),
+            metrics: Metrics::new(&store),
             key_cache: KeyCache::new(store.clone(), clock.clone()),
             store,
-            brand: Arc::new(brand),
+            brand,
             clock,
             rng,
-            ids,
-            metrics,
-            usage: Arc::default(),
+            usage: Usage::default(),
             limits,
-            limiter: Limiter::default(),
-            windows: Arc::default(),
-            bad_tokens: Arc::default(),
-            cold_lookups: Arc::new(Semaphore::new(1)),
-            login_throttle: Arc::default(),
-            leak_reports: Arc::default(),
-            session_calls: Arc::default(),
-            hasher: Arc::default(),
-            in_flight: Arc::default(),
-            searches: Arc::default(),
-            instance_tag: Arc::default(),
-            identity: None,
-        }
+            redis: OnceLock::new(),
+            windows: KeyWindows::default(),
+            bad_tokens: AttemptTable::default(),
+            cold_lookups: Semaphore::new(1),
+            login_throttle: LoginThrottle::default(),
+            leak_reports: AttemptTable::default(),
+            session_calls: AttemptTable::default(),
+            hasher: Hasher::default(),
+            in_flight: KeyedLocks::default(),
+            searches: KeyedLocks::default(),
+            instance_tag: OnceCell::new(),
+            identity: OnceLock::new(),
+        }))
     }
 
     /// What can be read from the database.
@@ -129,11 +142,10 @@ impl App {
         self.instance_tag.get_or_try_init(|| self.queries().instance_tag()).await.map(String::as_str)
     }
 
-    /// The same application, whose wall clock runs this much behind the system's: for sample data with a history.
+    /// An application on the same database, whose wall clock runs this much behind the system's: for sample data with a
+    /// history.
     pub fn behind(&self, by: Duration) -> Self {
-        let clock = Clock::Behind(by);
-        let ids = Arc::new(Ids::new(clock.clone(), self.rng.clone()));
-        Self { clock, ids, ..self.clone() }
+        Self::new(self.store.clone(), self.brand.clone(), Clock::Behind(by), self.rng.clone(), self.limits)
     }
 
     pub fn clock(&self) -> &Clock {

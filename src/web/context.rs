@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 
 use super::error::{ApiError, ErrorCode};
 use crate::app::infra::metrics::ApiOutcome;
+use keyhouse_domain::api_key::ApiKey;
 use keyhouse_domain::auth::AuthError;
 use keyhouse_domain::ids::{KeyId, PersonId, RequestId};
 use keyhouse_domain::rate_limit::Quota;
@@ -24,11 +25,36 @@ pub(crate) struct RequestContext(Arc<Facts>);
 struct Facts {
     id: RequestId,
     client_ip: IpAddr,
-    route: OnceLock<MatchedPath>,
-    caller: OnceLock<CallerId>,
+    route: OnceLock<Route>,
+    /// The key of an authenticated API call.
+    key: OnceLock<Arc<ApiKey>>,
+    person: OnceLock<PersonId>,
     quota: OnceLock<Quota>,
     refusal: OnceLock<ApiOutcome>,
     refused_key: OnceLock<(KeyId, AuthError)>,
+}
+
+/// The template of a route.
+#[derive(Debug)]
+enum Route {
+    /// As the root service has found it, before the router.
+    Found(&'static str),
+    /// As axum's router reports it.
+    Matched(MatchedPath),
+}
+
+tokio::task_local! {
+    static CURRENT: RequestId;
+}
+
+/// Handles a request: lines that are logged meanwhile carry its id.
+pub(super) async fn scope<F: Future>(id: RequestId, handle: F) -> F::Output {
+    CURRENT.scope(id, handle).await
+}
+
+/// The request that the current task is handling.
+pub(crate) fn current_request() -> Option<RequestId> {
+    CURRENT.try_with(|id| *id).ok()
 }
 
 /// Who makes a request, once that is proved.
@@ -40,8 +66,8 @@ pub(crate) enum CallerId {
 
 impl RequestContext {
     pub(super) fn new(id: RequestId, client_ip: IpAddr) -> Self {
-        let (route, caller, quota, refusal, refused_key) = Default::default();
-        Self(Arc::new(Facts { id, client_ip, route, caller, quota, refusal, refused_key }))
+        let (route, key, person, quota, refusal, refused_key) = Default::default();
+        Self(Arc::new(Facts { id, client_ip, route, key, person, quota, refusal, refused_key }))
     }
 
     pub(crate) fn id(&self) -> RequestId {
@@ -55,11 +81,20 @@ impl RequestContext {
 
     /// The template of the matched route; `None` if no route matched.
     pub(crate) fn route(&self) -> Option<&str> {
-        self.0.route.get().map(MatchedPath::as_str)
+        match self.0.route.get()? {
+            Route::Found(template) => Some(template),
+            Route::Matched(path) => Some(path.as_str()),
+        }
     }
 
     pub(crate) fn caller(&self) -> Option<CallerId> {
-        self.0.caller.get().copied()
+        let key = self.key().map(|key| CallerId::Key(key.id));
+        key.or_else(|| self.0.person.get().copied().map(CallerId::Person))
+    }
+
+    /// The key of an authenticated API call.
+    pub(crate) fn key(&self) -> Option<&Arc<ApiKey>> {
+        self.0.key.get()
     }
 
     /// The rate limit's state after this call, for a call that was counted.
@@ -90,11 +125,20 @@ impl RequestContext {
     // Each is set once; a second value for the same request is ignored.
 
     pub(super) fn set_route(&self, route: MatchedPath) {
-        let _ = self.0.route.set(route);
+        let _ = self.0.route.set(Route::Matched(route));
     }
 
-    pub(crate) fn set_caller(&self, caller: CallerId) {
-        let _ = self.0.caller.set(caller);
+    /// Sets the template of a route that the root service has matched itself.
+    pub(super) fn set_found_route(&self, template: &'static str) {
+        let _ = self.0.route.set(Route::Found(template));
+    }
+
+    pub(super) fn set_key(&self, key: Arc<ApiKey>) {
+        let _ = self.0.key.set(key);
+    }
+
+    pub(crate) fn set_person(&self, person: PersonId) {
+        let _ = self.0.person.set(person);
     }
 
     pub(super) fn set_quota(&self, quota: Quota) {

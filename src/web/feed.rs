@@ -13,13 +13,12 @@ use futures_util::stream;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Interval, MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
 
-use super::AppState;
 use super::context::RequestContext;
 use super::error::{ApiError, ErrorCode};
 use super::extract::Query;
 use super::shared_secret::SharedSecret;
+use super::{AppState, Stopping};
 use crate::app::digests::{DigestFeed, FeedCursor, FeedEvent};
 use keyhouse_domain::team::TeamRef;
 
@@ -57,7 +56,7 @@ struct Follower {
     polls: Interval,
     /// Polls since the follower last got an event.
     quiet: u32,
-    stopping: CancellationToken,
+    stopping: Stopping,
     _place: OwnedSemaphorePermit,
 }
 
@@ -117,7 +116,7 @@ impl Follower {
                 return Some(event);
             }
             let stopping = self.stopping.clone();
-            stopping.run_until_cancelled(self.polls.tick()).await?;
+            stopping.run_until_begun(self.polls.tick()).await?;
             self.quiet += 1;
             if let Err(error) = self.feed.advance().await {
                 tracing::debug!(%error, "the feed of digests could not be read");

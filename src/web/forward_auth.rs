@@ -1,6 +1,6 @@
 //! Forward-auth: `/auth/verify` and `/auth/envoy`, which decide for a reverse proxy whether a call may reach its upstream.
 //!
-//! The authentication layer of the API runs first, so the credential, the rate limit and the error bodies are those of
+//! The API's authentication runs first, so the credential, the rate limit and the error bodies are those of
 //! `/api/v1`. What is left for this module is the scope: it needs the method of the call that the proxy received.
 
 use axum::Router;
@@ -14,7 +14,6 @@ use super::context::RequestContext;
 use super::error::{ApiError, ErrorCode};
 use super::extract::caller_for;
 use super::json::json_response;
-use super::middleware::authenticate::AuthLayer;
 use crate::app::identity::{IdentityError, KEYS_MAX_AGE};
 use keyhouse_domain::scope::Access;
 
@@ -44,6 +43,15 @@ const OVERRIDE_HEADERS: [&str; 3] = ["x-http-method-override", "x-http-method", 
 /// Longest time in seconds that a client of these endpoints may reuse an answer: the bound on a revocation's delay.
 const MAX_AGE_MAX: u64 = 3;
 
+/// The templates of the routes below. The root service authenticates these and no other path under `/auth`; a route that is
+/// missing here answers 500, because its handler finds no key.
+const TEMPLATES: [&str; 4] = ["/auth/verify", "/auth/envoy", "/auth/envoy/", "/auth/envoy/{*path}"];
+
+/// The templates of the routes that are authenticated.
+pub(super) fn templates(settings: &ForwardAuth) -> &'static [&'static str] {
+    if settings.enabled { &TEMPLATES } else { &[] }
+}
+
 pub(super) fn routes(state: &AppState) -> Router<AppState> {
     if !state.forward_auth.enabled {
         return Router::new();
@@ -54,7 +62,6 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
         .route("/auth/envoy", any(envoy))
         .route("/auth/envoy/", any(envoy))
         .route("/auth/envoy/{*path}", any(envoy))
-        .layer(AuthLayer(state.clone(), state.forward_auth.key_header.clone()))
 }
 
 /// For proxies that send a request of their own. The method of that request is unrelated to the proxied call.

@@ -10,7 +10,7 @@ use super::extract;
 use super::json::RawObject;
 use super::middleware::{authenticate, client_ip};
 use keyhouse_domain::product::{ProductFields, ProductPatch};
-use keyhouse_token::Brand;
+use keyhouse_token::{Brand, RawToken};
 
 fn headers(name: &'static str, lines: &[&[u8]]) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
@@ -23,7 +23,8 @@ fn headers(name: &'static str, lines: &[&[u8]]) -> Option<HeaderMap> {
 /// The token of these Authorization headers; `None` if they hold no well-formed one.
 pub fn authorization(lines: &[&[u8]]) -> Option<String> {
     let headers = headers(header::AUTHORIZATION.as_str(), lines)?;
-    let token = authenticate::token_in(&headers, &header::AUTHORIZATION, &Brand::parse("pk").ok()?).ok()?;
+    let credential = authenticate::credential_in(&headers, &header::AUTHORIZATION).ok()?;
+    let token = RawToken::parse(credential, &Brand::parse("pk").ok()?).ok()?;
     Some(token.expose().to_owned())
 }
 

@@ -16,7 +16,7 @@ pub(super) async fn alive() -> &'static str {
 
 /// 503 while the process stops, while the database does not answer, and without a valid lease on the key cache.
 pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, &'static str) {
-    if state.stopping.is_cancelled() {
+    if state.stopping.has_begun() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
     let Err(error) = state.app.ready().await else { return (StatusCode::OK, "ready\n") };

@@ -5,8 +5,8 @@ use std::fmt;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 /// The members of a JSON object in the order sent, repeated names included, each value as its source text. So no number
@@ -44,6 +44,16 @@ impl<'de> Deserialize<'de> for RawObject {
     }
 }
 
+/// A value whose JSON is its text, written without a copy.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AsText<T>(pub T);
+
+impl<T: fmt::Display> Serialize for AsText<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
 /// The body of every success: `{"data": …}`.
 #[derive(Debug, Serialize)]
 pub struct DataEnvelope<T> {
@@ -52,7 +62,10 @@ pub struct DataEnvelope<T> {
 
 impl<T: Serialize> DataEnvelope<T> {
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("response bodies hold strings, numbers, booleans and null only")
+        // Room for a key or a small product, so that the buffer seldom grows.
+        let mut bytes = Vec::with_capacity(512);
+        serde_json::to_writer(&mut bytes, self).expect("response bodies hold strings, numbers, booleans and null only");
+        bytes
     }
 }
 

@@ -9,9 +9,10 @@
 //! 5. `render_error`: the body of an error, JSON or a page; the only place that knows both the error and the Accept header.
 //! 6. Panics become a 500 ([`mod@service`]): inside all that reports, outside all that may panic. There is no second place.
 //! 7. `http_check`: target length and Host, before a router reads either.
-//! 8. The API router, for `/api/v1/**`: `authenticate` over all its paths, so that nothing but `openapi.json` is reachable
-//!    without a key; then the handler's extractors check scope, media type and body, in the contract's order.
-//! 9. The forward-auth router, for `/auth/**`: `authenticate` with the configured header, then the scope.
+//! 8. `authenticate`, before the routers: over all paths under `/api/v1`, so that nothing but `openapi.json` is reachable
+//!    without a key, and over the forward-auth routes, with the configured header.
+//! 9. The API router, for `/api/v1/**`, whose handlers' extractors check scope, media type and body, in the contract's
+//!    order; the forward-auth router, for `/auth/**`, whose handlers check the scope.
 //! 10. The site router, for everything else: `record_route` (the template is known only inside the router), then for the
 //!     dashboard `csrf` before anything reads a form.
 
@@ -38,19 +39,23 @@ mod service;
 pub mod shared_secret;
 mod theme;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use ipnet::IpNet;
 pub use service::RootService;
+use service::Routers;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::shell_command::ShellCommand;
 use api::operations::operations;
+pub(crate) use context::current_request;
 use error::{ApiError, ErrorCode};
 use feed::FeedSettings;
 use forward_auth::ForwardAuth;
@@ -74,26 +79,53 @@ pub struct AppState {
     pub leaks: LeakSettings,
     /// Settings of the feed of digests.
     pub feed: FeedSettings,
-    /// Cancelled when the process begins to stop.
-    pub stopping: CancellationToken,
+    /// Set when the process begins to stop.
+    pub stopping: Stopping,
 }
+
+/// Whether the process has begun to stop. Beside the token there is a flag, because each request reads it: reading a
+/// cancellation token takes a lock.
+#[derive(Debug, Clone, Default)]
+pub struct Stopping {
+    has_begun: Arc<AtomicBool>,
+    token: CancellationToken,
+}
+
+impl Stopping {
+    /// From now on responses say `Connection: close`, and the server is not ready.
+    pub fn begin(&self) {
+        self.has_begun.store(true, Ordering::SeqCst);
+        self.token.cancel();
+    }
+
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::SeqCst)
+    }
+
+    /// Runs a future to its end, or until the process begins to stop; then `None`.
+    pub(crate) async fn run_until_begun<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.token.run_until_cancelled(future).await
+    }
+}
+
+/// The only path of the API that needs no key.
+const OPEN_DOCUMENT: &str = "/api/v1/openapi.json";
 
 /// Builds the root service with all routes.
 pub fn service(state: AppState) -> RootService {
-    // The only route of the API that needs no key.
     let document = Bytes::from(openapi::document(state.public_url.as_ref()).to_string());
     let open = Router::new()
         .route("/api/v1/openapi.json", get(async move || json::json_response(StatusCode::OK, document.clone())))
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn(record_route));
+        .method_not_allowed_fallback(method_not_allowed);
     // Full paths rather than nesting: the list of operations shows them as callers write them.
-    let api = operations()
+    let operations = operations();
+    let api_templates =
+        operations.iter().map(|operation| operation.path).chain([OPEN_DOCUMENT]).collect::<BTreeSet<_>>();
+    let api = operations
         .into_iter()
         .fold(Router::new(), |router, operation| router.route(operation.path, operation.handler))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        // Over the fallbacks too: without a valid key the answer is 401 whatever the path.
-        .layer(middleware::authenticate::AuthLayer(state.clone(), header::AUTHORIZATION))
         .merge(open)
         .with_state(state.clone());
     let site = Router::new()
@@ -116,7 +148,7 @@ pub fn service(state: AppState) -> RootService {
         .layer(axum::middleware::from_fn(record_route))
         .with_state(state.clone());
     let forward_auth = forward_auth::routes(&state).fallback(not_found).with_state(state.clone());
-    RootService::new(state, api, forward_auth, site)
+    RootService::new(state, Routers { api, forward_auth, site }, api_templates)
 }
 
 async fn not_found() -> ApiError {

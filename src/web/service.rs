@@ -1,5 +1,6 @@
 //! The root service: everything around the two routers. `web/mod.rs` lists its layers in order.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -8,20 +9,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Request, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tower::ServiceExt;
-use tracing::Instrument;
 
-use super::AppState;
-use super::context::{CallerId, RequestContext};
+use super::context::{self, RequestContext};
 use super::error::{ApiError, ErrorCode};
+use super::middleware::authenticate::authenticate;
 use super::middleware::render_error::{ErrorFormat, render_error};
 use super::middleware::security_headers::set_security_headers;
 use super::middleware::{access_log, client_ip, http_check};
 use super::server::HttpService;
 use super::theme::{self, Theme};
+use super::{AppState, OPEN_DOCUMENT, forward_auth};
 use crate::app::infra::metrics::{ApiOutcome, method_label};
 use crate::app::usage::Call;
 use keyhouse_domain::rate_limit::Quota;
@@ -48,25 +49,66 @@ impl Tree {
     }
 }
 
-/// Sends each request to the router of its [`Tree`]. A service by hand rather than a stack of layers: every request pays for
-/// it, and a boxed layer costs about 1 µs of the 6 µs that a call takes.
+/// Sends each request to the router of its [`Tree`], after its authentication. A service by hand rather than a stack of
+/// layers: every request pays for it, and a boxed layer costs about 1 µs. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct RootService {
+pub struct RootService(Arc<Root>);
+
+#[derive(Debug)]
+struct Root {
     state: AppState,
-    /// All of `/api/v1`, unknown paths included, so that nothing under it is reachable without a key by accident.
-    api: Router,
-    /// All of `/auth`.
-    forward_auth: Router,
-    site: Router,
+    routers: Routers,
+    /// The templates of the routes that are authenticated, to name the route of a request that is refused before its router.
+    api_templates: Templates,
+    forward_auth_templates: Templates,
     /// Whether a proxy that is missing in `trusted_proxies` was logged: once is enough.
-    has_warned_of_proxy: Arc<AtomicBool>,
+    has_warned_of_proxy: AtomicBool,
+}
+
+/// One router for each [`Tree`].
+#[derive(Debug)]
+pub(super) struct Routers {
+    pub(super) api: Router,
+    pub(super) forward_auth: Router,
+    pub(super) site: Router,
+}
+
+/// axum's own matching of paths to templates.
+#[derive(Debug)]
+struct Templates(matchit::Router<&'static str>);
+
+impl Templates {
+    fn new(templates: impl IntoIterator<Item = &'static str>) -> Self {
+        let mut router = matchit::Router::new();
+        for template in templates {
+            router.insert(template, template).expect("axum has taken the same templates");
+        }
+        Self(router)
+    }
+
+    fn find(&self, path: &str) -> Option<&'static str> {
+        self.0.at(path).ok().map(|found| *found.value)
+    }
 }
 
 impl RootService {
-    pub(super) fn new(state: AppState, api: Router, forward_auth: Router, site: Router) -> Self {
-        Self { state, api, forward_auth, site, has_warned_of_proxy: Arc::default() }
+    pub(super) fn new(
+        state: AppState,
+        routers: Routers,
+        api_templates: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
+        let forward_auth_templates = Templates::new(forward_auth::templates(&state.forward_auth).iter().copied());
+        Self(Arc::new(Root {
+            state,
+            routers,
+            api_templates: Templates::new(api_templates),
+            forward_auth_templates,
+            has_warned_of_proxy: AtomicBool::new(false),
+        }))
     }
+}
 
+impl Root {
     fn client_ip(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let trusted = &self.state.trusted_proxies;
         if client_ip::is_unlisted_proxy(peer, headers, trusted)
@@ -81,19 +123,46 @@ impl RootService {
     }
 
     /// Checks the request, runs its handler, and turns a panic anywhere below into a 500.
-    async fn respond(&self, tree: Tree, request: Request<Body>) -> Response {
+    async fn respond(&self, tree: Tree, context: &RequestContext, request: Request<Body>) -> Response {
         if let Err(error) = http_check::check(&request) {
             return error.into_response();
         }
-        let router = match tree {
-            Tree::Api => &self.api,
-            Tree::ForwardAuth => &self.forward_auth,
-            Tree::Site => &self.site,
-        };
-        match AssertUnwindSafe(router.clone().oneshot(request)).catch_unwind().await {
-            Ok(response) => response.unwrap_or_else(|never: Infallible| match never {}),
+        match AssertUnwindSafe(self.authenticate_and_route(tree, context, request)).catch_unwind().await {
+            Ok(response) => response,
             // The panic hook has logged the message and the place.
             Err(_) => ApiError::new(ErrorCode::InternalError).with_source("a panic").into_response(),
+        }
+    }
+
+    async fn authenticate_and_route(&self, tree: Tree, context: &RequestContext, request: Request<Body>) -> Response {
+        if let Some(key_header) = self.key_header(tree, context, request.uri().path())
+            && let Err(error) = authenticate(&self.state.app, context, request.headers(), key_header).await
+        {
+            return error.into_response();
+        }
+        let router = match tree {
+            Tree::Api => &self.routers.api,
+            Tree::ForwardAuth => &self.routers.forward_auth,
+            Tree::Site => &self.routers.site,
+        };
+        router.clone().oneshot(request).await.unwrap_or_else(|never: Infallible| match never {})
+    }
+
+    /// The header that holds the credential of a request; `None` for a request that needs none. Notes the route's template.
+    fn key_header(&self, tree: Tree, context: &RequestContext, path: &str) -> Option<&HeaderName> {
+        match tree {
+            // Unknown paths too: without a valid key the answer is 401 whatever the path.
+            Tree::Api => {
+                if let Some(template) = self.api_templates.find(path) {
+                    context.set_found_route(template);
+                }
+                (path != OPEN_DOCUMENT).then_some(&header::AUTHORIZATION)
+            }
+            Tree::ForwardAuth => {
+                context.set_found_route(self.forward_auth_templates.find(path)?);
+                Some(&self.state.forward_auth.key_header)
+            }
+            Tree::Site => None,
         }
     }
 
@@ -102,20 +171,18 @@ impl RootService {
         if let Some(quota) = context.quota() {
             insert_rate_limit_headers(headers, quota);
         }
-        headers.insert("x-request-id", HeaderValue::try_from(context.id().to_string()).expect("an id is ASCII"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers.insert(&REQUEST_ID, HeaderValue::from_bytes(&context.id().to_ascii()).expect("an id is ASCII"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
+        headers.entry(header::CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-store") });
         if tree == Tree::Site {
             set_security_headers(&self.state, headers);
         }
-        if self.state.stopping.is_cancelled() {
+        if self.state.stopping.has_begun() {
             // The client's next request should open a new connection, to another node.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
-}
 
-impl HttpService for RootService {
     async fn handle(&self, peer: SocketAddr, mut request: Request<Body>) -> Response {
         let app = &self.state.app;
         let began = app.clock().monotonic();
@@ -127,20 +194,27 @@ impl HttpService for RootService {
         let agent = (tree != Tree::Site).then(|| request.headers().get(header::USER_AGENT).cloned()).flatten();
         let format = ErrorFormat::of(tree != Tree::Site, request.headers());
 
-        let span = access_log::span(&context);
-        let theme = if tree == Tree::Site { Theme::of(request.headers()) } else { Theme::System };
-        let mut response = theme::scope(theme, self.respond(tree, request)).instrument(span).await;
-        let error = theme::sync_scope(theme, || render_error(&mut response, &context, &method, format));
+        let (mut response, error) = if tree == Tree::Site {
+            let theme = Theme::of(request.headers());
+            let respond = context::scope(context.id(), self.respond(tree, &context, request));
+            let mut response = theme::scope(theme, respond).await;
+            let error = theme::sync_scope(theme, || render_error(&mut response, &context, &method, format));
+            (response, error)
+        } else {
+            let mut response = context::scope(context.id(), self.respond(tree, &context, request)).await;
+            let error = render_error(&mut response, &context, &method, format);
+            (response, error)
+        };
         self.set_headers(tree, &context, response.headers_mut());
 
         let took = app.clock().monotonic().saturating_sub(began);
         let metrics = app.metrics();
         let status = response.status().as_u16();
         metrics.record_http(context.route(), method.as_str(), status, took);
-        match (context.refusal(), context.caller()) {
+        match (context.refusal(), context.key()) {
             (Some(refusal), _) => metrics.record_api_request(refusal),
-            (None, Some(CallerId::Key(_))) => metrics.record_api_request(ApiOutcome::Admitted),
-            (None, _) => {}
+            (None, Some(_)) => metrics.record_api_request(ApiOutcome::Admitted),
+            (None, None) => {}
         }
         if let Some((key, outcome)) = context.used_key(status) {
             app.record_call(&Call {
@@ -154,24 +228,48 @@ impl HttpService for RootService {
                 outcome,
             });
         }
-        access_log::log(&context, &method, &response, error.as_deref(), took);
+        let answered = access_log::Answered { method: &method, response: &response, error: error.as_deref(), took };
+        access_log::log(&context, &answered, || app.clock().now());
         response
     }
 }
 
+impl HttpService for RootService {
+    async fn handle(&self, peer: SocketAddr, request: Request<Body>) -> Response {
+        self.0.handle(peer, request).await
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
 fn insert_rate_limit_headers(headers: &mut HeaderMap, quota: &Quota) {
-    headers.insert("x-ratelimit-limit", HeaderValue::from(quota.limit));
-    headers.insert("x-ratelimit-remaining", HeaderValue::from(quota.remaining));
-    headers.insert("x-ratelimit-reset", HeaderValue::from(quota.reset));
+    thread_local! {
+        /// The limit and the end of the window, which are the same for many requests, with their header values.
+        static SAME: RefCell<[(i64, HeaderValue); 2]> =
+            const { RefCell::new([(0, HeaderValue::from_static("0")), (0, HeaderValue::from_static("0"))]) };
+    }
+    let [limit, reset] = SAME.with_borrow_mut(|same| {
+        for (known, number) in same.iter_mut().zip([quota.limit.cast_signed(), quota.reset]) {
+            if known.0 != number {
+                *known = (number, HeaderValue::from(number));
+            }
+        }
+        [same[0].1.clone(), same[1].1.clone()]
+    });
+    headers.insert(&LIMIT, limit);
+    headers.insert(&REMAINING, HeaderValue::from(quota.remaining));
+    headers.insert(&RESET, reset);
 }
 
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
     use axum::routing::get;
-    use tokio_util::sync::CancellationToken;
 
-    use super::super::middleware::authenticate::AuthLayer;
+    use super::super::Stopping;
     use super::*;
     use crate::app::App;
     use crate::app::infra::clock::Clock;
@@ -206,13 +304,13 @@ mod tests {
             shell: Default::default(),
             leaks: Default::default(),
             feed: Default::default(),
-            stopping: CancellationToken::new(),
+            stopping: Stopping::default(),
         };
         let routes = |root: &str| {
             Router::new().route(&format!("{root}/boom"), get(boom)).route(&format!("{root}/fine"), get(async || "fine"))
         };
-        let api = routes("/api/v1").layer(AuthLayer(state.clone(), header::AUTHORIZATION));
-        let root = RootService::new(state, api, Router::new(), routes(""));
+        let routers = Routers { api: routes("/api/v1"), forward_auth: Router::new(), site: routes("") };
+        let root = RootService::new(state, routers, []);
         let ask = async |path: &str| {
             let token = format!("Bearer {}", key.token.expose());
             let request = Request::get(path).header("host", "a").header("authorization", token);
@@ -222,6 +320,8 @@ mod tests {
         for path in ["/boom", "/fine", "/api/v1/boom", "/api/v1/fine"] {
             assert_eq!(ask(path).await, if path.ends_with("boom") { 500 } else { 200 }, "{path}");
         }
-        assert!(root.state.app.metrics_text().unwrap().contains("keyhouse_api_requests_total{outcome=\"admitted\"} 2"));
+        assert!(
+            root.0.state.app.metrics_text().unwrap().contains("keyhouse_api_requests_total{outcome=\"admitted\"} 2")
+        );
     }
 }

@@ -189,7 +189,7 @@ async fn malformed_hosts_and_long_targets_are_refused() {
 async fn readiness_ends_when_the_server_is_stopping() {
     let app = TestApp::on(Engine::Sqlite).await;
     assert_eq!(app.get("/readyz").await.text(), "ready\n");
-    app.stop.cancel();
+    app.stopping.begin();
     let answer = app.get("/readyz").await;
     assert_eq!((answer.status.as_u16(), answer.text()), (503, "stopping\n"));
 }

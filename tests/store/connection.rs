@@ -122,3 +122,61 @@ async fn a_database_that_is_150_ms_away_is_followed_and_written_to() {
     let hour = std::time::Duration::from_secs(3600);
     store.try_claim_job("clean", super::fixture::NOW, hour).await.unwrap();
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_by_hashes_finds_each_key_and_leaves_out_unknown_hashes(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let it = Fixture::on(engine).await;
+    let keys = [it.key(10).await, it.key(11).await, it.key(12).await];
+    let hashes = [10, 11, 12, 13, 14].map(|n| it.token(n).hash());
+    for number in 1..=hashes.len() {
+        let found = it.store.keys_by_hashes(&hashes[..number]).await.unwrap();
+        for (n, hash) in hashes.iter().enumerate() {
+            let found = found.lookup(hash).unwrap();
+            assert_eq!(found.key.as_ref(), keys.get(n).filter(|_| n < number));
+            assert_eq!(found.seq, 3);
+        }
+    }
+}
+
+/// Waits for the next change, for at most 20 s.
+async fn woken(store: &Store, why: &str) {
+    let waited = tokio::time::timeout(std::time::Duration::from_secs(20), store.changed()).await;
+    assert!(waited.is_ok(), "not woken {why}");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watch_changes_wakes_one_node_when_another_has_changed_a_key(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let it = Fixture::on(engine).await;
+    let (node, ..) = Store::migrate_and_open(&it.database.location(), None).await.unwrap();
+    let watching = node.clone();
+    let watch = tokio::spawn(async move { watching.watch_changes().await });
+    woken(&node, "as it begins").await;
+    for n in 10..15 {
+        it.key(n).await;
+        woken(&node, "by a new key").await;
+    }
+    watch.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_listener_listens_again() {
+    let it = Fixture::on(Engine::Postgres).await;
+    let (node, ..) = Store::migrate_and_open(&it.database.location(), None).await.unwrap();
+    let watching = node.clone();
+    let watch = tokio::spawn(async move { watching.watch_changes().await });
+    woken(&node, "as it begins").await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND query ILIKE 'listen%'";
+    assert_eq!(it.database.execute_sql(end).await.unwrap(), 1);
+    woken(&node, "to poll what it may have missed").await;
+    woken(&node, "as it listens again").await;
+    it.key(10).await;
+    woken(&node, "by a new key").await;
+    watch.abort();
+}

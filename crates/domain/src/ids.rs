@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ulid::Ulid;
+use ulid::{ULID_LEN, Ulid};
 use uuid::Uuid;
 
 /// The text is not an id of the expected kind.
@@ -34,11 +34,22 @@ macro_rules! ulid_id {
             pub fn new(seed: IdSeed) -> Self {
                 Self(Ulid::from_parts(seed.ms, seed.random))
             }
+
+            /// The id's text, all of it ASCII.
+            pub fn to_ascii(self) -> [u8; $prefix.len() + ULID_LEN] {
+                let mut ulid = [0; ULID_LEN];
+                self.0.array_to_str(&mut ulid).make_ascii_lowercase();
+                let mut text = [0; $prefix.len() + ULID_LEN];
+                let (prefix, rest) = text.split_at_mut($prefix.len());
+                prefix.copy_from_slice($prefix.as_bytes());
+                rest.copy_from_slice(&ulid);
+                text
+            }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}{}", $prefix, self.0.to_string().to_ascii_lowercase())
+                f.write_str(std::str::from_utf8(&self.to_ascii()).map_err(|_| fmt::Error)?)
             }
         }
 

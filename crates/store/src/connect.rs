@@ -32,7 +32,7 @@ pub(crate) const LOCK_TIMEOUT_SHOWN: &str = "2s";
 /// Idle connections are closed after this: common firewalls forget a connection after 350 s or more.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Connections of a node to PostgreSQL, in pools apart from each other: writes that wait for a lock never delay reads, and
-/// neither delays authentication, and searches delay nothing. With the change feed's a node uses up to 31.
+/// neither delays authentication, and searches delay nothing. With the change feed's and the listener's a node uses up to 32.
 const POSTGRES_WRITERS: u32 = 10;
 const POSTGRES_READERS: u32 = 10;
 const POSTGRES_AUTH: u32 = 8;

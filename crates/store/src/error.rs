@@ -183,7 +183,7 @@ fn explain(error: &sqlx::Error) -> String {
     }
     let advice = match code.as_str() {
         "42501" => "; let the role own the schema, or run GRANT USAGE, CREATE ON SCHEMA public TO the role",
-        "53300" => "; a node uses up to 31 connections and each command one",
+        "53300" => "; a node uses up to 32 connections and each command one",
         "42P05" | "26000" => "; a pooler in transaction mode loses prepared statements: set it to session mode",
         _ => "",
     };

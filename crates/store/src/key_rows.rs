@@ -1,6 +1,8 @@
 //! Key rows and what only reads them
 
-use crate::db::{sql, sql_of};
+use std::collections::HashMap;
+
+use crate::db::{sql, sql_of, sql_text};
 use crate::error::{StoreError, corrupt};
 use crate::tx::Transaction;
 use crate::{Queries, Result, Store};
@@ -22,10 +24,36 @@ pub struct KeyLookup {
     pub epoch: String,
 }
 
+/// The keys of several tokens, read in one statement.
+#[derive(Debug)]
+pub struct KeyBatch {
+    seq: i64,
+    epoch: String,
+    /// The keys that were found; the id of one whose row can't be read.
+    keys: HashMap<TokenHash, std::result::Result<ApiKey, String>>,
+}
+
+impl KeyBatch {
+    /// The key of one of the tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] if its row can't be read.
+    pub fn lookup(&self, hash: &TokenHash) -> Result<KeyLookup> {
+        let key = match self.keys.get(hash) {
+            Some(Ok(key)) => Some(key.clone()),
+            Some(Err(id)) => return Err(corrupt("keys", id)),
+            None => None,
+        };
+        Ok(KeyLookup { key, seq: self.seq, epoch: self.epoch.clone() })
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct LookupRow {
     seq: i64,
     epoch: String,
+    token_hash: Option<Vec<u8>>,
     id: Option<String>,
     team_id: Option<String>,
     prefix: Option<String>,
@@ -135,19 +163,51 @@ impl Queries {
 }
 
 impl Store {
+    /// Most hashes of [`Store::keys_by_hashes`].
+    pub const HASHES_MAX: usize = 64;
+
     /// The key with this token: one look-up on a unique index.
     ///
     /// # Errors
     ///
     /// [`StoreError::Corrupt`] if the row can't be read; any other [`StoreError`] of a read.
     pub async fn key_by_hash(&self, hash: &TokenHash) -> Result<KeyLookup> {
+        self.keys_by_hashes(std::slice::from_ref(hash)).await?.lookup(hash)
+    }
+
+    /// The keys with these tokens, at least one and at most [`Store::HASHES_MAX`], in one statement.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read. A row that can't be read is an error of its own look-up alone.
+    pub async fn keys_by_hashes(&self, hashes: &[TokenHash]) -> Result<KeyBatch> {
         self.check_file()?;
         self.auth.count_wait(&self.waits.auth);
-        let select = sql("SELECT changes.seq, epoch, keys.id, team_id, prefix, mode, scope, created_at, revoked_at, \
-                          revoked_by, revoked_by_name FROM changes LEFT JOIN keys ON token_hash = $1")
-        .bind(hash.as_bytes());
-        let row: LookupRow = self.auth.fetch_one(select).await?;
-        Ok(KeyLookup { seq: row.seq, epoch: row.epoch.clone(), key: row.key()?.map(ApiKey::try_from).transpose()? })
+        // Filled up to a power of two with the last hash, so that there are seven statements to prepare and not 64.
+        let number = hashes.len().next_power_of_two();
+        let numbers: Vec<String> = (1..=number).map(|n| format!("${n}")).collect();
+        let mut select = sql_text(format!(
+            "SELECT changes.seq, epoch, token_hash, keys.id, team_id, prefix, mode, scope, created_at, revoked_at, \
+             revoked_by, revoked_by_name FROM changes LEFT JOIN keys ON token_hash IN ({})",
+            numbers.join(", ")
+        ));
+        for n in 0..number {
+            select = select.bind(hashes[n.min(hashes.len() - 1)].as_bytes());
+        }
+        let rows: Vec<LookupRow> = self.auth.fetch_all(select).await?;
+        let first = rows.first().ok_or_else(|| corrupt("changes", "1"))?;
+        let (seq, epoch) = (first.seq, first.epoch.clone());
+        let mut keys = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let (Some(id), Some(hash)) = (row.id.clone(), row.token_hash.as_deref()) else { continue };
+            let hash = TokenHash::from_stored(hash).ok_or_else(|| corrupt("keys", &id))?;
+            let key = row.key().and_then(|row| row.map(ApiKey::try_from).transpose());
+            match key {
+                Ok(Some(key)) => keys.insert(hash, Ok(key)),
+                Ok(None) | Err(_) => keys.insert(hash, Err(id)),
+            };
+        }
+        Ok(KeyBatch { seq, epoch, keys })
     }
 }
 

@@ -8,6 +8,7 @@
 mod accounts;
 mod audit;
 mod change_feed;
+mod change_watch;
 mod connect;
 mod db;
 mod digests;
@@ -42,7 +43,7 @@ pub use digests::{ChangedToken, Position};
 pub use error::{OpenError, StoreError, Warning};
 pub use identity_keys::IdentityKeyRow;
 pub use invitations::{InviteError, Joining, WithdrawInvitationError};
-pub use key_rows::KeyLookup;
+pub use key_rows::{KeyBatch, KeyLookup};
 pub use keys::{CreateKeyError, NewKeyRow, RenameKeyError, Revocation, RevokeKeyError};
 pub use leaks::LeakedKey;
 pub use links::{LinkError, NewLink, NewPerson, SetUpLinkError};
@@ -123,6 +124,11 @@ struct LocalChangesInner {
 impl LocalChanges {
     fn add(&self) {
         self.0.count.fetch_add(1, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Makes a change poll due at once.
+    fn wake(&self) {
         self.0.added.notify_one();
     }
 }
@@ -163,7 +169,8 @@ impl Store {
         self.local_changes.0.count.load(Ordering::SeqCst)
     }
 
-    /// Waits for the next own change, or returns at once if there was one since the last wait.
+    /// Waits for the next change of this process, or of another one while [`Store::watch_changes`] runs; returns at once if
+    /// there was one since the last wait.
     pub async fn changed(&self) {
         self.local_changes.0.added.notified().await;
     }

@@ -48,9 +48,13 @@ impl Tx {
 
 impl Transaction {
     /// Advances the change counter and keeps its row locked until the commit, so that numbers come out in commit order.
+    /// PostgreSQL notifies the other nodes when the transaction commits; `change_watch.rs` listens.
     pub(crate) async fn bump_change_seq(&mut self) -> Result<i64> {
         self.invalidate_local_cache();
-        let bump = sql("UPDATE changes SET seq = seq + 1 WHERE id = 1 RETURNING seq");
+        let bump = self.statement(
+            "UPDATE changes SET seq = seq + 1 WHERE id = 1 RETURNING seq",
+            "UPDATE changes SET seq = seq + 1 WHERE id = 1 RETURNING seq, pg_notify('keyhouse_changes', '')::text",
+        );
         Ok(self.fetch_one::<(i64,)>(bump).await?.0)
     }
 

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::db::{AnyRow, Engine, RawTransaction, Statement, in_time};
+use crate::db::{AnyRow, Engine, RawTransaction, Statement, in_time, sql};
 use crate::{LocalChanges, Result};
 use keyhouse_domain::audit::AuditContext;
 
@@ -15,6 +15,14 @@ pub(crate) struct Transaction {
 impl Transaction {
     pub(crate) fn new(db: RawTransaction, local: LocalChanges) -> Self {
         Self { db, changes: ChangeGuard { local, bumped: false } }
+    }
+
+    /// The statement for the engine of this transaction, where the two need different texts.
+    pub(crate) fn statement(&self, sqlite: &'static str, postgres: &'static str) -> Statement {
+        sql(match self.db {
+            Engine::Sqlite(_) => sqlite,
+            Engine::Postgres(_) => postgres,
+        })
     }
 
     pub(crate) async fn execute(&mut self, statement: Statement) -> Result<u64> {

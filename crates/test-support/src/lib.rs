@@ -27,7 +27,7 @@ use keyhouse::app::keys::Created;
 use keyhouse::app::rate_limit::Limits;
 use keyhouse::web::forward_auth::ForwardAuth;
 use keyhouse::web::server::HttpService;
-use keyhouse::web::{self, AppState, RootService};
+use keyhouse::web::{self, AppState, RootService, Stopping};
 use keyhouse_domain::api_key::{KeyName, NewKey};
 use keyhouse_domain::permission::KeyAdmin;
 use keyhouse_domain::person::Email;
@@ -70,6 +70,7 @@ pub struct TestApp {
     pub service: RootService,
     pub place: TestDatabase,
     pub stop: CancellationToken,
+    pub stopping: Stopping,
 }
 
 /// The database of a test. Dropping it deletes the folder of SQLite; PostgreSQL ends with the run.
@@ -175,7 +176,7 @@ impl TestApp {
 
     /// Serves an application that a test has opened, with other settings than the default.
     pub fn serve(place: TestDatabase, clock: Clock, app: App, change: impl FnOnce(&mut AppState)) -> Self {
-        let stop = CancellationToken::new();
+        let (stop, stopping) = (CancellationToken::new(), Stopping::default());
         let mut state = AppState {
             app: app.clone(),
             trusted_proxies: ["192.0.2.1/32".parse().expect("a network")].into(),
@@ -184,10 +185,10 @@ impl TestApp {
             shell: Default::default(),
             leaks: Default::default(),
             feed: Default::default(),
-            stopping: stop.clone(),
+            stopping: stopping.clone(),
         };
         change(&mut state);
-        Self { inner: app, clock, service: web::service(state), place, stop }
+        Self { inner: app, clock, service: web::service(state), place, stop, stopping }
     }
 
     pub fn advance(&self, by: Duration) {

@@ -109,21 +109,7 @@ impl RawToken {
     ///
     /// The first [`TokenError`] in the order length, prefix, alphabet, checksum.
     pub fn parse(bytes: &[u8], brand: &Brand) -> Result<Self, TokenError> {
-        if bytes.len() != Self::len(brand) {
-            return Err(TokenError::Length);
-        }
-        let mode = [Mode::Live, Mode::Test]
-            .into_iter()
-            .find(|&mode| bytes.starts_with(head(brand, mode).as_bytes()))
-            .ok_or(TokenError::Prefix)?;
-        let body = &bytes[bytes.len() - RANDOM_LEN - CHECKSUM_LEN..];
-        if !body.iter().all(u8::is_ascii_alphanumeric) {
-            return Err(TokenError::Alphabet);
-        }
-        let (signed, sum) = bytes.split_at(bytes.len() - CHECKSUM_LEN);
-        if checksum(signed) != sum {
-            return Err(TokenError::Checksum);
-        }
+        let mode = check(bytes, brand)?;
         let text = std::str::from_utf8(bytes).map_err(|_| TokenError::Alphabet)?;
         Ok(Self { text: Zeroizing::new(text.to_owned()), mode })
     }
@@ -152,8 +138,7 @@ impl RawToken {
 
     /// Whether `bytes` begin with the brand and a mode.
     pub(crate) fn begins(bytes: &[u8], brand: &Brand) -> bool {
-        bytes.starts_with(brand.0.as_bytes())
-            && [Mode::Live, Mode::Test].into_iter().any(|mode| bytes.starts_with(head(brand, mode).as_bytes()))
+        mode_named_by(bytes, brand).is_some()
     }
 
     /// The length of a token with this brand, in bytes.
@@ -173,6 +158,16 @@ impl fmt::Debug for RawToken {
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
+    /// Checks the form of a token as [`RawToken::parse`] does, and hashes it where it lies: no copy of it is made.
+    ///
+    /// # Errors
+    ///
+    /// The first [`TokenError`] in the order length, prefix, alphabet, checksum.
+    pub fn of_token(bytes: &[u8], brand: &Brand) -> Result<Self, TokenError> {
+        check(bytes, brand)?;
+        Ok(Self(Sha256::digest(bytes).into()))
+    }
+
     /// Reads a hash from the database. `None` if it does not have 32 bytes.
     pub fn from_stored(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
@@ -222,6 +217,31 @@ impl fmt::Display for TokenPrefix {
 
 fn head(brand: &Brand, mode: Mode) -> String {
     format!("{}_{}_", brand.0, mode.as_str())
+}
+
+/// Checks the form of a token; see [`RawToken::parse`].
+fn check(bytes: &[u8], brand: &Brand) -> Result<Mode, TokenError> {
+    if bytes.len() != RawToken::len(brand) {
+        return Err(TokenError::Length);
+    }
+    let mode = mode_named_by(bytes, brand).ok_or(TokenError::Prefix)?;
+    let body = &bytes[bytes.len() - RANDOM_LEN - CHECKSUM_LEN..];
+    if !body.iter().all(u8::is_ascii_alphanumeric) {
+        return Err(TokenError::Alphabet);
+    }
+    let (signed, sum) = bytes.split_at(bytes.len() - CHECKSUM_LEN);
+    if checksum(signed) != sum {
+        return Err(TokenError::Checksum);
+    }
+    Ok(mode)
+}
+
+/// The mode that a token's first characters name, if they are the brand and a mode.
+fn mode_named_by(bytes: &[u8], brand: &Brand) -> Option<Mode> {
+    let rest = bytes.strip_prefix(brand.0.as_bytes())?.strip_prefix(b"_")?;
+    [Mode::Live, Mode::Test]
+        .into_iter()
+        .find(|mode| rest.strip_prefix(mode.as_str().as_bytes()).is_some_and(|rest| rest.starts_with(b"_")))
 }
 
 /// CRC-32/ISO-HDLC in base 62, most significant first, padded with `0` to six.
@@ -334,6 +354,7 @@ mod tests {
             prop_assert_eq!(made.expose().len(), 50);
             let read = parse(made.expose()).unwrap();
             prop_assert_eq!(read.hash(), made.hash());
+            prop_assert_eq!(TokenHash::of_token(made.expose().as_bytes(), &pk()), Ok(made.hash()));
             prop_assert_eq!(read.mode(), mode);
             prop_assert_eq!(TokenPrefix::from_stored(made.prefix().as_str()), Some(made.prefix()));
         }
@@ -343,7 +364,8 @@ mod tests {
             let mut bytes = LIVE.as_bytes().to_vec();
             prop_assume!(bytes[place] != with);
             bytes[place] = with;
-            prop_assert!(RawToken::parse(&bytes, &pk()).is_err());
+            let error = RawToken::parse(&bytes, &pk()).unwrap_err();
+            prop_assert_eq!(TokenHash::of_token(&bytes, &pk()), Err(error));
         }
 
         #[test]

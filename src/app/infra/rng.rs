@@ -16,6 +16,15 @@ impl Rng {
         Self::Seeded(std::sync::Arc::new((seed, 0).into()))
     }
 
+    /// Whether the sequence is reproducible.
+    pub(super) fn is_seeded(&self) -> bool {
+        match self {
+            Self::System => false,
+            #[cfg(feature = "testing")]
+            Self::Seeded(_) => true,
+        }
+    }
+
     /// Fills `bytes`.
     ///
     /// # Panics

@@ -15,11 +15,13 @@
 //!    a poll that was sent after them has been applied (which would have invalidated it).
 //! 5. **A look-up is cached only if nothing overtook it.** Its ticket must still be registered (an invalidation removes
 //!    it), and the server that answered must not be behind the last applied poll.
-//! 6. **Single flight.** Callers that miss the same hash wait for one query. Callers that arrive after a local change
-//!    don't join a query that began before it. A query ends with its last waiter.
+//! 6. **Single flight.** Callers that miss the same hash wait for one look-up. Callers that arrive after a local change
+//!    don't join a look-up that began before it. Look-ups that wait at the same time become one query, which begins after
+//!    all of them. A look-up ends with its last waiter.
 //! 7. **Bounded memory.** Records, bytes and absences are limited by [`Capacity`]; look-ups in flight by the connections.
 
 mod lease;
+mod loader;
 mod shard;
 
 use std::fmt;
@@ -37,6 +39,7 @@ use keyhouse_domain::api_key::ApiKey;
 use keyhouse_store::{ChangeFeed, Store, StoreError};
 use keyhouse_token::TokenHash;
 pub use lease::{LEASE, POLL_INTERVAL};
+use loader::Loader;
 pub use shard::{Capacity, Lookup, Shard, Ticket};
 
 /// Number of shards, each behind its own lock. With 64, two of the calls that run on a machine's cores rarely meet.
@@ -55,6 +58,7 @@ type Handle = WeakShared<BoxFuture<'static, LookupResult>>;
 #[derive(Clone)]
 pub(crate) struct KeyCache {
     store: Store,
+    loader: Loader,
     clock: Clock,
     shards: Arc<[Mutex<Shard<Handle>>]>,
     /// Whether a change feed was ever polled, successfully or not. Shell commands have none.
@@ -72,7 +76,7 @@ impl KeyCache {
         let Capacity { records, bytes, absent } = CAPACITY;
         let capacity = Capacity { records: records / SHARDS, bytes: bytes / SHARDS, absent: absent / SHARDS };
         let shards = std::iter::repeat_with(|| Mutex::new(Shard::new(capacity))).take(SHARDS).collect();
-        Self { store, clock, shards, has_feed: Arc::default() }
+        Self { loader: Loader::new(store.clone()), store, clock, shards, has_feed: Arc::default() }
     }
 
     /// Finds the key of a token hash, in the cache or in the database, and says which.
@@ -102,8 +106,8 @@ impl KeyCache {
             Some((query, source)) => (query.await, source),
             // There is no lease, or the last waiter of the query in flight left at this moment.
             None => {
-                let found = self.store.key_by_hash(hash).await;
-                (found.map(|found| found.key.map(Arc::new)).map_err(Arc::new), LookupSource::Database)
+                let found = self.loader.load(*hash).await;
+                (found.map(|found| found.key.map(Arc::new)), LookupSource::Database)
             }
         };
         // If the process was suspended for longer than the lease, the result may be stale: discard it.
@@ -129,7 +133,7 @@ impl KeyCache {
         let registration = Registration { cache: cache.clone(), hash, ticket };
         async move {
             let _registration = registration;
-            let found = cache.store.key_by_hash(&hash).await.map_err(Arc::new)?;
+            let found = cache.loader.load(hash).await?;
             let mut shard = cache.shard(&hash);
             let now = cache.clock.reading();
             Ok(shard.complete(&hash, ticket, found, now))
@@ -198,7 +202,13 @@ impl App {
         self.store.change_feed()
     }
 
-    /// Waits until this process has changed a key: then a poll is due at once.
+    /// Notices the changes of other processes as they happen, until this future is dropped; see [`App::changed`].
+    pub async fn watch_changes(&self) {
+        self.store.watch_changes().await;
+    }
+
+    /// Waits until this process has changed a key, or another one while [`App::watch_changes`] runs: then a poll is due at
+    /// once.
     pub async fn changed(&self) {
         self.store.changed().await;
     }

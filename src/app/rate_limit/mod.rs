@@ -35,21 +35,12 @@ pub struct Limits {
     pub bad_tokens: Option<RateLimit>,
 }
 
-/// What counts the calls of a key.
-#[derive(Debug, Clone, Default)]
-pub(crate) enum Limiter {
-    /// Each node by itself.
-    #[default]
-    Local,
-    /// All nodes together, in Redis.
-    Redis(Arc<RedisLimiter>),
-}
-
 impl App {
-    /// Shares one rate limit with all nodes that use this Redis. Call [`RedisLimiter::heartbeat`] regularly.
-    pub fn with_redis(mut self, address: RedisAddress) -> (Self, Arc<RedisLimiter>) {
-        let redis = Arc::new(RedisLimiter::new(address, self.ids.request().to_string()));
-        self.limiter = Limiter::Redis(Arc::clone(&redis));
+    /// Shares one rate limit with all nodes that use this Redis: from now on, and for the life of the application. Call
+    /// [`RedisLimiter::heartbeat`] regularly.
+    pub fn with_redis(self, address: RedisAddress) -> (Self, Arc<RedisLimiter>) {
+        let redis = self.redis.get_or_init(|| Arc::new(RedisLimiter::new(address, self.ids.request().to_string())));
+        let redis = Arc::clone(redis);
         (self, redis)
     }
 
@@ -59,7 +50,7 @@ impl App {
     pub async fn count_call(&self, key: &ApiKey) -> Option<Quota> {
         let at = self.clock.now();
         let limit = self.limits.per_key.as_ref()?;
-        let Limiter::Redis(redis) = &self.limiter else {
+        let Some(redis) = self.redis.get() else {
             return Some(self.windows.decide(key.id, limit, at));
         };
         Some(match redis.decide(key.id, limit).await {

@@ -15,7 +15,7 @@ use super::{responses, user_agent};
 use crate::app::sessions::{ClientInfo, StartedSession};
 use crate::web::AppState;
 use crate::web::base_url::BaseUrl;
-use crate::web::context::{CallerId, RequestContext};
+use crate::web::context::RequestContext;
 use crate::web::error::ApiError;
 use keyhouse_domain::person::Person;
 use keyhouse_domain::public_url::PublicUrl;
@@ -125,7 +125,7 @@ impl FromRequestParts<AppState> for CurrentUser {
         let client = ClientSession::from_request_parts(parts, state).await?;
         match client.session(state).await? {
             Some((session, person)) => {
-                RequestContext::from_request_parts(parts, state).await?.set_caller(CallerId::Person(person.id));
+                RequestContext::from_request_parts(parts, state).await?.set_person(person.id);
                 if !parts.method.is_safe() {
                     state.app.count_unsafe_call(session.id).map_err(ApiError::too_many)?;
                 }

@@ -65,16 +65,16 @@ impl<A: RequiredAccess, S: Sync> FromRequestParts<S> for Caller<A> {
     }
 }
 
-/// The key that the authentication layer put on the request, and its grant for `access`.
+/// The key that the request was authenticated with, and its grant for `access`.
 ///
 /// # Errors
 ///
 /// `scope_insufficient` if the scope of the key does not permit `access`.
 pub(in crate::web) fn caller_for(extensions: &Extensions, access: Access) -> Result<(Arc<ApiKey>, Grant), ApiError> {
-    // The authentication layer covers every route that extracts a caller, so a missing key is a bug.
-    let missing = || ApiError::new(ErrorCode::InternalError).with_source("a route outside the authentication layer");
-    let key = extensions.get::<Arc<ApiKey>>().cloned().ok_or_else(missing)?;
+    // Every route that extracts a caller is authenticated, so a missing key is a bug.
+    let missing = || ApiError::new(ErrorCode::InternalError).with_source("a route without authentication");
     let context = extensions.get::<RequestContext>().ok_or_else(missing)?;
+    let key = context.key().cloned().ok_or_else(missing)?;
     let grant = key.grant(access, context.client_ip()).map_err(|error| {
         context.refuse(ApiOutcome::Scope);
         ApiError::new(ErrorCode::ScopeInsufficient)

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Reads `X-Forwarded-For` if the peer is a trusted proxy: from the right, the first address that is not one.
 ///
@@ -16,7 +16,7 @@ pub(crate) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     if !is_proxy(client) {
         return client;
     }
-    let lines: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(|value| value.as_bytes()).collect();
+    let lines: Vec<&[u8]> = headers.get_all(&FORWARDED_FOR).iter().map(|value| value.as_bytes()).collect();
     for entry in lines.join(&b","[..]).rsplit(|&b| b == b',') {
         let entry = entry.trim_ascii();
         if entry.is_empty() {
@@ -39,7 +39,7 @@ pub(crate) fn is_unlisted_proxy(peer: IpAddr, headers: &HeaderMap, trusted: &[Ip
         IpAddr::V4(peer) => peer.is_loopback() || peer.is_private() || peer.is_link_local(),
         IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local(),
     };
-    is_local && headers.contains_key(FORWARDED_FOR) && !trusted.iter().any(|net| net.contains(&peer))
+    is_local && headers.contains_key(&FORWARDED_FOR) && !trusted.iter().any(|net| net.contains(&peer))
 }
 
 /// Parses an address as proxies write it: plain, with a port, or in brackets.

@@ -12,6 +12,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -67,7 +68,7 @@ pub const HEAD_MAX: usize = 16 * 1024;
 pub const HEADERS_MAX: usize = 100;
 /// Connections at once, if the process may have as many descriptors. Each takes about 20 KiB.
 const CONNECTIONS_MAX: usize = 4096;
-/// Descriptors that are left for databases (up to 31 connections of a node), Redis and files.
+/// Descriptors that are left for databases (up to 32 connections of a node), Redis and files.
 const DESCRIPTORS_SPARED: u64 = 128;
 
 /// A request that carries both Transfer-Encoding and Content-Length, which is how requests are smuggled past a proxy that
@@ -91,6 +92,7 @@ pub async fn serve(
         tasks.spawn(async move {
             let activity = Arc::clone(admission.activity());
             tokio::select! {
+                biased;
                 () = serve_connection(patient(stream), peer, service, Arc::clone(&activity), idle, stop) => {}
                 () = evicted(&activity, admission.evict()) => {}
             }
@@ -200,10 +202,15 @@ async fn serve_connection<IO>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = ClientStream::new(io, Arc::clone(&activity), idle);
+    // Of its own: all connections would take one lock to wait for the same token.
+    let stop = stop.child_token();
     let first_request = CancellationToken::new();
     let (on_request, of_service) = (first_request.clone(), Arc::clone(&activity));
+    let has_begun = AtomicBool::new(false);
     let hyper_service = service_fn(move |request| {
-        on_request.cancel();
+        if !has_begun.swap(true, Ordering::Relaxed) {
+            on_request.cancel();
+        }
         let (service, activity) = (service.clone(), Arc::clone(&of_service));
         async move { Ok::<_, Infallible>(respond(service, peer, request, activity).await) }
     });
@@ -215,10 +222,12 @@ async fn serve_connection<IO>(
 
     // How a connection ends is the client's business and is not logged.
     tokio::select! {
+        biased;
         _ended = connection.as_mut() => return,
         () = stop.cancelled() => {}
     }
     tokio::select! {
+        biased;
         _ended = connection.as_mut() => return,
         () = first_request.cancelled() => {}
         () = tokio::time::sleep(FIRST_REQUEST_TIMEOUT) => {}

@@ -135,8 +135,8 @@ pub(super) struct RouteLabel {
 }
 
 impl RouteLabel {
-    pub(super) fn new(route: Option<&str>) -> Self {
-        Self { route: route.unwrap_or("-").to_owned() }
+    pub(super) fn new(route: &str) -> Self {
+        Self { route: route.to_owned() }
     }
 }
 
@@ -148,8 +148,8 @@ pub(super) struct HttpLabels {
 }
 
 impl HttpLabels {
-    pub(super) fn new(route: RouteLabel, method: &str, status: u16) -> Self {
-        Self { route: route.route, method: method_label(method), status }
+    pub(super) fn new(route: &str, method: &'static str, status: u16) -> Self {
+        Self { route: route.to_owned(), method, status }
     }
 }
 
@@ -157,4 +157,15 @@ impl HttpLabels {
 pub(crate) fn method_label(method: &str) -> &'static str {
     let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
     known.into_iter().find(|known| *known == method).unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_has_the_number_of_its_counter() {
+        assert!(ApiOutcome::ALL.iter().enumerate().all(|(n, outcome)| *outcome as usize == n));
+        assert!(LookupSource::ALL.iter().enumerate().all(|(n, source)| *source as usize == n));
+    }
 }

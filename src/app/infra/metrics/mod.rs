@@ -1,50 +1,42 @@
 //! The metrics of a node, as OpenMetrics text for Prometheus. No label holds a name, an address or an id.
 
+mod http;
 mod labels;
 mod pools;
 mod process;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::App;
+use crate::app::infra::log_queue;
 use crate::app::key_cache::Poll;
 use crate::app::rate_limit::redis::FallbackReason;
+use http::HttpMetrics;
 use keyhouse_store::Store;
 pub(crate) use labels::{ApiOutcome, LookupSource, method_label};
-use labels::{HttpLabels, OutcomeLabel, ReasonLabel, RouteLabel, SourceLabel};
+use labels::{OutcomeLabel, ReasonLabel, SourceLabel};
 
 /// Upper bounds of the revocation histogram's buckets in seconds. The promised 0.5 s (p99), 1 s and 3 s are among them.
 const PROPAGATION_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.3, 0.5, 0.75, 1.0, 2.0, 3.0];
-/// Upper bounds of the latency histogram's buckets in seconds: from a cached call (some 10 µs of work) to the longest time
-/// that a call may take for its body.
-const LATENCY_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-
-#[derive(Debug, Clone, Copy)]
-struct LatencyHistogram;
-
-impl MetricConstructor<Histogram> for LatencyHistogram {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(LATENCY_BUCKETS)
-    }
-}
-
-/// All metrics of a node. Recording takes no lock for longer than a look-up in a small map.
+/// All metrics of a node. What a request records takes no lock that threads share.
 pub(crate) struct Metrics {
     registry: Registry,
-    api_requests: Family<OutcomeLabel, Counter>,
-    key_lookups: Family<SourceLabel, Counter>,
+    /// By outcome and by source: the counters that the families export, so that a request finds its own without a lock.
+    api_requests: Vec<Counter>,
+    key_lookups: Vec<Counter>,
     limiter_fallbacks: Family<ReasonLabel, Counter>,
-    http_requests: Family<HttpLabels, Counter>,
-    http_durations: Family<RouteLabel, Histogram, LatencyHistogram>,
+    log_lines_dropped: Counter,
+    http: Arc<HttpMetrics>,
     propagation: Histogram,
     change_lag: Gauge<f64, AtomicU64>,
     lease_remaining: Gauge<f64, AtomicU64>,
@@ -60,47 +52,43 @@ impl fmt::Debug for Metrics {
 
 impl Metrics {
     pub(crate) fn new(store: &Store) -> Self {
+        let api_requests = Family::<OutcomeLabel, Counter>::default();
+        let key_lookups = Family::<SourceLabel, Counter>::default();
+        // A counter that has counted nothing is exported as 0, so that an alert on its rate has a first value.
         let this = Self {
             registry: Registry::default(),
-            api_requests: Family::default(),
-            key_lookups: Family::default(),
+            api_requests: ApiOutcome::ALL
+                .map(|outcome| api_requests.get_or_create_owned(&OutcomeLabel { outcome }))
+                .to_vec(),
+            key_lookups: LookupSource::ALL
+                .map(|source| key_lookups.get_or_create_owned(&SourceLabel { source }))
+                .to_vec(),
             limiter_fallbacks: Family::default(),
-            http_requests: Family::default(),
-            http_durations: Family::new_with_constructor(LatencyHistogram),
+            log_lines_dropped: Counter::default(),
+            http: Arc::new(HttpMetrics::new()),
             propagation: Histogram::new(PROPAGATION_BUCKETS),
             change_lag: Gauge::default(),
             lease_remaining: Gauge::default(),
             last_poll: AtomicU64::new(0),
         };
-        // A counter that has counted nothing is exported as 0, so that an alert on its rate has a first value.
-        for outcome in ApiOutcome::ALL {
-            drop(this.api_requests.get_or_create(&OutcomeLabel { outcome }));
-        }
-        for source in LookupSource::ALL {
-            drop(this.key_lookups.get_or_create(&SourceLabel { source }));
-        }
         for reason in FallbackReason::ALL {
             drop(this.limiter_fallbacks.get_or_create(&ReasonLabel { reason: reason.as_label() }));
         }
         let mut registry = Registry::default();
-        this.register_own(registry.sub_registry_with_prefix("keyhouse"), store);
-        registry.register("http_requests", "HTTP requests answered", Family::clone(&this.http_requests));
-        registry.register_with_unit(
-            "http_request_duration",
-            "Time from a request's head to its response's head",
-            Unit::Seconds,
-            Family::clone(&this.http_durations),
-        );
+        let own = registry.sub_registry_with_prefix("keyhouse");
+        own.register("api_requests", "API calls, by outcome", api_requests);
+        own.register("key_lookups", "Look-ups of the key of a token, by where the record came from", key_lookups);
+        this.register_own(own, store);
+        registry.register_collector(Box::new(Arc::clone(&this.http)));
         registry.register_collector(Box::new(process::ProcessCollector));
         Self { registry, ..this }
     }
 
     fn register_own(&self, registry: &mut Registry, store: &Store) {
-        registry.register("api_requests", "API calls, by outcome", Family::clone(&self.api_requests));
         registry.register(
-            "key_lookups",
-            "Look-ups of the key of a token, by where the record came from",
-            Family::clone(&self.key_lookups),
+            "log_lines_dropped",
+            "Log lines that were dropped because they were not read fast enough",
+            self.log_lines_dropped.clone(),
         );
         registry.register(
             "limiter_fallbacks",
@@ -130,7 +118,7 @@ impl Metrics {
 
     /// Counts an API call.
     pub(crate) fn record_api_request(&self, outcome: ApiOutcome) {
-        self.api_requests.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.api_requests[outcome as usize].inc();
     }
 
     /// Counts a call that was limited without Redis.
@@ -139,14 +127,12 @@ impl Metrics {
     }
 
     pub(crate) fn record_lookup(&self, source: LookupSource) {
-        self.key_lookups.get_or_create(&SourceLabel { source }).inc();
+        self.key_lookups[source as usize].inc();
     }
 
     /// Counts an answered HTTP request; `route` is the template of its route, if one matched.
     pub(crate) fn record_http(&self, route: Option<&str>, method: &str, status: u16, took: Duration) {
-        let route = RouteLabel::new(route);
-        self.http_requests.get_or_create(&HttpLabels::new(route.clone(), method, status)).inc();
-        self.http_durations.get_or_create(&route).observe(took.as_secs_f64());
+        self.http.record(route, method, status, took);
     }
 
     /// Records a successful poll. A change that it reports happened after the poll before it was sent.
@@ -176,6 +162,8 @@ impl App {
         let last_poll = Duration::from_millis(metrics.last_poll.load(Ordering::Relaxed));
         metrics.change_lag.set(self.clock.monotonic().saturating_sub(last_poll).as_secs_f64());
         metrics.lease_remaining.set(self.lease_remaining().unwrap_or_default().as_secs_f64());
+        let dropped = log_queue::current().map_or(0, log_queue::LogQueue::dropped);
+        metrics.log_lines_dropped.inner().store(dropped, Ordering::Relaxed);
         let mut text = String::new();
         text::encode(&mut text, &metrics.registry)?;
         Ok(text)
