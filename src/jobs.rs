@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::app::key_cache::POLL_INTERVAL;
 use crate::app::rate_limit::redis::{HEARTBEAT_INTERVAL, Heartbeat, RedisLimiter};
+use crate::app::token_uses::FIRST_USE_INTERVAL;
 use crate::app::usage::{FLUSH_INTERVAL, Flush};
 use keyhouse_store::{ChangeFeed, StoreError};
 
@@ -40,7 +41,25 @@ enum RunsOn {
     OneNode,
 }
 
-const JOBS: [Job; 9] = [
+const JOBS: [Job; 12] = [
+    Job {
+        name: "record first uses of new tokens",
+        every: FIRST_USE_INTERVAL,
+        runs_on: RunsOn::EachNode,
+        run: |app| app.record_first_uses().boxed(),
+    },
+    Job {
+        name: "write the last uses of rotated keys' tokens",
+        every: Duration::from_secs(60),
+        runs_on: RunsOn::EachNode,
+        run: |app| async { app.record_token_uses().await.map(|()| 0) }.boxed(),
+    },
+    Job {
+        name: "record expired keys",
+        every: Duration::from_secs(15),
+        runs_on: RunsOn::EachNode,
+        run: |app| app.record_expiries().boxed(),
+    },
     Job {
         name: "write the usage of keys",
         every: FLUSH_INTERVAL,
@@ -61,10 +80,10 @@ const JOBS: [Job; 9] = [
         run: |app| app.reload_identity_keys().boxed(),
     },
     Job {
-        name: "redact names of keys revoked 90 days ago",
+        name: "redact names of keys that ended 90 days ago",
         every: HOUR,
         runs_on: RunsOn::OneNode,
-        run: |app| app.redact_revoked_key_names().boxed(),
+        run: |app| app.redact_ended_key_names().boxed(),
     },
     Job {
         name: "delete expired sessions and links",

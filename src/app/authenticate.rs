@@ -19,15 +19,15 @@ use keyhouse_token::{RawToken, TokenHash};
 /// Why a call is not authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticateError {
-    /// The credential is refused, and no key has its token: 401.
+    /// No key has this credential: 401.
     #[error(transparent)]
     AuthError(#[from] AuthError),
-    /// The token is that of a key which may not be used: 401.
+    /// The key of this token may not act now: the same 401.
     #[error("{error}")]
     KeyRefused {
-        /// The key.
+        /// The key, by the token that was sent.
         key: Arc<ApiKey>,
-        /// What [`ApiKey::check`] returned.
+        /// Why.
         error: AuthError,
     },
     /// The key's record can't be read: 503, never 401.
@@ -40,8 +40,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`AuthError::Unknown`] if no key has this token, [`AuthenticateError::KeyRefused`] if [`ApiKey::check`] refuses the key,
-    /// and [`AuthenticateError::Store`] if the key's record can't be read.
+    /// [`AuthError::Unknown`] if no key has this token, [`AuthenticateError::KeyRefused`] with what [`ApiKey::check`] returns
+    /// if the key may not be used, and [`AuthenticateError::Store`] if the key's record can't be read.
     pub async fn authenticate(&self, token: RawToken, from: IpAddr) -> Result<Arc<ApiKey>, AuthenticateError> {
         let hash = token.hash();
         drop(token);

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::App;
 use keyhouse_domain::ids::TeamId;
+use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_store::{ChangedToken, Position, StoreError};
 
 /// Keys read in one statement.
@@ -87,7 +88,7 @@ impl App {
             let page = self.queries().changed_tokens(Some(team), since, Some(now), PAGE).await?;
             let Some(last) = page.last() else { return Ok(all) };
             since = last.seq;
-            all.extend(page.iter().map(digest).filter(|digest| digest.active));
+            all.extend(page.iter().map(|token| digest(token, now)).filter(|digest| digest.active));
         }
     }
 
@@ -126,7 +127,7 @@ impl DigestFeed {
             for (nth, token) in page.iter().enumerate() {
                 let ends_change = page.get(nth + 1).is_none_or(|next| next.seq != token.seq);
                 let cursor = ends_change.then(|| FeedCursor { epoch: epoch.clone(), seq: token.seq });
-                self.events.push_back(FeedEvent::Token(Box::new(digest(token)), cursor));
+                self.events.push_back(FeedEvent::Token(Box::new(digest(token, now)), cursor));
             }
             self.cursor = Some(FeedCursor { epoch: epoch.clone(), seq: reached });
             if !page.is_empty() && reached < seq {
@@ -140,18 +141,21 @@ impl DigestFeed {
     }
 }
 
-fn digest(token: &ChangedToken) -> TokenDigest {
+fn digest(token: &ChangedToken, now: Timestamp) -> TokenDigest {
     let key = &token.key;
+    let pause = key.pause.filter(|pause| pause.lasts(now));
+    let ends = [key.conditions.expires_at, key.token.ends_at];
     TokenDigest {
         digest: format!("sha256:{}", HEXLOWER.encode(token.hash.as_bytes())),
         id: key.id.to_string(),
         team: key.team.to_string(),
         mode: key.mode.as_str(),
         scope: key.scope.as_str(),
-        active: key.is_active(),
-        not_before: None,
-        expires_at: None,
-        addresses: Vec::new(),
+        // A pause without an end does not end by itself.
+        active: key.is_active(now) && !key.token.has_ended(now) && pause.is_none_or(|pause| pause.until.is_some()),
+        not_before: pause.and_then(|pause| pause.until).map(|until| until.to_string()),
+        expires_at: ends.into_iter().flatten().min().map(|end| end.to_string()),
+        addresses: key.conditions.allowed.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -1,26 +1,40 @@
-//! API keys: create, rename, revoke, list and find them, and clear their names after 90 days
+//! API keys: create, rename, rotate, revoke, list and find them, and clear their names after 90 days
 //!
 //! Every write takes a [`KeyAdmin`]: a person's session or the command line. A key never manages keys.
 
 use std::net::IpAddr;
 
 use super::{App, in_batches};
-use keyhouse_domain::api_key::{ApiKey, KeyName, KeyState, LastUse, ListedKey, NewKey};
-use keyhouse_domain::ids::{KeyId, PersonId};
+use keyhouse_domain::api_key::{
+    ApiKey, KeyName, KeyState, KeyToken, LastUse, ListedKey, NewKey, Overlap, RevocationReason,
+};
+use keyhouse_domain::ids::{KeyId, PersonId, TeamId};
 use keyhouse_domain::permission::KeyAdmin;
 use keyhouse_domain::team::{Team, TeamRef};
 use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_domain::usage::KeyUsage;
-use keyhouse_store::{NewKeyRow, StoreError};
+use keyhouse_store::{NewKeyRow, NewToken, StoreError};
 use keyhouse_token::{Mode, RawToken};
 
-pub use keyhouse_store::{CreateKeyError, RenameKeyError, Revocation, RevokeKeyError};
+pub use keyhouse_store::{
+    CreateKeyError, EndFormerTokenError, ExpiryRefused, RenameKeyError, Revocation, RevokeKeyError, RotateKeyError,
+};
 
-/// A new key and its token: the only value in the program that returns a raw token.
+/// A new key and its token. This and [`Rotated`] are the only values in the program that return a raw token.
 #[derive(Debug)]
 pub struct Created {
     pub key: ApiKey,
     pub token: RawToken,
+}
+
+/// A key with a new token.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The key, with the new token as its current one.
+    pub key: ApiKey,
+    pub token: RawToken,
+    /// When the former token ends at the latest; the first use of the new one may bring it forward.
+    pub former_ends_at: Timestamp,
 }
 
 /// The key of a token that was found somewhere.
@@ -59,11 +73,19 @@ impl App {
         let key = ApiKey {
             id,
             team: admin.team(),
-            prefix: token.prefix(),
             mode: new.mode,
             scope: new.scope,
             created_at: context.at,
             state: KeyState::Active,
+            token: KeyToken {
+                number: 1,
+                prefix: token.prefix(),
+                created_at: context.at,
+                first_used_at: None,
+                ends_at: None,
+            },
+            conditions: new.conditions.clone(),
+            pause: None,
         };
         let row = NewKeyRow { key: &key, hash: token.hash(), new: &new };
         self.store.create_key(admin, row, &context).await?;
@@ -79,13 +101,43 @@ impl App {
         self.store.rename_key(admin, id, name, &self.audit_context(admin)).await
     }
 
-    /// Revokes a key for good. Revoking it again changes nothing and is no error.
+    /// Gives a key a new token, which is in the result and nowhere else. The former one is accepted until `overlap` after
+    /// the first use of the new one, and for seven days at most. A key
+    /// whose former token is accepted can't be rotated, so that submitting a form twice rotates once.
+    ///
+    /// # Errors
+    ///
+    /// See [`RotateKeyError`].
+    pub async fn rotate_key(&self, admin: &KeyAdmin, id: KeyId, overlap: Overlap) -> Result<Rotated, RotateKeyError> {
+        let key = self.queries().key(id).await?.ok_or(RotateKeyError::NoSuchKey)?.key;
+        let token = RawToken::from_entropy(&self.brand, key.mode, |bytes| self.rng.fill_bytes(bytes));
+        let new = NewToken { hash: token.hash(), prefix: token.prefix() };
+        let context = self.audit_context(admin);
+        let (current, former_ends_at) = self.store.rotate_key(admin, id, new, overlap, &context).await?;
+        Ok(Rotated { key: ApiKey { token: current, ..key }, token, former_ends_at })
+    }
+
+    /// Ends a key's former token at once.
+    ///
+    /// # Errors
+    ///
+    /// See [`EndFormerTokenError`].
+    pub async fn end_former_token(&self, admin: &KeyAdmin, id: KeyId) -> Result<(), EndFormerTokenError> {
+        self.store.end_former_token(admin, id, &self.audit_context(admin)).await
+    }
+
+    /// Revokes a key for good. Revoking it again, or revoking an expired key, changes nothing and is no error.
     ///
     /// # Errors
     ///
     /// See [`RevokeKeyError`].
-    pub async fn revoke_key(&self, admin: &KeyAdmin, id: KeyId) -> Result<Revocation, RevokeKeyError> {
-        self.store.revoke_key(admin, id, &self.audit_context(admin)).await
+    pub async fn revoke_key(
+        &self,
+        admin: &KeyAdmin,
+        id: KeyId,
+        reason: Option<&RevocationReason>,
+    ) -> Result<Revocation, RevokeKeyError> {
+        self.store.revoke_key(admin, id, reason, &self.audit_context(admin)).await
     }
 
     /// Revokes all active keys of the admin's team at once; returns them.
@@ -97,7 +149,7 @@ impl App {
         self.store.revoke_all_keys(admin, &self.audit_context(admin)).await
     }
 
-    /// A team's keys, newest first: the active ones and those revoked less than 90 days ago.
+    /// A team's keys, newest first: the active ones and those that ended less than 90 days ago.
     ///
     /// # Errors
     ///
@@ -106,33 +158,51 @@ impl App {
         self.queries().keys_of_team(team.id, self.clock.now()).await
     }
 
+    /// A team's active keys, newest first.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn active_keys_of(&self, team: TeamId) -> Result<Vec<ListedKey>, StoreError> {
+        self.queries().active_keys_of_team(team, self.clock.now()).await
+    }
+
+    /// How many active keys a team has.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn active_key_count(&self, team: TeamId) -> Result<u32, StoreError> {
+        self.queries().active_key_count(team, self.clock.now()).await
+    }
+
     /// Revokes the active keys of the admin's team that one person created, one after the other.
     ///
     /// # Errors
     ///
     /// See [`RevokeKeyError`].
     pub async fn revoke_keys_created_by(&self, admin: &KeyAdmin, person: PersonId) -> Result<(), RevokeKeyError> {
-        for key in self.queries().active_keys_of_team(admin.team()).await? {
+        for key in self.active_keys_of(admin.team()).await? {
             if key.creator.person == Some(person) {
-                self.revoke_key(admin, key.key.id).await?;
+                self.revoke_key(admin, key.key.id, None).await?;
             }
         }
         Ok(())
     }
 
-    /// A page of a team's revoked keys that are still listed, the latest revocation first.
+    /// A page of a team's revoked and expired keys that are still listed, the one that ended last first.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`] of a read.
-    pub async fn revoked_keys_of(
+    pub async fn ended_keys_of(
         &self,
         team: &Team,
         mode: Option<Mode>,
         before: Option<(Timestamp, KeyId)>,
         limit: u32,
     ) -> Result<Vec<ListedKey>, StoreError> {
-        self.queries().revoked_keys_of_team(team.id, mode, before, self.clock.now(), limit).await
+        self.queries().ended_keys_of_team(team.id, mode, before, self.clock.now(), limit).await
     }
 
     /// The key of a token that was found where it should not be, and its team; `None` if the team was deleted. Does not
@@ -159,13 +229,13 @@ impl App {
         Ok(key.zip(team).map(|(key, (team, team_deleted_at))| FoundKey { key, team, team_deleted_at }))
     }
 
-    /// Clears the names of keys that were revoked 90 days ago; returns how many.
+    /// Clears the names of keys that ended 90 days ago; returns how many.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`] of a write.
-    pub async fn redact_revoked_key_names(&self) -> Result<u64, StoreError> {
-        in_batches(|batch| self.store.redact_revoked_key_names(self.clock.now(), batch)).await
+    pub async fn redact_ended_key_names(&self) -> Result<u64, StoreError> {
+        in_batches(|batch| self.store.redact_ended_key_names(self.clock.now(), batch)).await
     }
 
     /// Stores a use of a key without an API call: for sample data.

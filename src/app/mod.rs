@@ -8,6 +8,7 @@ pub mod digests;
 pub mod identity;
 pub mod infra;
 pub mod key_cache;
+pub mod key_changes;
 pub mod keys;
 pub mod leaks;
 pub mod links;
@@ -17,6 +18,7 @@ pub mod rate_limit;
 pub mod search;
 pub mod sessions;
 pub mod teams;
+pub mod token_uses;
 pub mod usage;
 
 use std::ops::Deref;
@@ -37,6 +39,7 @@ use key_cache::{KeyCache, LEASE};
 use rate_limit::login::LoginThrottle;
 use rate_limit::redis::RedisLimiter;
 use rate_limit::{AttemptTable, KeyWindows, Limits};
+use token_uses::TokenUses;
 use usage::Usage;
 
 use keyhouse_domain::audit::{AuditActor, AuditContext};
@@ -70,6 +73,7 @@ pub struct Services {
     key_cache: KeyCache,
     metrics: Metrics,
     usage: Usage,
+    token_uses: TokenUses,
     limits: Limits,
     /// Counts the calls of a key on all nodes together; unset: each node counts for itself.
     redis: OnceLock<Arc<RedisLimiter>>,
@@ -112,6 +116,7 @@ impl App {
             clock,
             rng,
             usage: Usage::default(),
+            token_uses: TokenUses::default(),
             limits,
             redis: OnceLock::new(),
             windows: KeyWindows::default(),
@@ -182,9 +187,10 @@ impl App {
     ///
     /// It could not be written; the database is closed all the same.
     pub async fn close(&self) -> Result<(), StoreError> {
+        let recorded = self.record_token_uses().await;
         let flushed = self.flush_usage(usage::Flush::Everything).await;
         self.store.close().await;
-        flushed
+        recorded.and(flushed)
     }
 
     /// Claims a job that one of all nodes runs once in `every`; `false` if another node has claimed it.

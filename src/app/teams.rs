@@ -45,7 +45,7 @@ impl App {
     ///
     /// Any [`StoreError`] of a read.
     pub async fn teams(&self) -> Result<Vec<(Team, u32)>, StoreError> {
-        let counts: HashMap<_, _> = self.queries().active_key_counts().await?.into_iter().collect();
+        let counts: HashMap<_, _> = self.queries().active_key_counts(self.clock.now()).await?.into_iter().collect();
         let teams = self.queries().teams().await?;
         let counted = |team: Team| {
             let count = counts.get(&team.id).copied().unwrap_or(0);

@@ -92,7 +92,7 @@ impl KeyCommand {
                 if context.json {
                     return print_json(&json!({ "id": id.to_string(), "name": name.as_str() }));
                 }
-                outln!("Renamed {} to {name}.", key.key.prefix);
+                outln!("Renamed {} to {name}.", key.key.prefix());
                 Ok(())
             }
             Self::Revoke { id: Some(id), team, .. } => {
@@ -137,7 +137,7 @@ async fn create(context: &CommandContext<'_>, admin: &KeyAdmin, team: &Team, new
     let created = context.app.create_key(admin, new).await?;
     // A token that was not printed can't be used, so its key would only occupy a slot.
     if let Err(error) = show(context, &created, team, &name, scope) {
-        context.app.revoke_key(admin, created.key.id).await.context(error)?;
+        context.app.revoke_key(admin, created.key.id, None).await.context(error)?;
         anyhow::bail!("the token could not be shown, so the key was revoked again");
     }
     Ok(())
@@ -153,7 +153,7 @@ fn show(
     let key = &created.key;
     if context.json {
         return print_json(
-            &json!({ "id": key.id.to_string(), "token": created.token.expose(), "prefix": key.prefix.as_str(),
+            &json!({ "id": key.id.to_string(), "token": created.token.expose(), "prefix": key.prefix().as_str(),
             "mode": key.mode.as_str(), "scope": key.scope.as_str() }),
         );
     }
@@ -170,7 +170,7 @@ async fn list(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
         return print_json(&keys.iter().map(key_json).collect::<Vec<_>>());
     }
     let now = context.app.clock().now();
-    let (active, revoked): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.key.is_active());
+    let (active, revoked): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.key.is_active(now));
     outln!("{}: {} of {ACTIVE_KEYS_MAX} active", style::STRONG.paint(team.name.as_str()), active.len());
     if !active.is_empty() {
         outln!("");
@@ -182,7 +182,7 @@ async fn list(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
             };
             table.row([
                 name(key).into(),
-                key.key.prefix.to_string().into(),
+                key.key.prefix().to_string().into(),
                 terminal::mode(key.key.mode),
                 key.key.scope.label().into(),
                 actor(&key.creator).into(),
@@ -197,10 +197,10 @@ async fn list(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
         outln!("\n{}", style::STRONG.paint("Revoked in the last 90 days"));
         let mut table = Table::new(["Name", "Prefix", "Mode", "Revoked by", "Revoked", "Id"]);
         for key in revoked {
-            let KeyState::Revoked { at, by } = &key.key.state else { continue };
+            let KeyState::Revoked { at, by, .. } = &key.key.state else { continue };
             table.row([
                 name(key).into(),
-                key.key.prefix.to_string().into(),
+                key.key.prefix().to_string().into(),
                 terminal::mode(key.key.mode),
                 actor(by).into(),
                 at.ago(now).into(),
@@ -228,17 +228,17 @@ async fn revoke(context: &CommandContext<'_>, id: KeyId) -> anyhow::Result<()> {
     let revoked = match before.key.state {
         // The team of a revoked key may have been deleted, and a deleted team has no permits.
         KeyState::Revoked { .. } => Revocation::Before,
-        KeyState::Active => context.app.revoke_key(&shell(&before), id).await?,
+        KeyState::Active => context.app.revoke_key(&shell(&before), id, None).await?,
     };
     let after = key(context.app, id).await?;
     if context.json {
         return print_json(&key_json(&after));
     }
     match (revoked, &after.key.state) {
-        (Revocation::Before, KeyState::Revoked { at, by }) => {
-            outln!("{} ({}) was revoked {at} by {}; nothing changed.", name(&after), after.key.prefix, actor(by));
+        (Revocation::Before, KeyState::Revoked { at, by, .. }) => {
+            outln!("{} ({}) was revoked {at} by {}; nothing changed.", name(&after), after.key.prefix(), actor(by));
         }
-        _ => outln!("Revoked {} ({}). Calls with it get 401 within a second.", name(&before), before.key.prefix),
+        _ => outln!("Revoked {} ({}). Calls with it get 401 within a second.", name(&before), before.key.prefix()),
     }
     Ok(())
 }
@@ -250,7 +250,7 @@ async fn revoke_all(context: &CommandContext<'_>, team: &Team) -> anyhow::Result
         return print_json(&json!({ "revoked": ids }));
     }
     for key in &revoked {
-        outln!("Revoked {} ({}).", name(key), key.key.prefix);
+        outln!("Revoked {} ({}).", name(key), key.key.prefix());
     }
     match revoked.len() {
         0 => outln!("{} has no active keys; nothing changed.", team.name.as_str()),
@@ -274,7 +274,7 @@ fn key_json(key: &ListedKey) -> Value {
     let mut row = json!({
         "id": key.key.id.to_string(),
         "name": key.name.as_ref().map(KeyName::as_str),
-        "prefix": key.key.prefix.as_str(),
+        "prefix": key.key.prefix().as_str(),
         "mode": key.key.mode.as_str(),
         "scope": key.key.scope.as_str(),
         "status": "active",
@@ -284,7 +284,7 @@ fn key_json(key: &ListedKey) -> Value {
         "lastUsedAt": key.last_use.as_ref().map(|used| used.at.to_string()),
         "lastUsedFrom": key.last_use.as_ref().map(|used| used.from.as_str()),
     });
-    if let KeyState::Revoked { at, by } = &key.key.state {
+    if let KeyState::Revoked { at, by, .. } = &key.key.state {
         row["status"] = json!("revoked");
         row["revokedAt"] = json!(at.to_string());
         row["revokedBy"] = json!(by.name);

@@ -48,7 +48,7 @@ impl LeakCommand {
             let Some(listed) = context.app.queries().key(key.id).await? else { continue };
             let name = listed.name.as_ref().map_or("without a name", KeyName::as_str);
             let done = if key.is_new { action.past() } else { "ended or reported before, unchanged" };
-            outln!("{} {name} ({}): {done}", listed.key.prefix, key.id);
+            outln!("{} {name} ({}): {done}", listed.key.prefix(), key.id);
         }
         Ok(())
     }

@@ -112,8 +112,8 @@ async fn invite(context: &CommandContext<'_>, team: &Team, email: &Email, role: 
 }
 
 async fn remove(context: &CommandContext<'_>, team: &Team, member: &Member, revoke_keys: bool) -> anyhow::Result<()> {
-    let keys = context.app.keys_of(team).await?;
-    let is_theirs = |key: &&ListedKey| key.key.is_active() && key.creator.person == Some(member.person);
+    let keys = context.app.active_keys_of(team.id).await?;
+    let is_theirs = |key: &&ListedKey| key.creator.person == Some(member.person);
     let theirs: Vec<_> = keys.iter().filter(is_theirs).collect();
     context.app.remove_member(&admin(team), member.person, revoke_keys).await?;
     if context.json {

@@ -116,7 +116,11 @@ impl RequestContext {
         let outcome = match self.refusal() {
             Some(ApiOutcome::Scope) => Outcome::Scope,
             Some(ApiOutcome::RateLimit) => Outcome::RateLimit,
+            // Refused right before the commit of a write.
             Some(ApiOutcome::Revoked) => Outcome::Revoked,
+            Some(ApiOutcome::FormerToken | ApiOutcome::Expired) => Outcome::Expired,
+            Some(ApiOutcome::Paused) => Outcome::Paused,
+            Some(ApiOutcome::Address) => Outcome::Address,
             _ => Outcome::of_status(status),
         };
         Some((key, outcome))

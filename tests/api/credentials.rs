@@ -17,7 +17,7 @@ async fn every_bad_token_gets_the_same_401(#[values(Engine::Sqlite, Engine::Post
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let revoked = app.key(&team, Mode::Live, Scope::ReadWrite).await;
-    app.inner.revoke_key(&app.shell(&team), revoked.key.id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&team), revoked.key.id, None).await.unwrap();
 
     let unknown = app.get("/api/v1/products").bearer(WELL_FORMED).await;
     assert_text!(unknown.without_request_id(), @r#"
@@ -186,7 +186,7 @@ async fn last_use_is_written_in_the_background_and_only_for_admitted_calls(
     assert_eq!(last_use().await.unwrap().0, 3000);
 
     app.advance(Duration::from_secs(90));
-    app.inner.revoke_key(&app.shell(&team), key.key.id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&team), key.key.id, None).await.unwrap();
     app.get("/api/v1/products").bearer(key.token.expose()).await;
     assert_eq!(last_use().await.unwrap().0, 3000, "a refused call does not count as a use");
 }

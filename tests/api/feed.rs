@@ -84,7 +84,7 @@ async fn a_follower_gets_all_usable_tokens_and_then_each_change(
     let (acme, globex) = (app.team("Acme").await, app.team("Globex").await);
     let kept = app.key(&acme, Mode::Live, Scope::ReadOnly).await;
     let ended = app.key(&acme, Mode::Test, Scope::ReadWrite).await;
-    app.inner.revoke_key(&app.shell(&acme), ended.key.id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&acme), ended.key.id, None).await.unwrap();
     let mut all = Follower::connect(&app, "/feed/keys", "").await;
     let (events, _) = all.until_alive().await;
     assert_eq!(events.iter().map(|event| event.0.as_str()).collect::<Vec<_>>(), ["reset", "key"]);
@@ -99,7 +99,7 @@ async fn a_follower_gets_all_usable_tokens_and_then_each_change(
     let mut one = Follower::connect(&app, "/feed/keys?team=globex", "").await;
     assert_eq!(one.until_alive().await.0.len(), 1, "nothing but the reset");
     let new = app.key(&globex, Mode::Live, Scope::ReadWrite).await;
-    app.inner.revoke_key(&app.shell(&acme), kept.key.id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&acme), kept.key.id, None).await.unwrap();
     let mut seen = Vec::new();
     while seen.len() < 2 {
         seen.extend(all.until_alive().await.0);
@@ -125,7 +125,7 @@ async fn a_follower_resumes_where_it_was_and_starts_anew_after_a_restored_backup
     let (events, last) = follower.until_alive().await;
     assert_eq!(events[1].1, last, "the last change is the state of the database");
     drop(follower);
-    app.inner.revoke_key(&app.shell(&team), key.key.id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&team), key.key.id, None).await.unwrap();
     for (path, id) in [("/feed/keys".to_owned(), last.as_str()), (format!("/feed/keys?after={last}"), "")] {
         let (events, _) = Follower::connect(&app, &path, id).await.until_alive().await;
         assert_eq!(events.len(), 1, "{events:?}");

@@ -174,7 +174,7 @@ async fn refusals_are_those_of_the_api(#[values(Engine::Sqlite, Engine::Postgres
     let team = app.team("Acme").await;
     let revoked = app.key(&team, Mode::Live, Scope::ReadWrite).await;
     let good = app.key(&team, Mode::Live, Scope::ReadWrite).await;
-    app.inner.revoke_key(&app.shell(&team), revoked.key.id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&team), revoked.key.id, None).await.unwrap();
     let both = |authorization: Option<String>| {
         let app = &app;
         async move {

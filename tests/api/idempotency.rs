@@ -166,7 +166,7 @@ async fn nothing_crosses_teams_modes_keys_methods_or_paths(#[values(Engine::Sqli
         assert_eq!((patched.status.as_u16(), patched.header("idempotent-replayed")), (200, None));
     }
     // Nothing is replayed to a key that is revoked.
-    app.inner.revoke_key(&app.shell(&team), first.key.id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&team), first.key.id, None).await.unwrap();
     assert_eq!(post(&app, first.token.expose(), "same", BODY).await.status, 401);
 }
 
@@ -214,7 +214,7 @@ async fn begun_elsewhere(app: &TestApp) -> sqlx::Transaction<'static, sqlx::Post
     let mut duplicate = pool.begin().await.unwrap();
     sqlx::query(
         "INSERT INTO idempotency (key_id, method, path, value, body_hash, status, body, created_at) \
-         SELECT id, 'POST', '/api/v1/products', 'k', token_hash, 0, '', 0 FROM keys",
+         SELECT key_id, 'POST', '/api/v1/products', 'k', hash, 0, '', 0 FROM key_tokens",
     )
     .execute(&mut *duplicate)
     .await

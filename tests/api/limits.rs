@@ -114,7 +114,7 @@ async fn each_key_has_its_own_limit_and_a_rename_does_not_reset_it() {
     assert_eq!(app.get("/api/v1/key").bearer(first.token.expose()).await.status, 429);
     assert_eq!(app.get("/api/v1/key").bearer(second.token.expose()).await.status, 200);
     // Revoked, it is 401 again, which is decided first.
-    app.inner.revoke_key(&app.shell(&team), first.key.id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&team), first.key.id, None).await.unwrap();
     let gone = app.get("/api/v1/key").bearer(first.token.expose()).await;
     assert_eq!((gone.status.as_u16(), gone.header("x-ratelimit-limit")), (401, None));
 }

@@ -25,7 +25,7 @@ async fn calls_are_counted_by_outcome_and_recorded(#[values(Engine::Sqlite, Engi
     // These are no calls with the key.
     app.get("/api/v1/products").await;
     app.get("/docs").bearer(token).await;
-    let revoked = app.inner.revoke_key(&app.shell(&team), key.key.id).await;
+    let revoked = app.inner.revoke_key(&app.shell(&team), key.key.id, None).await;
     revoked.unwrap();
     app.advance(Duration::from_secs(1));
     let last = app.get("/api/v1/products").bearer(token).await;

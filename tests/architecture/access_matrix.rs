@@ -164,7 +164,7 @@ async fn each_caller_gets_the_status_in_the_matrix(#[values(Engine::Sqlite, Engi
     let other = app.team("Globex").await;
     let live = app.key(&team, Mode::Live, Scope::ReadWrite).await;
     let revoked = app.key(&team, Mode::Live, Scope::ReadWrite).await;
-    app.inner.revoke_key(&app.shell(&team), revoked.key.id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&team), revoked.key.id, None).await.unwrap();
     let callers = [
         None,
         Some(revoked),

@@ -2,11 +2,12 @@
 
 use super::{repository, sources};
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "accounts",
     "connection",
     "digests",
     "identity",
+    "key_lifecycle",
     "keys",
     "leaks",
     "links",

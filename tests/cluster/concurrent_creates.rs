@@ -46,7 +46,7 @@ async fn sixty_concurrent_creations_make_exactly_ten_keys(#[values(Engine::Sqlit
 
     // A revoked key frees one slot.
     let one = app.inner.keys_of(&team).await.unwrap()[4].key.id;
-    app.inner.revoke_key(&app.shell(&team), one).await.unwrap();
+    app.inner.revoke_key(&app.shell(&team), one, None).await.unwrap();
     assert_eq!(concurrent_creates(&app, &team, [4, 5]).await, (1, 59));
     let audit = app.inner.queries().audit_events(team.id, &Default::default(), None, 1000).await.unwrap();
     assert_eq!(audit.iter().filter(|event| event.action.as_str() == "key.created").count(), 11, "one event per change");
@@ -63,7 +63,7 @@ async fn concurrent_revocations_of_one_key_are_audited_once(
     let calls: Vec<_> = (0..20)
         .map(|_| {
             let (app, admin) = (app.inner.clone(), app.shell(&team));
-            tokio::spawn(async move { app.revoke_key(&admin, key.id).await.unwrap() })
+            tokio::spawn(async move { app.revoke_key(&admin, key.id, None).await.unwrap() })
         })
         .collect();
     let mut now = 0;

@@ -120,7 +120,7 @@ impl History {
         let at = self.app.clock.now();
         let shell = self.app.shell(&self.team);
         let key = &mut self.keys[key];
-        let revoked = self.nodes[node].app.revoke_key(&shell, key.id).await.unwrap();
+        let revoked = self.nodes[node].app.revoke_key(&shell, key.id, None).await.unwrap();
         assert_eq!(revoked == Revocation::Now, key.revoked.is_none());
         if key.revoked.is_none() {
             let mut known_to = [false; 2];

@@ -20,7 +20,8 @@ use test_support::wait::eventually;
 use test_support::{Engine, Server, TestApp, TestDatabase, follow, open};
 
 /// Revokes by SQL without the change counter, so that only a query of the database shows it.
-const REVOKED_IN_SECRET: &str = "UPDATE keys SET revoked_at = 1, revoked_by_name = 'another' WHERE revoked_at IS NULL";
+const REVOKED_IN_SECRET: &str =
+    "UPDATE keys SET revoked_at = 1, ended_at = 1, revoked_by_name = 'another' WHERE revoked_at IS NULL";
 
 const GUIDE: &str = include_str!("../../docs/guide/operating.md");
 
@@ -101,7 +102,7 @@ async fn a_key_revoked_on_this_node_is_refused_by_the_next_call(
         assert_eq!(status(&app, key.token.expose()).await, 200);
         let admin = app.shell(&team);
         match way {
-            0 => drop(app.inner.revoke_key(&admin, key.key.id).await.unwrap()),
+            0 => drop(app.inner.revoke_key(&admin, key.key.id, None).await.unwrap()),
             1 => drop(app.inner.revoke_all_keys(&admin).await.unwrap()),
             2 => {
                 // Another key changed: the cached record is queried once more, and then used again.
@@ -138,7 +139,7 @@ async fn a_key_revoked_on_another_node_is_refused_after_the_next_poll(
     for key in [&gone, &kept] {
         assert_eq!(status(&app, key.token.expose()).await, 200);
     }
-    other.revoke_key(&admin, gone.key.id).await.unwrap();
+    other.revoke_key(&admin, gone.key.id, None).await.unwrap();
     follow(&app.inner, &mut change_feed).await;
     assert_eq!(status(&app, gone.token.expose()).await, 401);
     let before = asked(&app.inner);
@@ -165,7 +166,7 @@ async fn a_revoked_key_writes_nothing_even_on_a_node_that_still_caches_it(
     follow(&app.inner, &mut app.inner.change_feed()).await;
     let made = app.post("/api/v1/products", product).bearer(token).await;
     let path = format!("/api/v1/products/{}", made.json()["data"]["id"].as_str().unwrap());
-    other.revoke_key(&app.shell(&team), key.key.id).await.unwrap();
+    other.revoke_key(&app.shell(&team), key.key.id, None).await.unwrap();
     assert_eq!(status(&app, token).await, 200, "under a good lease");
     let refused = app.post("/api/v1/products", product).bearer(token).await;
     assert_eq!((refused.status.as_u16(), refused.code()), (401, "invalid_token".to_owned()));
@@ -294,7 +295,7 @@ async fn a_call_that_waited_for_a_lock_while_its_key_was_revoked_writes_nothing(
             (sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watch).await.unwrap() > 0).then_some(())
         })
         .await;
-        app.inner.revoke_key(&app.shell(&team), key.key.id).await.unwrap();
+        app.inner.revoke_key(&app.shell(&team), key.key.id, None).await.unwrap();
         held.rollback().await.unwrap();
     };
     let (changed, ()) = tokio::join!(change, revoke);
@@ -376,7 +377,7 @@ async fn a_node_that_can_not_reach_the_database_stops_using_cached_records() {
         }
         trouble(&proxy);
         let other = open(&TestDatabase::Postgres { url: direct }, app.clock.clone(), 2).await;
-        other.revoke_key(&app.shell(&team), gone.key.id).await.unwrap();
+        other.revoke_key(&app.shell(&team), gone.key.id, None).await.unwrap();
         assert!(app.inner.apply_changes(&mut change_feed).await.is_err());
         assert_eq!(status(&app, kept.token.expose()).await, 200, "under a good lease");
         app.advance(Duration::from_secs(3));

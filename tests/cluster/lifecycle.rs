@@ -25,17 +25,17 @@ async fn a_revoked_key_leaves_the_list_after_ninety_days_and_stays_refused(
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
     app.advance(DAY);
-    assert_eq!(app.inner.revoke_key(&app.shell(&team), key.key.id).await.unwrap(), Revocation::Now);
+    assert_eq!(app.inner.revoke_key(&app.shell(&team), key.key.id, None).await.unwrap(), Revocation::Now);
 
     app.advance(90 * DAY - Duration::from_millis(1));
     let listed = app.inner.keys_of(&team).await.unwrap();
     assert_eq!(listed.len(), 1, "to the last millisecond");
-    assert_eq!(listed[0].key.listed_until().unwrap().ms(), app.clock.now().ms() + 1);
-    assert_eq!(app.inner.redact_revoked_key_names().await.unwrap(), 0);
+    assert_eq!(listed[0].key.listed_until(app.clock.now()).unwrap().ms(), app.clock.now().ms() + 1);
+    assert_eq!(app.inner.redact_ended_key_names().await.unwrap(), 0);
 
     app.advance(Duration::from_millis(1));
     assert!(app.inner.keys_of(&team).await.unwrap().is_empty());
-    assert_eq!(app.inner.redact_revoked_key_names().await.unwrap(), 1);
+    assert_eq!(app.inner.redact_ended_key_names().await.unwrap(), 1);
     assert_eq!(app.inner.queries().key(key.key.id).await.unwrap().unwrap().name, None);
 
     // The hash stays, so the token is refused for good and `key find` still finds its key.
@@ -60,12 +60,12 @@ async fn a_revocation_can_not_be_undone(#[values(Engine::Sqlite, Engine::Postgre
     let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
     let id = key.key.id;
     assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 200);
-    app.inner.revoke_key(&app.shell(&team), id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&team), id, None).await.unwrap();
     assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 401, "the very next call");
 
     let first = app.inner.queries().key(id).await.unwrap();
     app.advance(DAY);
-    assert_eq!(app.inner.revoke_key(&app.shell(&team), id).await.unwrap(), Revocation::Before);
+    assert_eq!(app.inner.revoke_key(&app.shell(&team), id, None).await.unwrap(), Revocation::Before);
     let renamed = app.inner.rename_key(&app.shell(&team), id, &KeyName::parse("x").unwrap()).await;
     assert!(matches!(renamed, Err(RenameKeyError::Revoked)));
     assert!(app.inner.revoke_all_keys(&app.shell(&team)).await.unwrap().is_empty());
@@ -81,8 +81,8 @@ async fn each_change_leaves_one_audit_event(#[values(Engine::Sqlite, Engine::Pos
     let admin = KeyAdmin::member(&member, "192.0.2.44").unwrap();
     let key = app.key(&team, Mode::Test, Scope::ReadOnly).await;
     app.inner.rename_key(&admin, key.key.id, &KeyName::parse("Renamed").unwrap()).await.unwrap();
-    app.inner.revoke_key(&admin, key.key.id).await.unwrap();
-    app.inner.revoke_key(&admin, key.key.id).await.unwrap();
+    app.inner.revoke_key(&admin, key.key.id, None).await.unwrap();
+    app.inner.revoke_key(&admin, key.key.id, None).await.unwrap();
     let shown: Vec<_> = app
         .inner
         .queries()
@@ -114,7 +114,7 @@ async fn a_permit_is_refused_after_its_role_was_lost(#[values(Engine::Sqlite, En
     let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
     app.place.execute_sql("UPDATE members SET role = 'manager' WHERE role = 'admin'").await.unwrap();
     // The permit was valid when it was created; the transaction checks the role again.
-    assert!(matches!(app.inner.revoke_key(&admin, key.key.id).await, Err(RevokeKeyError::Forbidden(_))));
+    assert!(matches!(app.inner.revoke_key(&admin, key.key.id, None).await, Err(RevokeKeyError::Forbidden(_))));
     assert!(matches!(app.inner.revoke_all_keys(&admin).await, Err(RevokeKeyError::Forbidden(_))));
     let renamed = app.inner.rename_key(&admin, key.key.id, &KeyName::parse("x").unwrap()).await;
     assert!(matches!(renamed, Err(RenameKeyError::Forbidden(_))));
@@ -130,7 +130,7 @@ async fn another_teams_key_can_be_neither_renamed_nor_revoked(
     let ours = app.team("Acme").await;
     let theirs = app.team("Globex").await;
     let key = app.key(&theirs, Mode::Live, Scope::ReadWrite).await;
-    assert!(matches!(app.inner.revoke_key(&app.shell(&ours), key.key.id).await, Err(RevokeKeyError::NoSuchKey)));
+    assert!(matches!(app.inner.revoke_key(&app.shell(&ours), key.key.id, None).await, Err(RevokeKeyError::NoSuchKey)));
     let renamed = app.inner.rename_key(&app.shell(&ours), key.key.id, &KeyName::parse("x").unwrap()).await;
     assert!(matches!(renamed, Err(RenameKeyError::NoSuchKey)));
 }

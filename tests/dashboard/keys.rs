@@ -241,10 +241,10 @@ async fn revoked_keys_are_paged_the_latest_revocation_first(
     for _ in 0..104 {
         app.advance(Duration::from_millis(1));
         let key = app.key(&team, Mode::Test, Scope::ReadOnly).await.key;
-        app.inner.revoke_key(&app.shell(&team), key.id).await.unwrap();
+        app.inner.revoke_key(&app.shell(&team), key.id, None).await.unwrap();
     }
     app.advance(Duration::from_millis(1));
-    app.inner.revoke_key(&app.shell(&team), old.id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&team), old.id, None).await.unwrap();
     let ids = |page: &Answer| -> Vec<String> {
         page.text()
             .split("<tr class=\"gone\" id=\"")

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use keyhouse_domain::api_key::{ApiKey, KeyName, KeyState, NewKey};
+use keyhouse_domain::api_key::{ApiKey, Conditions, KeyName, KeyState, KeyToken, NewKey};
 use keyhouse_domain::audit::{Action, AuditActor, AuditContext, AuditFilter};
 use keyhouse_domain::auth::Grant;
 use keyhouse_domain::currency::Currency;
@@ -130,11 +130,19 @@ impl Fixture {
         ApiKey {
             id: KeyId::new(seed(n)),
             team: self.team.id,
-            prefix: self.token(n).prefix(),
             mode: Mode::Live,
             scope: Scope::ReadWrite,
             created_at: NOW,
             state: KeyState::Active,
+            token: KeyToken {
+                number: 1,
+                prefix: self.token(n).prefix(),
+                created_at: NOW,
+                first_used_at: None,
+                ends_at: None,
+            },
+            conditions: Conditions::default(),
+            pause: None,
         }
     }
 

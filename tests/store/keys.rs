@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, NewKey, REVOKED_SHOWN_FOR};
+use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, ENDED_SHOWN_FOR, NewKey};
 use keyhouse_domain::audit::Action;
 use keyhouse_domain::auth::AuthError;
 use keyhouse_domain::ids::KeyId;
@@ -35,7 +35,7 @@ async fn create_key_refuses_the_eleventh_active_key(#[values(Engine::Sqlite, Eng
     }
     let refused = it.try_key(&it.key_admin(), 30).await;
     assert!(matches!(refused, Err(CreateKeyError::LimitReached)), "{refused:?}");
-    it.store.revoke_key(&it.key_admin(), it.record(12).id, &context(31)).await.unwrap();
+    it.store.revoke_key(&it.key_admin(), it.record(12).id, None, &context(31)).await.unwrap();
     it.key(30).await;
 }
 
@@ -72,7 +72,7 @@ async fn rename_key_changes_the_name_of_an_active_key(#[values(Engine::Sqlite, E
     assert_eq!(it.queries().key(key.id).await.unwrap().unwrap().name.as_ref(), Some(&new));
     let absent = it.store.rename_key(&it.key_admin(), KeyId::new(seed(99)), &new, &context(12)).await;
     assert!(matches!(absent, Err(RenameKeyError::NoSuchKey)), "{absent:?}");
-    it.store.revoke_key(&it.key_admin(), key.id, &context(13)).await.unwrap();
+    it.store.revoke_key(&it.key_admin(), key.id, None, &context(13)).await.unwrap();
     let revoked = it.store.rename_key(&it.key_admin(), key.id, &new, &context(14)).await;
     assert!(matches!(revoked, Err(RenameKeyError::Revoked)), "{revoked:?}");
 }
@@ -85,12 +85,12 @@ async fn revoke_key_revokes_once_and_only_the_own_team_s_key(
     let it = Fixture::on(engine).await;
     let key = it.key(10).await;
     let stranger = KeyAdmin::shell("tester", it.other_team(20, "Other").await.id);
-    let refused = it.store.revoke_key(&stranger, key.id, &context(11)).await;
+    let refused = it.store.revoke_key(&stranger, key.id, None, &context(11)).await;
     assert!(matches!(refused, Err(RevokeKeyError::NoSuchKey)), "{refused:?}");
     let before = it.store.local_changes();
-    assert_eq!(it.store.revoke_key(&it.key_admin(), key.id, &context(12)).await.unwrap(), Revocation::Now);
+    assert_eq!(it.store.revoke_key(&it.key_admin(), key.id, None, &context(12)).await.unwrap(), Revocation::Now);
     assert_eq!(it.store.local_changes(), before + 1);
-    assert_eq!(it.store.revoke_key(&it.key_admin(), key.id, &context(13)).await.unwrap(), Revocation::Before);
+    assert_eq!(it.store.revoke_key(&it.key_admin(), key.id, None, &context(13)).await.unwrap(), Revocation::Before);
     assert_eq!(it.store.local_changes(), before + 2, "the error says that it is revoked, so the cache reads it again");
     assert_eq!(it.actions().await.iter().filter(|action| **action == Action::KeyRevoked).count(), 1);
 }
@@ -100,7 +100,7 @@ async fn revoke_key_revokes_once_and_only_the_own_team_s_key(
 async fn revoke_all_keys_returns_the_keys_that_were_active(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     let (first, second) = (it.key(10).await, it.key(11).await);
-    it.store.revoke_key(&it.key_admin(), first.id, &context(12)).await.unwrap();
+    it.store.revoke_key(&it.key_admin(), first.id, None, &context(12)).await.unwrap();
     let revoked = it.store.revoke_all_keys(&it.key_admin(), &context(13)).await.unwrap();
     assert_eq!(revoked.iter().map(|key| key.key.id).collect::<Vec<_>>(), [second.id]);
     assert_eq!(it.store.revoke_all_keys(&it.key_admin(), &context(14)).await.unwrap(), []);
@@ -115,9 +115,9 @@ async fn key_by_hash_finds_active_and_revoked_keys(#[values(Engine::Sqlite, Engi
     let key = it.key(10).await;
     let found = it.store.key_by_hash(&hash).await.unwrap();
     assert_eq!((found.key.as_ref(), found.seq), (Some(&key), 1));
-    it.store.revoke_key(&it.key_admin(), key.id, &context(11)).await.unwrap();
+    it.store.revoke_key(&it.key_admin(), key.id, None, &context(11)).await.unwrap();
     let revoked = it.store.key_by_hash(&hash).await.unwrap();
-    assert_eq!((revoked.key.unwrap().is_active(), revoked.seq, revoked.epoch), (false, 2, found.epoch));
+    assert_eq!((revoked.key.unwrap().is_active(NOW), revoked.seq, revoked.epoch), (false, 2, found.epoch));
 }
 
 #[rstest]
@@ -127,7 +127,7 @@ async fn key_by_hash_reports_a_corrupt_row_and_the_api_answers_500_not_401(
 ) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
-    app.place.execute_sql_on_keys("UPDATE keys SET prefix = 'nonsense'").await;
+    app.place.execute_sql("UPDATE keys SET allowed_networks = 'nonsense'").await.unwrap();
     let answer = app.get("/api/v1/key").bearer(&token).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "internal_error"));
 }
@@ -141,7 +141,7 @@ async fn key_returns_last_use_and_whether_its_creator_left(#[values(Engine::Sqli
     assert!(!it.queries().key(key.id).await.unwrap().unwrap().creator_has_left);
     it.store.remove_member(&it.team_admin(), bob.person, false, &context(13)).await.unwrap();
     let listed = it.queries().key(key.id).await.unwrap().unwrap();
-    assert!(listed.creator_has_left && listed.key.is_active() && listed.last_use.is_none());
+    assert!(listed.creator_has_left && listed.key.is_active(NOW) && listed.last_use.is_none());
     assert_eq!(it.queries().key(KeyId::new(seed(99))).await.unwrap(), None);
 }
 
@@ -150,7 +150,7 @@ async fn key_returns_last_use_and_whether_its_creator_left(#[values(Engine::Sqli
 async fn keys_of_team_shows_revoked_keys_for_90_days(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     let (first, second) = (it.key(10).await, it.key(11).await);
-    it.store.revoke_key(&it.key_admin(), first.id, &context(12)).await.unwrap();
+    it.store.revoke_key(&it.key_admin(), first.id, None, &context(12)).await.unwrap();
     let ids = |now| {
         let it = &it;
         async move {
@@ -158,8 +158,8 @@ async fn keys_of_team_shows_revoked_keys_for_90_days(#[values(Engine::Sqlite, En
             keys.into_iter().map(|key| key.key.id).collect::<Vec<_>>()
         }
     };
-    assert_eq!(ids(NOW.plus(REVOKED_SHOWN_FOR).minus(MS)).await, [second.id, first.id], "newest first");
-    assert_eq!(ids(NOW.plus(REVOKED_SHOWN_FOR)).await, [second.id]);
+    assert_eq!(ids(NOW.plus(ENDED_SHOWN_FOR).minus(MS)).await, [second.id, first.id], "newest first");
+    assert_eq!(ids(NOW.plus(ENDED_SHOWN_FOR)).await, [second.id]);
 }
 
 #[rstest]
@@ -167,42 +167,40 @@ async fn keys_of_team_shows_revoked_keys_for_90_days(#[values(Engine::Sqlite, En
 async fn active_keys_of_team_leaves_out_revoked_keys(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     let (first, second) = (it.key(10).await, it.key(11).await);
-    it.store.revoke_key(&it.key_admin(), first.id, &context(12)).await.unwrap();
-    let keys = it.queries().active_keys_of_team(it.team.id).await.unwrap();
+    it.store.revoke_key(&it.key_admin(), first.id, None, &context(12)).await.unwrap();
+    let keys = it.queries().active_keys_of_team(it.team.id, NOW).await.unwrap();
     assert_eq!(keys.iter().map(|key| key.key.id).collect::<Vec<_>>(), [second.id]);
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn revoked_keys_of_team_is_paged_by_revocation(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+async fn ended_keys_of_team_is_paged_by_end(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     let (first, second) = (it.key(10).await, it.key(11).await);
-    it.store.revoke_key(&it.key_admin(), first.id, &context(12)).await.unwrap();
-    it.store.revoke_key(&it.key_admin(), second.id, &context(13)).await.unwrap();
+    it.store.revoke_key(&it.key_admin(), first.id, None, &context(12)).await.unwrap();
+    it.store.revoke_key(&it.key_admin(), second.id, None, &context(13)).await.unwrap();
     let page = async |before| {
-        let keys = it.queries().revoked_keys_of_team(it.team.id, None, before, NOW, 1).await.unwrap();
+        let keys = it.queries().ended_keys_of_team(it.team.id, None, before, NOW, 1).await.unwrap();
         keys.into_iter().map(|key| key.key.id).collect::<Vec<_>>()
     };
     // Revoked in the same millisecond: the newer key first.
     assert_eq!(page(None).await, [second.id]);
     assert_eq!(page(Some((NOW, second.id))).await, [first.id]);
     assert_eq!(page(Some((NOW, first.id))).await, []);
-    let gone = NOW.plus(REVOKED_SHOWN_FOR);
-    assert_eq!(it.queries().revoked_keys_of_team(it.team.id, None, None, gone, 9).await.unwrap(), []);
+    let gone = NOW.plus(ENDED_SHOWN_FOR);
+    assert_eq!(it.queries().ended_keys_of_team(it.team.id, None, None, gone, 9).await.unwrap(), []);
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redact_revoked_key_names_clears_names_after_90_days(
-    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
-) {
+async fn redact_ended_key_names_clears_names_after_90_days(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     let key = it.key(10).await;
-    it.store.revoke_key(&it.key_admin(), key.id, &context(11)).await.unwrap();
-    let end = NOW.plus(REVOKED_SHOWN_FOR);
-    assert_eq!(it.store.redact_revoked_key_names(end.minus(MS), 10).await.unwrap(), 0);
-    assert_eq!(it.store.redact_revoked_key_names(end, 10).await.unwrap(), 1);
-    assert_eq!(it.store.redact_revoked_key_names(end, 10).await.unwrap(), 0);
+    it.store.revoke_key(&it.key_admin(), key.id, None, &context(11)).await.unwrap();
+    let end = NOW.plus(ENDED_SHOWN_FOR);
+    assert_eq!(it.store.redact_ended_key_names(end.minus(MS), 10).await.unwrap(), 0);
+    assert_eq!(it.store.redact_ended_key_names(end, 10).await.unwrap(), 1);
+    assert_eq!(it.store.redact_ended_key_names(end, 10).await.unwrap(), 0);
     assert_eq!(it.queries().key(key.id).await.unwrap().unwrap().name, None);
 }
 
@@ -213,20 +211,20 @@ async fn active_key_counts_leave_out_teams_without_active_keys(
 ) {
     let it = Fixture::on(engine).await;
     it.other_team(20, "Other").await;
-    assert_eq!(it.queries().active_key_counts().await.unwrap(), []);
+    assert_eq!(it.queries().active_key_counts(NOW).await.unwrap(), []);
     it.key(10).await;
     let second = it.key(11).await;
-    it.store.revoke_key(&it.key_admin(), second.id, &context(12)).await.unwrap();
-    assert_eq!(it.queries().active_key_counts().await.unwrap(), [(it.team.id, 1)]);
+    it.store.revoke_key(&it.key_admin(), second.id, None, &context(12)).await.unwrap();
+    assert_eq!(it.queries().active_key_counts(NOW).await.unwrap(), [(it.team.id, 1)]);
 }
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn active_key_count_counts_one_team_s_active_keys(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
-    assert_eq!(it.queries().active_key_count(it.team.id).await.unwrap(), 0);
+    assert_eq!(it.queries().active_key_count(it.team.id, NOW).await.unwrap(), 0);
     it.key(10).await;
-    assert_eq!(it.queries().active_key_count(it.team.id).await.unwrap(), 1);
+    assert_eq!(it.queries().active_key_count(it.team.id, NOW).await.unwrap(), 1);
 }
 
 #[rstest]
@@ -268,9 +266,14 @@ async fn poll_invalidates_everything_when_more_than_10_000_keys_changed(
         Engine::Postgres => ("sha256(i::text::bytea)", "WITH n(i) AS (SELECT generate_series(1, 10001))"),
     };
     let insert = format!(
-        "INSERT INTO keys (id, team_id, token_hash, prefix, mode, scope, slot, created_at, created_by_name, \
-                           revoked_at, revoked_by_name, seq) \
-         {n} SELECT 'key_' || i, team_id, {hash}, prefix, mode, scope, 1, created_at, 'x', 1, 'x', 2 FROM n, keys"
+        "INSERT INTO keys (id, team_id, mode, scope, slot, created_at, created_by_name, revoked_at, ended_at, \
+                           revoked_by_name, seq) \
+         {n} SELECT 'key_' || i, team_id, mode, scope, 1, created_at, 'x', 1, 1, 'x', 2 FROM n, keys"
+    );
+    assert_eq!(it.database.execute_sql(&insert).await.unwrap(), 10_001);
+    let insert = format!(
+        "INSERT INTO key_tokens (hash, key_id, number, prefix, created_at) \
+         {n} SELECT {hash}, 'key_' || i, 1, prefix, created_at FROM n, key_tokens"
     );
     assert_eq!(it.database.execute_sql(&insert).await.unwrap(), 10_001);
     it.database.execute_sql("UPDATE changes SET seq = 2").await.unwrap();
@@ -310,7 +313,7 @@ async fn a_write_is_refused_if_its_key_was_revoked_before_the_commit(
 ) {
     let it = Fixture::on(engine).await;
     let key = it.key(10).await;
-    it.store.revoke_key(&it.key_admin(), key.id, &context(11)).await.unwrap();
+    it.store.revoke_key(&it.key_admin(), key.id, None, &context(11)).await.unwrap();
     let refused = it.store.create_product(&grant(&key), product(12, "Vane", None), None).await;
     assert!(matches!(refused, Err(WriteProductError::Auth(AuthError::Revoked))), "{refused:?}");
     let mut gone = key.clone();

@@ -11,7 +11,7 @@ use keyhouse_store::{AddMemberError, ChangeMemberError, NewMember};
 use rstest::rstest;
 use test_support::Engine;
 
-use super::fixture::{Fixture, context, email, seed};
+use super::fixture::{Fixture, NOW, context, email, seed};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +144,7 @@ async fn remove_member_revokes_their_keys_only_if_asked_to(#[values(Engine::Sqli
         let key = it.try_key(&KeyAdmin::member(&member, "192.0.2.1").unwrap(), n + 2).await.unwrap();
         it.store.remove_member(&it.team_admin(), member.person, revoke, &context(n + 3)).await.unwrap();
         assert_eq!(it.queries().member(it.team.id, member.person).await.unwrap(), None);
-        assert_eq!(it.queries().key(key.id).await.unwrap().unwrap().key.is_active(), !revoke);
+        assert_eq!(it.queries().key(key.id).await.unwrap().unwrap().key.is_active(NOW), !revoke);
     }
 }
 

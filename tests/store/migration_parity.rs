@@ -42,7 +42,7 @@ async fn both_engines_have_the_same_tables_columns_and_indexes() {
     .collect();
 
     assert_eq!(lite, post);
-    assert!(lite.contains("keys.token_hash") && lite.contains("index ten_active_keys_per_team"));
+    assert!(lite.contains("key_tokens.hash") && lite.contains("index ten_active_keys_per_team"));
 }
 
 /// Setting up twice, and by several processes at once, is setting up once.

@@ -107,7 +107,7 @@ async fn change_product_is_refused_to_a_revoked_key(#[values(Engine::Sqlite, Eng
     let key = it.key(10).await;
     let made = product(11, "Vane", None);
     it.store.create_product(&grant(&key), made.clone(), None).await.unwrap();
-    it.store.revoke_key(&it.key_admin(), key.id, &context(12)).await.unwrap();
+    it.store.revoke_key(&it.key_admin(), key.id, None, &context(12)).await.unwrap();
     let refused = it.store.change_product(&grant(&key), made.id, NOW, &|_| true, |_| None, None).await;
     assert!(matches!(refused, Err(WriteProductError::Auth(_))), "{refused:?}");
 }

@@ -17,11 +17,13 @@ async fn a_revoked_key_stays_revoked(#[values(Engine::Sqlite, Engine::Postgres)]
     let app = TestApp::on(engine).await;
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
-    app.inner.revoke_key(&app.shell(&team), key.key.id).await.unwrap();
+    app.inner.revoke_key(&app.shell(&team), key.key.id, None).await.unwrap();
     let because = "a revoked key stays revoked";
     refused(&app, "UPDATE keys SET revoked_at = NULL, revoked_by_name = NULL", because).await;
     refused(&app, "UPDATE keys SET revoked_at = revoked_at + 1", because).await;
     refused(&app, "UPDATE keys SET revoked_by_name = 'another'", because).await;
+    refused(&app, "UPDATE keys SET revoked_reason = 'another'", because).await;
+    refused(&app, "UPDATE keys SET ended_at = NULL", "a key that has ended stays ended").await;
     // The daily job may do what it must.
     assert_eq!(app.place.execute_sql("UPDATE keys SET name = NULL").await.unwrap(), 1);
     assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 401);
@@ -40,6 +42,12 @@ async fn a_key_keeps_its_token_team_and_mode_and_is_never_deleted(
     refused(&app, "UPDATE keys SET scope = 'read_only'", because).await;
     refused(&app, "UPDATE keys SET created_by_name = 'another'", because).await;
     refused(&app, "DELETE FROM keys", "a key is never deleted").await;
+    refused(&app, "UPDATE key_tokens SET number = 2", "a token keeps what it was made with").await;
+    refused(&app, "DELETE FROM key_tokens", "a token is never deleted").await;
+    app.place.execute_sql("UPDATE key_tokens SET ends_at = 5").await.unwrap();
+    let put_off = "the end of a former token is never put off";
+    refused(&app, "UPDATE key_tokens SET ends_at = 6", put_off).await;
+    refused(&app, "UPDATE key_tokens SET ends_at = NULL", put_off).await;
     match &app.place {
         TestDatabase::Folder(_) => {
             let replace = "INSERT OR REPLACE INTO keys SELECT * FROM keys";

@@ -7,7 +7,7 @@ use keyhouse_store::ChangeTeamError;
 use rstest::rstest;
 use test_support::Engine;
 
-use super::fixture::{Fixture, context, product};
+use super::fixture::{Fixture, NOW, context, product};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,7 +59,7 @@ async fn delete_team_revokes_its_keys_and_frees_its_slug(#[values(Engine::Sqlite
     let key = it.key(10).await;
     let revoked = it.store.delete_team(&it.owner(), &context(11)).await.unwrap();
     assert_eq!(revoked.iter().map(|key| key.key.id).collect::<Vec<_>>(), [key.id]);
-    assert!(!it.queries().key(key.id).await.unwrap().unwrap().key.is_active());
+    assert!(!it.queries().key(key.id).await.unwrap().unwrap().key.is_active(NOW));
     assert_eq!(it.queries().team(&TeamRef::Id(it.team.id)).await.unwrap(), None);
     assert_eq!(it.actions().await[..2], [Action::KeyRevoked, Action::TeamDeleted]);
     let again = it.store.delete_team(&it.owner(), &context(12)).await;

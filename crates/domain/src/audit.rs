@@ -13,6 +13,16 @@ pub struct AuditActor {
     pub name: String,
 }
 
+impl AuditActor {
+    /// The server itself: for what happens by time, such as an expiry.
+    pub fn server() -> Self {
+        Self { person: None, name: "Keyhouse".to_owned() }
+    }
+}
+
+/// The source that the audit log has for what the server does by itself.
+pub const SERVER: &str = "server";
+
 macro_rules! actions {
     ($($variant:ident = $word:literal),* $(,)?) => {
         /// What was done. The words are stored and filtered by, so they never change.
@@ -43,6 +53,7 @@ macro_rules! actions {
 actions! {
     TeamCreated = "team.created",
     TeamRenamed = "team.renamed",
+    TeamKeyLifetimeChanged = "team.key_lifetime_changed",
     TeamHandedOver = "team.handed_over",
     TeamDeleted = "team.deleted",
     MemberInvited = "member.invited",
@@ -53,9 +64,16 @@ actions! {
     MemberLeft = "member.left",
     KeyCreated = "key.created",
     KeyRenamed = "key.renamed",
+    KeyRotated = "key.rotated",
+    KeyFormerTokenEnded = "key.former_token_ended",
+    KeyPaused = "key.paused",
+    KeyResumed = "key.resumed",
+    KeyConditionsChanged = "key.conditions_changed",
+    KeyExpired = "key.expired",
     KeyRevoked = "key.revoked",
     KeyLeaked = "key.leak_reported",
     LeakNoticeDismissed = "key.leak_notice_dismissed",
+    KeyRevocationCompleted = "key.revocation_completed",
     ProductCreated = "product.created",
     ProductChanged = "product.changed",
     ProductArchived = "product.archived",
@@ -88,7 +106,7 @@ pub struct AuditEvent {
     pub target: String,
     /// The change in words: names, prefixes, roles. Never a secret.
     pub detail: String,
-    /// The client's address, or `shell`.
+    /// The client's address, `shell` or `server`.
     pub source: String,
 }
 
@@ -101,7 +119,7 @@ pub struct AuditContext {
     pub at: Timestamp,
     /// Who.
     pub by: AuditActor,
-    /// The client's address, or `shell`.
+    /// The client's address, `shell` or `server`.
     pub source: String,
 }
 

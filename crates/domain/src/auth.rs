@@ -10,14 +10,15 @@ use keyhouse_token::{Mode, TokenError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     key: KeyId,
+    token: u32,
     scope: Scope,
     tenant: Tenant,
     client: IpAddr,
 }
 
 impl Grant {
-    pub(crate) fn new(key: KeyId, scope: Scope, tenant: Tenant, client: IpAddr) -> Self {
-        Self { key, scope, tenant, client }
+    pub(crate) fn new(key: KeyId, token: u32, scope: Scope, tenant: Tenant, client: IpAddr) -> Self {
+        Self { key, token, scope, tenant, client }
     }
 
     /// The client's address.
@@ -28,6 +29,11 @@ impl Grant {
     /// The key of the request.
     pub fn key(&self) -> KeyId {
         self.key
+    }
+
+    /// The number of the key's token that the request carried.
+    pub fn token(&self) -> u32 {
+        self.token
     }
 
     /// The scope of that key.
@@ -87,6 +93,18 @@ pub enum AuthError {
     /// The key was revoked.
     #[error("revoked key")]
     Revoked,
+    /// The token was replaced by a rotation, and its time is over.
+    #[error("former token of a key that was rotated")]
+    FormerToken,
+    /// The key has expired.
+    #[error("expired key")]
+    Expired,
+    /// The key is paused.
+    #[error("paused key")]
+    Paused,
+    /// The client's address is outside the key's allowed networks.
+    #[error("address outside the key's allowed networks")]
+    Address,
 }
 
 impl AuthError {
@@ -99,6 +117,10 @@ impl AuthError {
             Self::Malformed(_) => "malformed",
             Self::Unknown => "unknown",
             Self::Revoked => "revoked",
+            Self::FormerToken => "former_token",
+            Self::Expired => "expired",
+            Self::Paused => "paused",
+            Self::Address => "address",
         }
     }
 
@@ -107,7 +129,13 @@ impl AuthError {
     pub fn is_failed_attempt(self) -> bool {
         match self {
             Self::Missing | Self::Replayed | Self::Scheme => false,
-            Self::Malformed(_) | Self::Unknown | Self::Revoked => true,
+            Self::Malformed(_)
+            | Self::Unknown
+            | Self::Revoked
+            | Self::FormerToken
+            | Self::Expired
+            | Self::Paused
+            | Self::Address => true,
         }
     }
 }

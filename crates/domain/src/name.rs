@@ -34,7 +34,7 @@ impl Noun for Person {
     /// Changes made on the command line or by the server itself are recorded under such names.
     fn is_reserved(name: &str) -> bool {
         let name = name.to_lowercase();
-        name == "keyhouse" || name.starts_with("command line")
+        name == "keyhouse" || name.starts_with("command line") || name.starts_with("leak report")
     }
 }
 

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use keyhouse_token::Mode;
 
-use super::audit::AuditActor;
+use super::audit::{AuditActor, SERVER};
 use super::auth::Tenant;
 use super::ids::{PersonId, SessionId, TeamId};
 use super::person::Person;
@@ -34,7 +34,7 @@ macro_rules! permissions {
 }
 
 permissions! {
-    /// Create, rename, revoke and find keys.
+    /// Create, change, revoke and find keys.
     ManageKeys: role => role.administers();
     /// Rename the team; invite, change and remove members; read the audit log.
     ManageTeam: role => role.administers();
@@ -66,6 +66,13 @@ pub enum Actor {
         /// The operating system's user name.
         user: String,
     },
+    /// A report that a token was found in public. Having the token is the proof, so no person is needed.
+    LeakReport {
+        /// What reported it: `GitHub`, `GitLab`, `report page`.
+        reporter: String,
+    },
+    /// The server itself.
+    Server,
 }
 
 impl Actor {
@@ -74,6 +81,8 @@ impl Actor {
         match self {
             Self::Member { person, name, .. } => AuditActor { person: Some(*person), name: name.clone() },
             Self::Shell { user } => AuditActor { person: None, name: format!("Command line ({user})") },
+            Self::LeakReport { reporter } => AuditActor { person: None, name: format!("Leak report ({reporter})") },
+            Self::Server => AuditActor::server(),
         }
     }
 }
@@ -122,6 +131,11 @@ impl<P: Permission> Permit<P> {
         Ok(Self::new(actor, member.team, source))
     }
 
+    /// A permit for what the server does by itself.
+    pub fn server(team: TeamId) -> Self {
+        Self::new(Actor::Server, team, SERVER)
+    }
+
     fn new(actor: Actor, team: TeamId, source: &str) -> Self {
         Self { actor, team, source: source.to_owned(), permission: PhantomData }
     }
@@ -144,6 +158,13 @@ impl<P: Permission> Permit<P> {
     /// The client's address, or [`SHELL`], for the audit log.
     pub fn source(&self) -> &str {
         &self.source
+    }
+}
+
+impl KeyAdmin {
+    /// A permit to end or pause keys of a team whose token was reported as leaked, from the client address `source`.
+    pub fn leak_report(reporter: &str, source: &str, team: TeamId) -> Self {
+        Self::new(Actor::LeakReport { reporter: reporter.to_owned() }, team, source)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::conditions::KeyLifetime;
 use super::email::Email;
 use super::ids::{PersonId, TeamId};
 pub use super::name::TeamName;
@@ -60,6 +61,8 @@ pub struct Team {
     pub name: TeamName,
     /// When it was created.
     pub created_at: Timestamp,
+    /// The longest lifetime of its new keys; `None`: they need not expire.
+    pub key_lifetime: Option<KeyLifetime>,
 }
 
 /// A person in a team.

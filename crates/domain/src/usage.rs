@@ -92,6 +92,9 @@ impl Outcome {
     pub const fn of_refusal(why: AuthError) -> Option<Self> {
         match why {
             AuthError::Revoked => Some(Self::Revoked),
+            AuthError::FormerToken | AuthError::Expired => Some(Self::Expired),
+            AuthError::Paused => Some(Self::Paused),
+            AuthError::Address => Some(Self::Address),
             AuthError::Missing
             | AuthError::Replayed
             | AuthError::Scheme

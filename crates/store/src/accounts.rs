@@ -38,6 +38,7 @@ struct MembershipRow {
     slug: String,
     name: String,
     created_at: i64,
+    key_lifetime_days: Option<i64>,
 }
 
 /// Why an account was not removed.
@@ -77,7 +78,7 @@ pub enum EmailLinkError {
 const SELECT: &str = "SELECT id, email, name, CAST(CASE WHEN password IS NULL THEN 0 ELSE 1 END AS BIGINT) AS has_password, created_at, \
                       pending_email FROM people WHERE removed_at IS NULL AND ";
 
-const MEMBERSHIPS: &str = "SELECT person_id, role, teams.id, slug, teams.name, teams.created_at \
+const MEMBERSHIPS: &str = "SELECT person_id, role, teams.id, slug, teams.name, teams.created_at, key_lifetime_days \
                            FROM members JOIN teams ON teams.id = team_id WHERE deleted_at IS NULL AND ";
 
 impl Queries {
@@ -241,7 +242,13 @@ impl AccountRow {
 impl MembershipRow {
     fn read(self) -> Result<(Team, Role)> {
         let role = Role::parse(&self.role).ok_or_else(|| corrupt("members", &self.id))?;
-        let row = TeamRow { id: self.id, slug: self.slug, name: self.name, created_at: self.created_at };
+        let row = TeamRow {
+            id: self.id,
+            slug: self.slug,
+            name: self.name,
+            created_at: self.created_at,
+            key_lifetime_days: self.key_lifetime_days,
+        };
         Ok((Team::try_from(row)?, role))
     }
 }

@@ -4,7 +4,7 @@ use crate::db::{sql, sql_text};
 use crate::error::corrupt;
 use crate::tx::Tx;
 use crate::{Queries, Result};
-use keyhouse_domain::audit::{Action, AuditActor, AuditEvent, AuditFilter};
+use keyhouse_domain::audit::{Action, AuditActor, AuditEvent, AuditFilter, SERVER};
 use keyhouse_domain::ids::{AuditId, TeamId};
 use keyhouse_domain::person::Email;
 use keyhouse_domain::timestamp::Timestamp;
@@ -35,6 +35,22 @@ impl Tx {
         detail: String,
     ) -> Result<()> {
         let event = self.context.event(self.next_event, team, action, target, detail);
+        self.write_event(event).await
+    }
+
+    /// Writes the transaction's next audit event for what the server does by itself in a transaction of somebody else.
+    pub(crate) async fn audit_server(
+        &mut self,
+        team: TeamId,
+        action: Action,
+        target: impl ToString,
+        detail: String,
+    ) -> Result<()> {
+        let event = self.context.event(self.next_event, team, action, target, detail);
+        self.write_event(AuditEvent { by: AuditActor::server(), source: SERVER.to_owned(), ..event }).await
+    }
+
+    async fn write_event(&mut self, event: AuditEvent) -> Result<()> {
         self.next_event += 1;
         let insert = sql("INSERT INTO audit (id, team_id, at, by_person, by_name, action, target, detail, source) \
                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")

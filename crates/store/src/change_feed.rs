@@ -16,7 +16,7 @@ use keyhouse_token::TokenHash;
 /// before the lease ends, and soon after the database is back. Making a connection to a far server may take longer: it
 /// continues from one poll to the next, for up to 5 s.
 pub const POLL_TIMEOUT: Duration = Duration::from_millis(900);
-/// Most keys that a poll lists one by one.
+/// Most tokens of changed keys that a poll lists one by one.
 const LISTED_MAX: usize = 10_000;
 
 /// What changed since the poll before.
@@ -26,7 +26,7 @@ pub struct ChangeSet {
     pub epoch: String,
     /// The change counter.
     pub seq: i64,
-    /// The keys whose records changed.
+    /// The keys whose records changed, by the hashes of all their tokens.
     pub changed: Changed,
 }
 
@@ -82,18 +82,20 @@ struct Connected {
 struct ChangeRow {
     epoch: String,
     seq: i64,
-    token_hash: Option<Vec<u8>>,
+    hash: Option<Vec<u8>>,
     /// PostgreSQL's process behind the connection.
     backend: Option<i64>,
     /// The session's `lock_timeout`, as PostgreSQL shows it.
     lock_timeout: Option<String>,
 }
 
-const SELECT_SQLITE: &str = "SELECT epoch, changes.seq, token_hash, NULL AS backend, NULL AS lock_timeout \
-                             FROM changes LEFT JOIN keys ON keys.seq > $1 LIMIT $2";
-const SELECT_POSTGRES: &str = "SELECT epoch, changes.seq, token_hash, pg_backend_pid()::bigint AS backend, \
+const SELECT_SQLITE: &str = "SELECT epoch, changes.seq, hash, NULL AS backend, NULL AS lock_timeout \
+                             FROM changes LEFT JOIN keys ON keys.seq > $1 \
+                             LEFT JOIN key_tokens ON key_id = keys.id LIMIT $2";
+const SELECT_POSTGRES: &str = "SELECT epoch, changes.seq, hash, pg_backend_pid()::bigint AS backend, \
                                       current_setting('lock_timeout') AS lock_timeout \
-                               FROM changes LEFT JOIN keys ON keys.seq > $1 LIMIT $2";
+                               FROM changes LEFT JOIN keys ON keys.seq > $1 \
+                               LEFT JOIN key_tokens ON key_id = keys.id LIMIT $2";
 /// A pooler in transaction mode gives each transaction any server session, so that the time-outs of `configure_session` and
 /// its check for a standby hold for none.
 const TRANSACTION_POOLING: &str = "the connection to PostgreSQL goes through a pooler in transaction mode, which loses \
@@ -168,8 +170,8 @@ impl Connected {
         let continues =
             same_backend && self.seen.as_ref().is_some_and(|(known, since)| *known == epoch && *since <= seq);
         let changed = if continues && rows.len() <= LISTED_MAX {
-            let hashes = rows.into_iter().filter_map(|row| row.token_hash);
-            let read = hashes.map(|hash| TokenHash::from_stored(&hash).ok_or_else(|| corrupt("keys", "token_hash")));
+            let hashes = rows.into_iter().filter_map(|row| row.hash);
+            let read = hashes.map(|hash| TokenHash::from_stored(&hash).ok_or_else(|| corrupt("key_tokens", "hash")));
             Changed::Only(read.collect::<Result<_>>()?)
         } else {
             Changed::All

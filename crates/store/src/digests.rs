@@ -62,12 +62,14 @@ impl Queries {
         limit: u32,
     ) -> Result<Vec<ChangedToken>> {
         let select = sql_of(&[
-            "SELECT seq, token_hash AS hash, ",
+            "SELECT seq, hash, ",
             KEY_COLUMNS,
-            "FROM keys WHERE seq > $1 AND ($2 IS NULL OR team_id = $2) AND ($3 IS NULL OR revoked_at IS NULL) \
+            "FROM keys JOIN key_tokens AS token ON key_id = keys.id \
+             WHERE seq > $1 AND ($2 IS NULL OR team_id = $2) \
+             AND ($3 IS NULL OR (ended_at IS NULL AND (ends_at IS NULL OR ends_at > $3))) \
              AND seq <= (SELECT max(seq) FROM (SELECT seq FROM keys WHERE seq > $1 AND ($2 IS NULL OR team_id = $2) \
                                                ORDER BY seq LIMIT $4) AS page) \
-             ORDER BY seq, id",
+             ORDER BY seq, keys.id, number",
         ])
         .bind(since)
         .bind(team)
@@ -75,7 +77,7 @@ impl Queries {
         .bind(limit);
         let rows: Vec<ChangedRow> = self.reads.fetch_all(select).await?;
         let read = |row: ChangedRow| {
-            let hash = TokenHash::from_stored(&row.hash).ok_or_else(|| corrupt("keys", "token_hash"))?;
+            let hash = TokenHash::from_stored(&row.hash).ok_or_else(|| corrupt("key_tokens", "hash"))?;
             Ok(ChangedToken { seq: row.seq, hash, key: row.key.try_into()? })
         };
         rows.into_iter().map(read).collect()

@@ -1,14 +1,14 @@
-//! Key rows and what only reads them
+//! Key rows and the look-up of a key by its token
 
 use std::collections::HashMap;
 
-use crate::db::{sql, sql_of, sql_text};
+use crate::db::{sql_of, sql_text};
 use crate::error::{StoreError, corrupt};
 use crate::tx::Transaction;
-use crate::{Queries, Result, Store};
-use keyhouse_domain::api_key::{ApiKey, KeyName, KeyState, LastUse, ListedKey, REVOKED_SHOWN_FOR};
+use crate::{Result, Store};
+use keyhouse_domain::api_key::{AllowedNetworks, ApiKey, Conditions, KeyState, KeyToken, Pause, RevocationReason};
 use keyhouse_domain::audit::AuditActor;
-use keyhouse_domain::ids::{KeyId, PersonId, TeamId};
+use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::scope::Scope;
 use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_token::{Mode, TokenHash, TokenPrefix};
@@ -16,7 +16,7 @@ use keyhouse_token::{Mode, TokenHash, TokenPrefix};
 /// The key of a token, and how far the answering database was: read in one statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyLookup {
-    /// The key, active or revoked; `None` if no key has this token.
+    /// The key, whatever its state, with this token; `None` if no key has it.
     pub key: Option<ApiKey>,
     /// The change counter.
     pub seq: i64,
@@ -49,124 +49,63 @@ impl KeyBatch {
     }
 }
 
+/// The columns of an [`ApiKey`]: those of its row, and those of one of its tokens, which the query calls `token`.
+pub(crate) const KEY_COLUMNS: &str = "keys.id, team_id, mode, scope, keys.created_at, revoked_at, revoked_by, \
+     revoked_by_name, revoked_reason, expires_at, allowed_networks, paused_at, paused_until, token.number, token.prefix, \
+     token.created_at AS token_created_at, token.first_used_at, token.ends_at ";
+
+/// [`KEY_COLUMNS`] of an outer join: all are NULL if there is no key.
 #[derive(sqlx::FromRow)]
 struct LookupRow {
     seq: i64,
     epoch: String,
-    token_hash: Option<Vec<u8>>,
+    hash: Option<Vec<u8>>,
     id: Option<String>,
     team_id: Option<String>,
-    prefix: Option<String>,
     mode: Option<String>,
     scope: Option<String>,
     created_at: Option<i64>,
-    revoked_at: Option<i64>,
-    revoked_by: Option<String>,
-    revoked_by_name: Option<String>,
+    #[sqlx(flatten)]
+    changing: ChangingColumns,
+    number: Option<i64>,
+    prefix: Option<String>,
+    token_created_at: Option<i64>,
 }
-
-/// The columns of a [`KeyRow`].
-pub(crate) const KEY_COLUMNS: &str =
-    "id, team_id, prefix, mode, scope, created_at, revoked_at, revoked_by, revoked_by_name ";
 
 #[derive(sqlx::FromRow)]
 pub(crate) struct KeyRow {
-    id: String,
+    pub(crate) id: String,
     team_id: String,
-    prefix: String,
     mode: String,
     scope: String,
     created_at: i64,
+    #[sqlx(flatten)]
+    changing: ChangingColumns,
+    pub(crate) number: i64,
+    prefix: String,
+    token_created_at: i64,
+}
+
+/// What may be NULL in a key's row too.
+#[derive(sqlx::FromRow)]
+struct ChangingColumns {
     revoked_at: Option<i64>,
     revoked_by: Option<String>,
     revoked_by_name: Option<String>,
-}
-
-#[derive(sqlx::FromRow)]
-struct ListedRow {
-    #[sqlx(flatten)]
-    key: KeyRow,
-    name: Option<String>,
-    created_by: Option<String>,
-    created_by_name: String,
-    last_used_at: Option<i64>,
-    last_used_from: Option<String>,
-    creator_is_member: i64,
-}
-
-const SELECT_LISTED: &str = "SELECT id, team_id, prefix, name, mode, scope, created_at, created_by, created_by_name, \
-     revoked_at, revoked_by, revoked_by_name, last_used_at, last_used_from, (SELECT count(*) FROM members \
-     WHERE members.team_id = keys.team_id AND person_id = created_by) AS creator_is_member \
-     FROM keys LEFT JOIN key_usage ON key_id = id ";
-
-impl Queries {
-    /// One key, whatever its team and state.
-    ///
-    /// # Errors
-    ///
-    /// Any [`StoreError`] of a read.
-    pub async fn key(&self, id: KeyId) -> Result<Option<ListedKey>> {
-        let row: Option<ListedRow> =
-            self.reads.fetch_optional(sql_of(&[SELECT_LISTED, "WHERE id = $1"]).bind(id)).await?;
-        row.map(ListedKey::try_from).transpose()
-    }
-
-    /// A team's keys, newest first: the active ones, and those revoked less than [`REVOKED_SHOWN_FOR`] before `now`.
-    ///
-    /// # Errors
-    ///
-    /// Any [`StoreError`] of a read.
-    pub async fn keys_of_team(&self, team: TeamId, now: Timestamp) -> Result<Vec<ListedKey>> {
-        let condition = "WHERE team_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) \
-                         ORDER BY created_at DESC, id DESC";
-        let select = sql_of(&[SELECT_LISTED, condition]).bind(team).bind(now.minus(REVOKED_SHOWN_FOR));
-        listed(self.reads.fetch_all(select).await?)
-    }
-
-    /// A team's active keys, newest first: at most ten.
-    ///
-    /// # Errors
-    ///
-    /// Any [`StoreError`] of a read.
-    pub async fn active_keys_of_team(&self, team: TeamId) -> Result<Vec<ListedKey>> {
-        let condition = "WHERE team_id = $1 AND revoked_at IS NULL ORDER BY created_at DESC, id DESC";
-        listed(self.reads.fetch_all(sql_of(&[SELECT_LISTED, condition]).bind(team)).await?)
-    }
-
-    /// Up to `limit` keys of a team that were revoked less than [`REVOKED_SHOWN_FOR`] before `now`, the latest revocation
-    /// first; below `before`, which is another key's revocation and id.
-    ///
-    /// # Errors
-    ///
-    /// Any [`StoreError`] of a read.
-    pub async fn revoked_keys_of_team(
-        &self,
-        team: TeamId,
-        mode: Option<Mode>,
-        before: Option<(Timestamp, KeyId)>,
-        now: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<ListedKey>> {
-        let (at, id) = before.map_or((i64::MAX, String::new()), |(at, id)| (at.ms(), id.to_string()));
-        let condition = "WHERE team_id = $1 AND revoked_at > $2 AND ($3 IS NULL OR mode = $3) \
-                         AND (revoked_at < $4 OR (revoked_at = $4 AND id < $5)) \
-                         ORDER BY revoked_at DESC, id DESC LIMIT $6";
-        let select = sql_of(&[SELECT_LISTED, condition])
-            .bind(team)
-            .bind(now.minus(REVOKED_SHOWN_FOR))
-            .bind(mode.map(|mode| mode.as_str().to_owned()))
-            .bind(at)
-            .bind(id)
-            .bind(limit);
-        listed(self.reads.fetch_all(select).await?)
-    }
+    revoked_reason: Option<String>,
+    expires_at: Option<i64>,
+    allowed_networks: Option<String>,
+    paused_at: Option<i64>,
+    paused_until: Option<i64>,
+    first_used_at: Option<i64>,
+    ends_at: Option<i64>,
 }
 
 impl Store {
     /// Most hashes of [`Store::keys_by_hashes`].
     pub const HASHES_MAX: usize = 64;
 
-    /// The key with this token: one look-up on a unique index.
+    /// The key with this token: one look-up on a unique index, with its key's row.
     ///
     /// # Errors
     ///
@@ -187,8 +126,8 @@ impl Store {
         let number = hashes.len().next_power_of_two();
         let numbers: Vec<String> = (1..=number).map(|n| format!("${n}")).collect();
         let mut select = sql_text(format!(
-            "SELECT changes.seq, epoch, token_hash, keys.id, team_id, prefix, mode, scope, created_at, revoked_at, \
-             revoked_by, revoked_by_name FROM changes LEFT JOIN keys ON token_hash IN ({})",
+            "SELECT changes.seq, epoch, hash, {KEY_COLUMNS} FROM changes \
+             LEFT JOIN key_tokens AS token ON hash IN ({}) LEFT JOIN keys ON keys.id = key_id",
             numbers.join(", ")
         ));
         for n in 0..number {
@@ -199,8 +138,8 @@ impl Store {
         let (seq, epoch) = (first.seq, first.epoch.clone());
         let mut keys = HashMap::with_capacity(rows.len());
         for row in rows {
-            let (Some(id), Some(hash)) = (row.id.clone(), row.token_hash.as_deref()) else { continue };
-            let hash = TokenHash::from_stored(hash).ok_or_else(|| corrupt("keys", &id))?;
+            let (Some(id), Some(hash)) = (row.id.clone(), row.hash.as_deref()) else { continue };
+            let hash = TokenHash::from_stored(hash).ok_or_else(|| corrupt("key_tokens", &id))?;
             let key = row.key().and_then(|row| row.map(ApiKey::try_from).transpose());
             match key {
                 Ok(Some(key)) => keys.insert(hash, Ok(key)),
@@ -212,32 +151,18 @@ impl Store {
 }
 
 impl Transaction {
-    /// A key's record as this transaction sees it.
-    pub(crate) async fn key_record(&mut self, id: KeyId) -> Result<Option<ApiKey>> {
-        let select =
-            sql("SELECT id, team_id, prefix, mode, scope, created_at, revoked_at, revoked_by, revoked_by_name \
-                          FROM keys WHERE id = $1")
-            .bind(id);
+    /// A key's record with one of its tokens, as this transaction sees it.
+    pub(crate) async fn key_record(&mut self, id: KeyId, token: u32) -> Result<Option<ApiKey>> {
+        let select = sql_of(&[
+            "SELECT ",
+            KEY_COLUMNS,
+            "FROM keys JOIN key_tokens AS token ON key_id = keys.id WHERE keys.id = $1 AND number = $2",
+        ])
+        .bind(id)
+        .bind(token);
         let row: Option<KeyRow> = self.fetch_optional(select).await?;
         row.map(ApiKey::try_from).transpose()
     }
-
-    pub(crate) async fn key_of_team(&mut self, team: TeamId, id: KeyId) -> Result<Option<ListedKey>> {
-        let select = sql_of(&[SELECT_LISTED, "WHERE id = $1 AND team_id = $2"]).bind(id).bind(team);
-        let row: Option<ListedRow> = self.fetch_optional(select).await?;
-        row.map(ListedKey::try_from).transpose()
-    }
-
-    /// A team's active keys, or those of them that one person created.
-    pub(crate) async fn active_keys(&mut self, team: TeamId, creator: Option<PersonId>) -> Result<Vec<ListedKey>> {
-        let condition = "WHERE team_id = $1 AND revoked_at IS NULL AND ($2 IS NULL OR created_by = $2) \
-                         ORDER BY id DESC";
-        listed(self.fetch_all(sql_of(&[SELECT_LISTED, condition]).bind(team).bind(creator)).await?)
-    }
-}
-
-fn listed(rows: Vec<ListedRow>) -> Result<Vec<ListedKey>> {
-    rows.into_iter().map(ListedKey::try_from).collect()
 }
 
 impl LookupRow {
@@ -247,16 +172,21 @@ impl LookupRow {
         let bad = || corrupt("keys", &id);
         Ok(Some(KeyRow {
             team_id: self.team_id.ok_or_else(bad)?,
-            prefix: self.prefix.ok_or_else(bad)?,
             mode: self.mode.ok_or_else(bad)?,
             scope: self.scope.ok_or_else(bad)?,
             created_at: self.created_at.ok_or_else(bad)?,
-            revoked_at: self.revoked_at,
-            revoked_by: self.revoked_by,
-            revoked_by_name: self.revoked_by_name,
+            changing: self.changing,
+            number: self.number.ok_or_else(bad)?,
+            prefix: self.prefix.ok_or_else(bad)?,
+            token_created_at: self.token_created_at.ok_or_else(bad)?,
             id,
         }))
     }
+}
+
+/// The tokens' numbers begin at 1 and grow by 1 with each rotation.
+pub(crate) fn token_number(number: i64) -> Option<u32> {
+    u32::try_from(number).ok().filter(|number| *number > 0)
 }
 
 impl TryFrom<KeyRow> for ApiKey {
@@ -264,40 +194,43 @@ impl TryFrom<KeyRow> for ApiKey {
 
     fn try_from(row: KeyRow) -> Result<Self> {
         let bad = || corrupt("keys", &row.id);
-        let state = match (row.revoked_at, &row.revoked_by_name) {
+        let stored = row.changing;
+        let state = match (stored.revoked_at, stored.revoked_by_name) {
             (None, None) => KeyState::Active,
             (Some(at), Some(name)) => {
-                let person = row.revoked_by.as_deref().map(str::parse).transpose().map_err(|_| bad())?;
-                KeyState::Revoked { at: Timestamp::from_ms(at), by: AuditActor { person, name: name.clone() } }
+                let person = stored.revoked_by.as_deref().map(str::parse).transpose().map_err(|_| bad())?;
+                let reason = stored.revoked_reason.map(|text| RevocationReason::from_stored(text).ok_or_else(bad));
+                let by = AuditActor { person, name };
+                KeyState::Revoked { at: Timestamp::from_ms(at), by, reason: reason.transpose()? }
             }
             _ => return Err(bad()),
         };
+        let allowed = stored.allowed_networks.as_deref().map(AllowedNetworks::parse).transpose().map_err(|_| bad())?;
         Ok(Self {
             id: row.id.parse().map_err(|_| bad())?,
             team: row.team_id.parse().map_err(|_| bad())?,
-            prefix: TokenPrefix::from_stored(&row.prefix).ok_or_else(bad)?,
             mode: Mode::parse(&row.mode).ok_or_else(bad)?,
             scope: Scope::parse(&row.scope).ok_or_else(bad)?,
             created_at: Timestamp::from_ms(row.created_at),
             state,
-        })
-    }
-}
-
-impl TryFrom<ListedRow> for ListedKey {
-    type Error = StoreError;
-
-    fn try_from(row: ListedRow) -> Result<Self> {
-        let bad = || corrupt("keys", &row.key.id);
-        let name = row.name.as_deref().map(KeyName::from_stored).transpose().map_err(|_| bad())?;
-        let person = row.created_by.as_deref().map(str::parse).transpose().map_err(|_| bad())?;
-        let last_use = row.last_used_at.map(Timestamp::from_ms).zip(row.last_used_from);
-        Ok(Self {
-            key: row.key.try_into()?,
-            name,
-            creator_has_left: person.is_some() && row.creator_is_member == 0,
-            creator: AuditActor { person, name: row.created_by_name },
-            last_use: last_use.map(|(at, from)| LastUse { at, from }),
+            token: KeyToken {
+                number: token_number(row.number).ok_or_else(bad)?,
+                prefix: TokenPrefix::from_stored(&row.prefix).ok_or_else(bad)?,
+                created_at: Timestamp::from_ms(row.token_created_at),
+                first_used_at: stored.first_used_at.map(Timestamp::from_ms),
+                ends_at: stored.ends_at.map(Timestamp::from_ms),
+            },
+            conditions: Conditions {
+                expires_at: stored.expires_at.map(Timestamp::from_ms),
+                // An empty list is stored as NULL: a text that lists nothing was changed by hand, and must not mean "any".
+                allowed: match allowed {
+                    Some(allowed) if allowed.is_any() => return Err(bad()),
+                    allowed => allowed.unwrap_or_default(),
+                },
+            },
+            pause: stored
+                .paused_at
+                .map(|at| Pause { at: Timestamp::from_ms(at), until: stored.paused_until.map(Timestamp::from_ms) }),
         })
     }
 }

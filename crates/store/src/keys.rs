@@ -2,9 +2,12 @@
 
 use crate::db::sql;
 use crate::error::StoreError;
+use crate::expiry::{ExpiryRefused, conditions_detail, stored_networks};
 use crate::tx::{Transaction, Tx};
 use crate::{Result, Store};
-use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, ApiKey, KeyName, ListedKey, NewKey, REVOKED_SHOWN_FOR};
+use keyhouse_domain::api_key::{
+    ACTIVE_KEYS_MAX, ApiKey, ENDED_SHOWN_FOR, KeyName, KeyStatus, ListedKey, NewKey, RevocationReason,
+};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::ids::{KeyId, PersonId, TeamId};
 use keyhouse_domain::permission::{Forbidden, KeyAdmin};
@@ -31,6 +34,9 @@ pub enum CreateKeyError {
     /// The team has [`ACTIVE_KEYS_MAX`] active keys.
     #[error("the team already has {ACTIVE_KEYS_MAX} active keys (the maximum); revoke one first")]
     LimitReached,
+    /// The conditions are not possible.
+    #[error(transparent)]
+    Expiry(#[from] ExpiryRefused),
     /// The actor may not manage this team's keys.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
@@ -48,6 +54,9 @@ pub enum RenameKeyError {
     /// A revoked key keeps its name.
     #[error("the key is revoked, and a revoked key can't be renamed")]
     Revoked,
+    /// An expired key keeps its name.
+    #[error("the key has expired, and an expired key can't be renamed")]
+    Expired,
     /// The actor may not manage this team's keys.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
@@ -75,7 +84,7 @@ pub enum RevokeKeyError {
 pub enum Revocation {
     /// The key was active until now.
     Now,
-    /// The key was revoked before; nothing changed.
+    /// The key was revoked or had expired before; nothing changed.
     Before,
 }
 
@@ -98,9 +107,12 @@ impl Store {
         if known.is_some() {
             return Err(CreateKeyError::Exists);
         }
+        tx.judge_expiry(admin.team(), key.conditions.expires_at).await??;
+        tx.record_expiries(admin.team()).await?;
         let slot = tx.free_slot(admin.team()).await?.ok_or(CreateKeyError::LimitReached)?;
         tx.insert_key(&new, slot).await?;
-        let detail = format!("{} \"{}\", {}", key.prefix, new.new.name, key.scope.label());
+        let conditions = conditions_detail(&key.conditions);
+        let detail = format!("{} \"{}\", {}{conditions}", key.prefix(), new.new.name, key.scope.label());
         tx.audit(key.team, Action::KeyCreated, key.id, detail).await?;
         Ok(tx.commit().await?)
     }
@@ -120,22 +132,24 @@ impl Store {
         let mut tx = self.begin(context).await?;
         tx.lock_and_authorize(admin).await??;
         let old = tx.key_of_team(admin.team(), id).await?.ok_or(RenameKeyError::NoSuchKey)?;
-        if !old.key.is_active() {
-            return Err(RenameKeyError::Revoked);
+        match old.key.status(context.at) {
+            KeyStatus::Active | KeyStatus::Paused(_) => {}
+            KeyStatus::Expired(_) => return Err(RenameKeyError::Expired),
+            KeyStatus::Revoked { .. } => return Err(RenameKeyError::Revoked),
         }
         let seq = tx.bump_change_seq().await?;
-        let update = sql("UPDATE keys SET name = $2, seq = $3 WHERE id = $1 AND revoked_at IS NULL")
+        let update = sql("UPDATE keys SET name = $2, seq = $3 WHERE id = $1 AND ended_at IS NULL")
             .bind(id)
             .bind(name.as_str())
             .bind(seq);
         tx.execute(update).await?;
         let old_name = old.name.as_ref().map_or("", KeyName::as_str);
-        let detail = format!("{} \"{old_name}\" to \"{name}\"", old.key.prefix);
+        let detail = format!("{} \"{old_name}\" to \"{name}\"", old.key.prefix());
         tx.audit(admin.team(), Action::KeyRenamed, id, detail).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Revokes a key for good. Revoking it again changes nothing.
+    /// Revokes a key for good. Revoking it again changes nothing, and so does revoking an expired key.
     ///
     /// # Errors
     ///
@@ -144,17 +158,18 @@ impl Store {
         &self,
         admin: &KeyAdmin,
         id: KeyId,
+        reason: Option<&RevocationReason>,
         context: &AuditContext,
     ) -> std::result::Result<Revocation, RevokeKeyError> {
         let mut tx = self.begin(context).await?;
         tx.lock_and_authorize(admin).await??;
         let old = tx.key_of_team(admin.team(), id).await?.ok_or(RevokeKeyError::NoSuchKey)?;
-        if !old.key.is_active() {
+        if !old.key.is_active(context.at) {
             tx.invalidate_local_cache();
             return Ok(Revocation::Before);
         }
         let seq = tx.bump_change_seq().await?;
-        tx.revoke(&old, seq).await?;
+        tx.revoke(&old, reason, seq).await?;
         tx.commit().await?;
         Ok(Revocation::Now)
     }
@@ -176,16 +191,16 @@ impl Store {
         Ok(revoked)
     }
 
-    /// Clears the names of up to `batch` keys that were revoked [`REVOKED_SHOWN_FOR`] before `now`; returns how many. The id,
-    /// the hash and the audit log stay: the token is refused for good. Several nodes may do it at once.
+    /// Clears the names of up to `batch` keys that ended [`ENDED_SHOWN_FOR`] before `now`; returns how many. The id, the
+    /// hashes and the audit log stay: the tokens are refused for good. Several nodes may do it at once.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`] of a write.
-    pub async fn redact_revoked_key_names(&self, now: Timestamp, batch: u32) -> Result<u64> {
+    pub async fn redact_ended_key_names(&self, now: Timestamp, batch: u32) -> Result<u64> {
         let update = sql("UPDATE keys SET name = NULL WHERE id IN (SELECT id FROM keys \
-                          WHERE revoked_at IS NOT NULL AND name IS NOT NULL AND revoked_at <= $1 LIMIT $2)")
-        .bind(now.minus(REVOKED_SHOWN_FOR))
+                          WHERE ended_at IS NOT NULL AND name IS NOT NULL AND ended_at <= $1 LIMIT $2)")
+        .bind(now.minus(ENDED_SHOWN_FOR))
         .bind(batch);
         self.writes.execute(update).await
     }
@@ -194,7 +209,7 @@ impl Store {
 impl Transaction {
     /// The smallest slot that no active key of the team has; `None` if all are taken.
     async fn free_slot(&mut self, team: TeamId) -> Result<Option<i64>> {
-        let select = sql("SELECT slot FROM keys WHERE team_id = $1 AND revoked_at IS NULL").bind(team);
+        let select = sql("SELECT slot FROM keys WHERE team_id = $1 AND ended_at IS NULL").bind(team);
         let taken: Vec<i64> = self.fetch_scalars(select).await?;
         Ok((1..=i64::from(ACTIVE_KEYS_MAX)).find(|slot| !taken.contains(slot)))
     }
@@ -204,51 +219,66 @@ impl Tx {
     async fn insert_key(&mut self, new: &NewKeyRow<'_>, slot: i64) -> Result<()> {
         let (key, by) = (new.key, self.context.by.clone());
         let seq = self.bump_change_seq().await?;
-        let insert = sql("INSERT INTO keys (id, team_id, token_hash, prefix, name, mode, scope, slot, created_at, \
-                                            created_by, created_by_name, seq) \
+        let insert =
+            sql("INSERT INTO keys (id, team_id, name, mode, scope, slot, created_at, created_by, created_by_name, \
+                                            seq, expires_at, allowed_networks) \
                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
-        .bind(key.id)
-        .bind(key.team)
-        .bind(new.hash.as_bytes())
-        .bind(key.prefix.as_str())
-        .bind(new.new.name.as_str())
-        .bind(key.mode.as_str())
-        .bind(key.scope.as_str())
-        .bind(slot)
-        .bind(key.created_at)
-        .bind(by.person)
-        .bind(by.name)
-        .bind(seq);
+            .bind(key.id)
+            .bind(key.team)
+            .bind(new.new.name.as_str())
+            .bind(key.mode.as_str())
+            .bind(key.scope.as_str())
+            .bind(slot)
+            .bind(key.created_at)
+            .bind(by.person)
+            .bind(by.name)
+            .bind(seq)
+            .bind(key.conditions.expires_at.map(Timestamp::ms))
+            .bind(stored_networks(&key.conditions.allowed));
         self.execute(insert).await?;
-        Ok(())
+        self.insert_token(key.id, &key.token, &new.hash).await
     }
 
     /// Revokes a team's active keys, or those that one person created; under the team's lock.
     pub(crate) async fn revoke_where(&mut self, team: TeamId, creator: Option<PersonId>) -> Result<Vec<ListedKey>> {
-        let active = self.active_keys(team, creator).await?;
+        self.record_expiries(team).await?;
+        let now = self.context.at;
+        let active = self.active_keys(team, creator, now).await?;
         self.invalidate_local_cache();
         if !active.is_empty() {
             let seq = self.bump_change_seq().await?;
             for key in &active {
-                self.revoke(key, seq).await?;
+                self.revoke(key, None, seq).await?;
             }
         }
         Ok(active)
     }
 
-    /// Writes the columns of the revocation alone, and only if there is none yet.
-    pub(crate) async fn revoke(&mut self, key: &ListedKey, seq: i64) -> Result<()> {
+    /// Writes the columns of the revocation alone, and only if the key has not ended yet.
+    pub(crate) async fn revoke(&mut self, key: &ListedKey, reason: Option<&RevocationReason>, seq: i64) -> Result<()> {
         let (at, by) = (self.context.at, self.context.by.clone());
-        let update = sql("UPDATE keys SET revoked_at = $2, revoked_by = $3, revoked_by_name = $4, seq = $5 \
-                          WHERE id = $1 AND revoked_at IS NULL")
-        .bind(key.key.id)
-        .bind(at)
-        .bind(by.person)
-        .bind(by.name)
-        .bind(seq);
+        let update =
+            sql("UPDATE keys SET revoked_at = $2, ended_at = $2, revoked_by = $3, revoked_by_name = $4, seq = $5, \
+                          revoked_reason = $6 WHERE id = $1 AND ended_at IS NULL")
+            .bind(key.key.id)
+            .bind(at)
+            .bind(by.person)
+            .bind(by.name)
+            .bind(seq)
+            .bind(reason.map(|reason| reason.as_str().to_owned()));
         self.execute(update).await?;
-        let name = key.name.as_ref().map_or("", KeyName::as_str);
-        let detail = format!("{} \"{name}\"", key.key.prefix);
-        self.audit(key.key.team, Action::KeyRevoked, key.key.id, detail).await
+        let because = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        self.audit_key(Action::KeyRevoked, key, &because).await
     }
+
+    /// Writes an audit event about a key: its prefix, its name and `rest`.
+    pub(crate) async fn audit_key(&mut self, action: Action, key: &ListedKey, rest: &str) -> Result<()> {
+        let detail = key_detail(key, rest);
+        self.audit(key.key.team, action, key.key.id, detail).await
+    }
+}
+
+/// A key in the detail of an audit event.
+pub(crate) fn key_detail(key: &ListedKey, rest: &str) -> String {
+    format!("{} \"{}\"{rest}", key.key.prefix(), key.name.as_ref().map_or("", KeyName::as_str))
 }

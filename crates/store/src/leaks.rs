@@ -69,8 +69,10 @@ impl Store {
         for chunk in found.chunks(BOUND_MAX) {
             let rows = self.keys_of_hashes(chunk).await?;
             for (hash, place) in chunk {
-                let Some((id, team)) = rows.get(hash) else { continue };
-                if keys.insert(*hash, LeakedKey { id: *id, team: *team, is_new: false }).is_none() {
+                let Some((id, team, ends_at)) = rows.get(hash) else { continue };
+                let is_first = keys.insert(*hash, LeakedKey { id: *id, team: *team, is_new: false }).is_none();
+                // A former token that has ended opens nothing, so its report must not end the key that has another one.
+                if is_first && ends_at.is_none_or(|end| context.at < end) {
                     // Locks are taken in the order of the teams' ids as text.
                     let (_, reported) = teams.entry(team.to_string()).or_insert_with(|| (*team, Vec::new()));
                     reported.push(Reported { hash: *hash, id: *id, place: place.as_ref() });
@@ -106,15 +108,19 @@ impl Store {
     async fn keys_of_hashes(
         &self,
         found: &[(TokenHash, Option<LeakPlace>)],
-    ) -> Result<HashMap<TokenHash, (KeyId, TeamId)>> {
+    ) -> Result<HashMap<TokenHash, (KeyId, TeamId, Option<Timestamp>)>> {
         let places: Vec<String> = (1..=found.len()).map(|n| format!("${n}")).collect();
-        let text = format!("SELECT token_hash, id, team_id FROM keys WHERE token_hash IN ({})", places.join(", "));
+        let text = format!(
+            "SELECT hash, keys.id, team_id, ends_at FROM key_tokens JOIN keys ON keys.id = key_id WHERE hash IN ({})",
+            places.join(", ")
+        );
         let select = found.iter().fold(sql_text(text), |select, (hash, _)| select.bind(hash.as_bytes()));
-        let rows: Vec<(Vec<u8>, String, String)> = self.queries().reads.fetch_all(select).await?;
-        let read = |(hash, id, team): (Vec<u8>, String, String)| {
+        let rows: Vec<(Vec<u8>, String, String, Option<i64>)> = self.queries().reads.fetch_all(select).await?;
+        let read = |(hash, id, team, ends_at): (Vec<u8>, String, String, Option<i64>)| {
             let bad = || corrupt("keys", &id);
             let hash = TokenHash::from_stored(&hash).ok_or_else(bad)?;
-            Ok((hash, (id.parse().map_err(|_| bad())?, team.parse().map_err(|_| bad())?)))
+            let ends_at = ends_at.map(Timestamp::from_ms);
+            Ok((hash, (id.parse().map_err(|_| bad())?, team.parse().map_err(|_| bad())?, ends_at)))
         };
         rows.into_iter().map(read).collect()
     }
@@ -206,7 +212,8 @@ impl Tx {
         place: Option<&LeakPlace>,
         action: LeakAction,
     ) -> Result<bool> {
-        let Some(key) = self.key_of_team(team, id).await?.filter(|key| key.key.is_active()) else {
+        let now = self.context.at;
+        let Some(key) = self.key_of_team(team, id).await?.filter(|key| key.key.is_active(now)) else {
             // The key may have been revoked by another node, whose change this one has not polled yet.
             self.invalidate_local_cache();
             return Ok(false);
@@ -216,13 +223,14 @@ impl Tx {
         }
         let name = key.name.as_ref().map_or("", KeyName::as_str);
         let found = place.map_or_else(String::new, |place| format!(", found at {}", place.as_str()));
-        let detail = format!("{} \"{name}\", {}{found}", key.key.prefix, action.past());
+        let detail = format!("{} \"{name}\", {}{found}", key.key.prefix(), action.past());
         self.audit(team, Action::KeyLeaked, id, detail).await?;
         match action {
-            LeakAction::Revoke | LeakAction::Pause => {
+            LeakAction::Revoke => {
                 let seq = self.bump_change_seq().await?;
-                self.revoke(&key, seq).await?;
+                self.revoke(&key, None, seq).await?;
             }
+            LeakAction::Pause => self.pause(&key, None).await?,
             LeakAction::Flag => {}
         }
         Ok(true)

@@ -253,7 +253,8 @@ impl Transaction {
         if let Some((request, respond)) = idempotency {
             self.store_response(request, &respond(&product)).await?;
         }
-        self.key_record(grant.key()).await?.ok_or(AuthError::Unknown)?.check(now, grant.client())?;
+        let key = self.key_record(grant.key(), grant.token()).await?.ok_or(AuthError::Unknown)?;
+        key.check(now, grant.client())?;
         self.commit().await?;
         Ok(Write::Done(product))
     }

@@ -22,8 +22,8 @@ macro_rules! migrations {
     };
 }
 
-const SQLITE: &[(&str, &str)] = migrations!("sqlite": "0001_keys_and_products", "0002_idempotency", "0003_people_sign_in", "0004_duties", "0005_standard_names", "0006_accounts", "0007_usage");
-const POSTGRES: &[(&str, &str)] = migrations!("postgres": "0001_keys_and_products", "0002_idempotency", "0003_people_sign_in", "0004_duties", "0005_standard_names", "0006_accounts", "0007_usage");
+const SQLITE: &[(&str, &str)] = migrations!("sqlite": "0001_keys_and_products", "0002_idempotency", "0003_people_sign_in", "0004_duties", "0005_standard_names", "0006_accounts", "0007_usage", "0008_key_lifecycle");
+const POSTGRES: &[(&str, &str)] = migrations!("postgres": "0001_keys_and_products", "0002_idempotency", "0003_people_sign_in", "0004_duties", "0005_standard_names", "0006_accounts", "0007_usage", "0008_key_lifecycle");
 
 /// The number of the newest migration that this program knows.
 pub(crate) const NEWEST: i64 = SQLITE.len() as i64;

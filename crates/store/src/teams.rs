@@ -5,7 +5,7 @@ use crate::error::{StoreError, corrupt};
 use crate::members::NewMember;
 use crate::tx::Tx;
 use crate::{Queries, Result, Store};
-use keyhouse_domain::api_key::ListedKey;
+use keyhouse_domain::api_key::{KeyLifetime, ListedKey};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::ids::{PersonId, TeamId};
 use keyhouse_domain::permission::{Forbidden, TeamAdmin, TeamOwner};
@@ -19,6 +19,7 @@ pub(crate) struct TeamRow {
     pub(crate) slug: String,
     pub(crate) name: String,
     pub(crate) created_at: i64,
+    pub(crate) key_lifetime_days: Option<i64>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -63,7 +64,7 @@ pub enum ChangeTeamError {
 /// How often another free slug is chosen after a concurrent transaction took the one before.
 const SLUG_TRIES: u32 = 8;
 
-const SELECT: &str = "SELECT id, slug, name, created_at FROM teams ";
+const SELECT: &str = "SELECT id, slug, name, created_at, key_lifetime_days FROM teams ";
 
 impl Queries {
     /// All teams, by slug.
@@ -97,7 +98,7 @@ impl Queries {
     pub async fn team_or_deleted(&self, id: TeamId) -> Result<Option<(Team, Option<Timestamp>)>> {
         let select =
             sql("SELECT id, CASE WHEN deleted_at IS NULL THEN slug ELSE 'deleted' END AS slug, name, created_at, \
-                          deleted_at FROM teams WHERE id = $1");
+                          key_lifetime_days, deleted_at FROM teams WHERE id = $1");
         let row = self.reads.fetch_optional::<TeamOrDeletedRow>(select.bind(id)).await?;
         row.map(|row| Ok((Team::try_from(row.team)?, row.deleted_at.map(Timestamp::from_ms)))).transpose()
     }
@@ -108,7 +109,8 @@ impl Queries {
     ///
     /// Any [`StoreError`] of a read.
     pub async fn teams_of(&self, person: PersonId) -> Result<Vec<(Team, Role)>> {
-        let select = sql("SELECT id, slug, name, created_at, role FROM teams JOIN members ON team_id = id \
+        let select =
+            sql("SELECT id, slug, name, created_at, key_lifetime_days, role FROM teams JOIN members ON team_id = id \
                           WHERE person_id = $1 AND deleted_at IS NULL ORDER BY name, id");
         let rows: Vec<MembershipRow> = self.reads.fetch_all(select.bind(person)).await?;
         let read = |row: MembershipRow| {
@@ -116,32 +118,6 @@ impl Queries {
             Ok((Team::try_from(row.team)?, role))
         };
         rows.into_iter().map(read).collect()
-    }
-
-    /// How many active keys each team has; teams without any are left out.
-    ///
-    /// # Errors
-    ///
-    /// Any [`StoreError`] of a read.
-    pub async fn active_key_counts(&self) -> Result<Vec<(TeamId, u32)>> {
-        let select = sql("SELECT team_id, count(*) FROM keys WHERE revoked_at IS NULL GROUP BY team_id");
-        let rows: Vec<(String, i64)> = self.reads.fetch_all(select).await?;
-        let read = |(id, count): (String, i64)| {
-            let bad = || corrupt("keys", &id);
-            Ok((id.parse().map_err(|_| bad())?, u32::try_from(count).map_err(|_| bad())?))
-        };
-        rows.into_iter().map(read).collect()
-    }
-
-    /// How many active keys a team has.
-    ///
-    /// # Errors
-    ///
-    /// Any [`StoreError`] of a read.
-    pub async fn active_key_count(&self, team: TeamId) -> Result<u32> {
-        let select = sql("SELECT count(*) FROM keys WHERE revoked_at IS NULL AND team_id = $1").bind(team);
-        let count: i64 = self.reads.fetch_scalar(select).await?;
-        u32::try_from(count).map_err(|_| corrupt("keys", &team.to_string()))
     }
 }
 
@@ -197,6 +173,34 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
+    /// Sets the longest lifetime of the team's new keys, or removes it with `None`. Existing keys keep their expiry.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChangeTeamError`].
+    pub async fn set_key_lifetime(
+        &self,
+        admin: &TeamAdmin,
+        lifetime: Option<KeyLifetime>,
+        context: &AuditContext,
+    ) -> std::result::Result<(), ChangeTeamError> {
+        let mut tx = self.begin(context).await?;
+        tx.lock_and_authorize(admin).await??;
+        let old = tx.key_lifetime(admin.team()).await?;
+        if old == lifetime {
+            return Ok(());
+        }
+        let days = lifetime.map(|lifetime| i64::from(lifetime.days()));
+        let update = sql("UPDATE teams SET key_lifetime_days = $2 WHERE id = $1").bind(admin.team()).bind(days);
+        tx.execute(update).await?;
+        let words = |lifetime: Option<KeyLifetime>| {
+            lifetime.map_or("none".to_owned(), |lifetime| format!("{} days", lifetime.days()))
+        };
+        let detail = format!("{} to {}", words(old), words(lifetime));
+        tx.audit(admin.team(), Action::TeamKeyLifetimeChanged, admin.team(), detail).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Deletes a team with its memberships and invitations, and revokes its keys, in one transaction; returns the keys that
     /// were active. The team's row, keys and audit log stay; its slug is free again. Its products are deleted afterwards, by
     /// [`Store::purge_products`].
@@ -224,6 +228,13 @@ impl Store {
 }
 
 impl Tx {
+    /// The longest lifetime of a team's new keys.
+    pub(crate) async fn key_lifetime(&mut self, team: TeamId) -> Result<Option<KeyLifetime>> {
+        let select = sql("SELECT key_lifetime_days FROM teams WHERE id = $1").bind(team);
+        let days: Option<i64> = self.fetch_scalar::<Option<i64>>(select).await?.flatten();
+        days.map(|days| key_lifetime(days).ok_or_else(|| corrupt("teams", &team.to_string()))).transpose()
+    }
+
     /// Creates a team and its owner. A slug that a concurrent transaction takes is a conflict.
     pub(crate) async fn add_team(&mut self, new: &NewTeam<'_>) -> Result<Team> {
         let at = self.context.at;
@@ -245,8 +256,12 @@ impl Tx {
         self.execute(insert).await?;
         self.audit(new.id, Action::TeamCreated, new.id, format!("\"{}\"", new.name.as_str())).await?;
         self.add_member(new.id, &new.owner).await?;
-        Ok(Team { id: new.id, slug, name: new.name.clone(), created_at: at })
+        Ok(Team { id: new.id, slug, name: new.name.clone(), created_at: at, key_lifetime: None })
     }
+}
+
+pub(crate) fn key_lifetime(days: i64) -> Option<KeyLifetime> {
+    u32::try_from(days).ok().and_then(|days| KeyLifetime::from_days(days).ok())
 }
 
 impl TryFrom<TeamRow> for Team {
@@ -259,6 +274,7 @@ impl TryFrom<TeamRow> for Team {
             slug: Slug::from_stored(row.slug).ok_or_else(|| corrupt("teams", &row.id))?,
             name: TeamName::from_stored(&row.name).map_err(|_| bad())?,
             created_at: Timestamp::from_ms(row.created_at),
+            key_lifetime: row.key_lifetime_days.map(|days| key_lifetime(days).ok_or_else(bad)).transpose()?,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use keyhouse::app::infra::clock::ClockReading;
 use keyhouse::app::infra::rng::Rng;
 use keyhouse::app::key_cache::{Capacity, LEASE, Lookup, Shard};
-use keyhouse_domain::api_key::{ApiKey, KeyState};
+use keyhouse_domain::api_key::{ApiKey, Conditions, KeyState, KeyToken};
 use keyhouse_domain::audit::AuditActor;
 use keyhouse_domain::ids::{IdSeed, KeyId, TeamId};
 use keyhouse_domain::scope::Scope;
@@ -97,11 +97,19 @@ impl Simulation {
         let key = ApiKey {
             id: KeyId::new(seed),
             team: TeamId::new(seed),
-            prefix: token.prefix(),
             mode: Mode::Live,
             scope: Scope::ReadOnly,
             created_at: Timestamp::from_ms(0),
             state: KeyState::Active,
+            token: KeyToken {
+                number: 1,
+                prefix: token.prefix(),
+                created_at: Timestamp::from_ms(0),
+                first_used_at: None,
+                ends_at: None,
+            },
+            conditions: Conditions::default(),
+            pause: None,
         };
         let database = Database {
             epoch: 0,
@@ -176,7 +184,7 @@ impl Simulation {
         let over_here = scenario.is_here() && self.answered.load(Ordering::SeqCst) == 1;
         let changed_at = self.database.lock().expect("no thread panics first").changed_at;
         let over_everywhere = changed_at.is_some_and(|at| self.reading().monotonic > Duration::from_millis(at) + LEASE);
-        let active = self.call().is_some_and(|key| key.is_active());
+        let active = self.call().is_some_and(|key| key.is_active(Timestamp::from_ms(1)));
         if (over_here || over_everywhere) && !scenario.is_behind() {
             assert_eq!(active, scenario.ends_active(), "{scenario:?}: the change is over");
         }
@@ -188,7 +196,7 @@ impl Simulation {
         let key = ApiKey {
             state: match scenario.ends_active() {
                 true => KeyState::Active,
-                false => KeyState::Revoked { at: Timestamp::from_ms(1), by },
+                false => KeyState::Revoked { at: Timestamp::from_ms(1), by, reason: None },
             },
             ..self.key.clone()
         };
@@ -261,7 +269,7 @@ fn hiscenario() {
     *simulation.behind.lock().expect("no thread panics first") = None;
     simulation.apply_changes(&mut seen);
     assert_eq!(
-        simulation.call().is_some_and(|key| key.is_active()),
+        simulation.call().is_some_and(|key| key.is_active(Timestamp::from_ms(1))),
         scenario.ends_active(),
         "{scenario:?}: in the end"
     );

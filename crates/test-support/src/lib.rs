@@ -133,7 +133,7 @@ impl TestDatabase {
         match self {
             Self::Folder(_) => {
                 let trigger = "CREATE TRIGGER refuse_slugs BEFORE INSERT ON teams BEGIN \
-                               INSERT INTO teams SELECT NEW.id || 'x', NEW.slug, '', 0, 0, NULL; END";
+                               INSERT INTO teams SELECT NEW.id || 'x', NEW.slug, '', 0, 0, NULL, NULL; END";
                 self.execute_sql(trigger).await.expect("a trigger");
             }
             Self::Postgres { .. } => {
@@ -145,16 +145,6 @@ impl TestDatabase {
                 self.execute_sql(trigger).await.expect("a trigger");
             }
         }
-    }
-
-    /// Writes to the keys past the trigger that keeps a key as it was created, to leave a row that can't be read.
-    pub async fn execute_sql_on_keys(&self, sql: &str) {
-        let drop = match self {
-            Self::Folder(_) => "DROP TRIGGER keys_stay_themselves",
-            Self::Postgres { .. } => "DROP TRIGGER keys_stay_themselves ON keys",
-        };
-        self.execute_sql(drop).await.expect("the trigger is dropped");
-        self.execute_sql(sql).await.expect("the keys are written");
     }
 }
 

@@ -87,7 +87,17 @@ async fn pair(app: &TestApp, one: Operation, other: Operation, round: usize) {
     assert_eq!(there.is_none(), deleted, "{at}");
     if deleted {
         assert!(members.is_empty(), "{at}");
-        assert!(!app.inner.queries().key(key.key.id).await.expect("an answer").expect("kept").key.is_active(), "{at}");
+        assert!(
+            !app.inner
+                .queries()
+                .key(key.key.id)
+                .await
+                .expect("an answer")
+                .expect("kept")
+                .key
+                .is_active(app.clock.now()),
+            "{at}"
+        );
         return;
     }
     let owners: Vec<_> = members.iter().filter(|member| member.role == Role::Owner).collect();

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
@@ -210,15 +211,19 @@ struct RecordWeight {
 
 impl Weighter<TokenHash, Record> for RecordWeight {
     fn weight(&self, _hash: &TokenHash, record: &Record) -> u64 {
-        let revoked_by = match &record.key.state {
+        let revocation = match &record.key.state {
             KeyState::Active => 0,
-            KeyState::Revoked { by, .. } => by.name.capacity(),
+            KeyState::Revoked { by, reason, .. } => {
+                by.name.capacity() + reason.as_ref().map_or(0, |reason| reason.as_str().len())
+            }
         };
+        let networks = size_of::<IpNet>() * record.key.conditions.allowed.iter().count();
         let bytes = size_of::<TokenHash>()
             + size_of::<Record>()
             + size_of::<ApiKey>()
-            + record.key.prefix.as_str().len()
-            + revoked_by;
+            + record.key.prefix().as_str().len()
+            + networks
+            + revocation;
         self.least.max(bytes as u64)
     }
 }

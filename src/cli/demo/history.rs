@@ -42,13 +42,13 @@ pub(super) async fn create(app: &App, catalog: &Catalog) -> anyhow::Result<Team>
     let grant = import.key.grant(Access::Write, OFFICE)?;
     fill(app, &grant, &catalog.live, 45 * DAY).await?;
     app.behind(8 * DAY).store_last_use(import.key.id, OFFICE).await?;
-    app.behind(6 * DAY).revoke_key(&admin, import.key.id).await?;
+    app.behind(6 * DAY).revoke_key(&admin, import.key.id, None).await?;
 
     let trial = app.behind(46 * DAY).create_key(&owner, key("Local trial", Mode::Test, Scope::ReadWrite)?).await?;
     let grant = trial.key.grant(Access::Write, OFFICE)?;
     fill(app, &grant, &catalog.test, 30 * DAY).await?;
     app.behind(25 * DAY).store_last_use(trial.key.id, OFFICE).await?;
-    app.behind(20 * DAY).revoke_key(&owner, trial.key.id).await?;
+    app.behind(20 * DAY).revoke_key(&owner, trial.key.id, None).await?;
 
     let unused = app.behind(44 * DAY).create_key(&owner, key("Old storefront", Mode::Live, Scope::ReadOnly)?).await?;
     app.behind(34 * DAY).store_last_use(unused.key.id, CLOUD).await?;

@@ -149,11 +149,10 @@ async fn new_keys(app: &App, team: &Team) -> anyhow::Result<Vec<Created>> {
     let owner = app.queries().members(team.id).await?.into_iter().find(|member| member.role == Role::Owner);
     let owner = owner.context("the demo's team has no owner")?;
     let admin = KeyAdmin::member(&owner, SHELL)?;
-    let active: Vec<_> = app.keys_of(team).await?.into_iter().filter(|key| key.key.is_active()).collect();
     let mut own = Vec::new();
-    for key in active {
+    for key in app.active_keys_of(team.id).await? {
         if is_of_demo(app, team, &key, owner.person).await? {
-            app.revoke_key(&admin, key.key.id).await?;
+            app.revoke_key(&admin, key.key.id, None).await?;
         } else {
             own.push(key);
         }
@@ -206,7 +205,7 @@ async fn fill(app: &App, key: Option<&Created>, samples: Vec<ProductFields>) -> 
 }
 
 fn key_json(key: &Created) -> Value {
-    json!({ "id": key.key.id.to_string(), "token": key.token.expose(), "prefix": key.key.prefix.as_str(),
+    json!({ "id": key.key.id.to_string(), "token": key.token.expose(), "prefix": key.key.prefix().as_str(),
             "mode": key.key.mode.as_str(), "scope": key.key.scope.as_str() })
 }
 

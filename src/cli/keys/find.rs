@@ -90,10 +90,10 @@ fn print(context: &CommandContext<'_>, finding: &Finding) -> anyhow::Result<()> 
     let key = &found.key;
     let state = match (&key.key.state, found.team_deleted_at) {
         (KeyState::Active, _) => Cell::new("Active", style::LIVE),
-        (KeyState::Revoked { at, by }, Some(deleted)) if *at == deleted => {
+        (KeyState::Revoked { at, by, .. }, Some(deleted)) if *at == deleted => {
             Cell::new(format!("Revoked with its team {at} by {}", actor(by)), style::ERROR)
         }
-        (KeyState::Revoked { at, by }, _) => Cell::new(format!("Revoked {at} by {}", actor(by)), style::ERROR),
+        (KeyState::Revoked { at, by, .. }, _) => Cell::new(format!("Revoked {at} by {}", actor(by)), style::ERROR),
     };
     let team = match found.team_deleted_at {
         None => format!("{} ({})", found.team.name, found.team.slug.as_str()),
@@ -104,7 +104,7 @@ fn print(context: &CommandContext<'_>, finding: &Finding) -> anyhow::Result<()> 
     for (label, value) in [
         ("Key", Cell::from(name(key))),
         ("Team", team.into()),
-        ("Prefix", key.key.prefix.to_string().into()),
+        ("Prefix", key.key.prefix().to_string().into()),
         ("Mode", terminal::mode(key.key.mode)),
         ("Scope", key.key.scope.label().into()),
         ("State", state),
@@ -115,7 +115,7 @@ fn print(context: &CommandContext<'_>, finding: &Finding) -> anyhow::Result<()> 
         table.row([Cell::new(label, style::MUTED), value]);
     }
     table.print()?;
-    if key.key.is_active() {
+    if key.key.is_active(context.app.clock().now()) {
         outln!("To revoke it: {}", context.invocation.line(&format!("key revoke {}", key.key.id)));
     }
     Ok(())

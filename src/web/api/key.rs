@@ -22,7 +22,7 @@ impl From<&ApiKey> for KeyBody {
     fn from(key: &ApiKey) -> Self {
         Self {
             id: AsText(key.id),
-            prefix: key.prefix.as_str().to_owned(),
+            prefix: key.prefix().as_str().to_owned(),
             mode: key.mode.as_str(),
             scope: key.scope.as_str(),
             created_at: AsText(key.created_at),

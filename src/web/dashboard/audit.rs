@@ -65,6 +65,7 @@ fn choices(options: Vec<(String, String)>, selected: &str) -> Vec<Choice> {
 pub(super) fn words(action: Action) -> &'static str {
     match action {
         Action::TeamCreated => "Created the team",
+        Action::TeamKeyLifetimeChanged => "Changed the longest lifetime of keys",
         Action::TeamRenamed => "Renamed the team",
         Action::TeamHandedOver => "Transferred ownership",
         Action::TeamDeleted => "Deleted the team",
@@ -76,6 +77,13 @@ pub(super) fn words(action: Action) -> &'static str {
         Action::MemberLeft => "Left the team",
         Action::KeyCreated => "Created a key",
         Action::KeyRenamed => "Renamed a key",
+        Action::KeyRotated => "Rotated a key",
+        Action::KeyFormerTokenEnded => "Ended a former token",
+        Action::KeyPaused => "Paused a key",
+        Action::KeyResumed => "Resumed a key",
+        Action::KeyConditionsChanged => "Changed a key’s conditions",
+        Action::KeyExpired => "Recorded an expired key",
+        Action::KeyRevocationCompleted => "Completed a revocation",
         Action::KeyRevoked => "Revoked a key",
         Action::KeyLeaked => "Reported a key as leaked",
         Action::LeakNoticeDismissed => "Dismissed a notice about leaked keys",
@@ -150,21 +158,21 @@ async fn person_options(
     Ok(people)
 }
 
-/// The team's active keys, the latest revoked ones, and the key that is selected.
+/// The team's active keys, those that ended last, and the key that is selected.
 async fn key_options(
     state: &AppState,
     access: &Authorized<ManageTeam>,
     filter: &AuditFilter,
 ) -> Result<Vec<(String, String)>, Rejection> {
-    let mut listed = state.app.queries().active_keys_of_team(access.team().id).await?;
-    listed.extend(state.app.revoked_keys_of(access.team(), None, None, OPTIONS).await?);
+    let mut listed = state.app.active_keys_of(access.team().id).await?;
+    listed.extend(state.app.ended_keys_of(access.team(), None, None, OPTIONS).await?);
     if let Some(id) = filter.target.as_deref().and_then(|id| id.parse::<KeyId>().ok()) {
         let selected = state.app.queries().key(id).await?.filter(|key| key.key.team == access.team().id);
         listed.extend(selected.filter(|_| listed.iter().all(|key| key.key.id != id)));
     }
     let option = |key: ListedKey| {
         let name = key.name.map_or_else(String::new, |name| name.as_str().to_owned());
-        (key.key.id.to_string(), format!("{name} ({})", key.key.prefix))
+        (key.key.id.to_string(), format!("{name} ({})", key.key.prefix()))
     };
     let mut keys: Vec<_> = listed.into_iter().map(option).collect();
     if let Some(target) = filter.target.as_ref().filter(|target| keys.iter().all(|(id, _)| id != *target)) {

@@ -50,12 +50,12 @@ pub(super) async fn of(state: &AppState, access: &Authorized<ViewTeam>) -> Resul
     }
     let (app, team) = (&state.app, access.team());
     let is_live = |key: &&ListedKey| key.key.mode == Mode::Live;
-    let mut keys = app.queries().active_keys_of_team(team.id).await?;
+    let mut keys = app.active_keys_of(team.id).await?;
     // A team whose live keys are in use needs no introduction, however it got there.
     if keys.iter().filter(is_live).any(|key| key.last_use.is_some()) {
         return Ok(None);
     }
-    keys.extend(app.revoked_keys_of(team, None, None, REVOKED).await?);
+    keys.extend(app.ended_keys_of(team, None, None, REVOKED).await?);
     if keys.iter().filter(is_live).any(|key| key.last_use.is_some()) {
         return Ok(None);
     }
@@ -69,7 +69,7 @@ pub(super) async fn of(state: &AppState, access: &Authorized<ViewTeam>) -> Resul
         has_live_key: keys.iter().any(|key| key.key.mode == Mode::Live),
         test_key: test_key.map(|key| TestKey {
             name: key.name.as_ref().map_or("", KeyName::as_str).to_owned(),
-            prefix: key.key.prefix.to_string(),
+            prefix: key.key.prefix().to_string(),
             created: TimeTag::past(key.key.created_at, now),
         }),
         keys: access.path(key_row::PAGE),

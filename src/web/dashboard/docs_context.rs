@@ -22,11 +22,11 @@ pub(super) async fn show(State(state): State<AppState>, client: ClientSession) -
         let mut managed: Vec<_> = teams.iter().filter(|(_, role)| role.administers()).map(|(team, _)| team).collect();
         managed.sort_by_key(|team| client.last_team.as_deref() != Some(team.slug.as_str()));
         if let Some(team) = managed.first() {
-            let keys = state.app.queries().active_keys_of_team(team.id).await?;
+            let keys = state.app.active_keys_of(team.id).await?;
             let test = keys.iter().find(|key| key.key.mode == Mode::Test);
             context = json!({
                 "keys": format!("/t/{}{PAGE}", team.slug.as_str()),
-                "prefix": test.map(|key| key.key.prefix.to_string()),
+                "prefix": test.map(|key| key.key.prefix().to_string()),
             });
         }
     }

@@ -21,7 +21,7 @@ struct IntegrationsPage {
 }
 
 pub(super) async fn index(State(state): State<AppState>, access: Authorized<ManageKeys>) -> PageResult {
-    let active = state.app.queries().active_key_count(access.team().id).await?;
+    let active = state.app.active_key_count(access.team().id).await?;
     let layout = Layout::of(&access, "Integrations", "integrations");
     Ok(ok(&IntegrationsPage { layout, base: access.path("/settings/integrations"), active, max: ACTIVE_KEYS_MAX }))
 }

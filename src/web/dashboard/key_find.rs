@@ -102,7 +102,9 @@ async fn find(state: &AppState, access: &Authorized<ManageKeys>, token: RawToken
         None => has_acted(access, &key),
     };
     let revoke = match &team {
-        Some(team) if key.key.is_active() => format!("/t/{}{PAGE}/{}/revoke", team.slug.as_str(), key.key.id),
+        Some(team) if key.key.is_active(state.app.clock().now()) => {
+            format!("/t/{}{PAGE}/{}/revoke", team.slug.as_str(), key.key.id)
+        }
         _ => String::new(),
     };
     let result = if is_shown {

@@ -96,7 +96,7 @@ pub(super) async fn new(State(state): State<AppState>, access: Authorized<Manage
 }
 
 async fn active_keys(state: &AppState, access: &Authorized<ManageKeys>) -> Result<Vec<ListedKey>, Rejection> {
-    Ok(state.app.queries().active_keys_of_team(access.team().id).await?)
+    Ok(state.app.active_keys_of(access.team().id).await?)
 }
 
 #[derive(Template)]
@@ -188,6 +188,10 @@ async fn insert(
             let mut page = NewKeyPage::new(access, id, form, FieldErrors::default());
             page.set_full(active_keys(state, access).await?, state.app.clock().now());
             Ok(responses::page(StatusCode::CONFLICT, &page))
+        }
+        Err(CreateKeyError::Expiry(error)) => {
+            let page = NewKeyPage::new(access, id, form, FieldErrors::one("name", error));
+            Ok(responses::page(StatusCode::UNPROCESSABLE_ENTITY, &page))
         }
         Err(CreateKeyError::Forbidden(_)) => Err(access.permission_lost(state, raw).await),
         Err(CreateKeyError::Store(error)) => Err(error.into()),

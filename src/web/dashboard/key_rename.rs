@@ -85,7 +85,7 @@ pub(super) async fn update(
     match state.app.rename_key(&access.permit, id, &name).await {
         Ok(()) => Ok(see_other(&key_row::after(&access, &form.from, id, "renamed"))),
         Err(RenameKeyError::NoSuchKey) => Err(Rejection::not_found()),
-        Err(error @ RenameKeyError::Revoked) => {
+        Err(error @ (RenameKeyError::Revoked | RenameKeyError::Expired)) => {
             rename_page(&access, key, &form.name, (&form.from, id), FieldErrors::one("name", error))
         }
         Err(RenameKeyError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),

@@ -90,11 +90,11 @@ pub(super) async fn destroy(
     let key = key_row::find(&state, &access, id).await?;
     let now = state.app.clock().now();
     let is_repeated = key.name.as_ref().is_none_or(|name| name.is_repeated_by(&form.name));
-    if key.key.is_active() && is_in_use(&key, now) && !is_repeated {
+    if key.key.is_active(now) && is_in_use(&key, now) && !is_repeated {
         let errors = FieldErrors::one("name", "That doesn’t match the key’s name");
         return revoke_page(&state, &access, &key, &form, errors).await;
     }
-    match state.app.revoke_key(&access.permit, id).await {
+    match state.app.revoke_key(&access.permit, id, None).await {
         Ok(Revocation::Now | Revocation::Before) => Ok(see_other(&key_row::after(&access, &form.from, id, "revoked"))),
         Err(RevokeKeyError::NoSuchKey) => Err(Rejection::not_found()),
         Err(RevokeKeyError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),

@@ -4,7 +4,7 @@ use super::authorize::Authorized;
 use super::layout::TimeTag;
 use super::rejection::Rejection;
 use crate::web::AppState;
-use keyhouse_domain::api_key::{KeyName, KeyState, ListedKey};
+use keyhouse_domain::api_key::{KeyName, KeyStatus, ListedKey};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::ManageKeys;
 use keyhouse_domain::timestamp::Timestamp;
@@ -55,18 +55,20 @@ impl KeyRow {
         let key = &listed.key;
         let since = listed.last_use.as_ref().map_or(key.created_at, |used| used.at);
         let days = (now.ms() - since.ms()) / DAY_MS;
-        let revoked = match &key.state {
-            KeyState::Active => None,
-            KeyState::Revoked { at, by } => Some(RevokedCells {
-                by: by.name.clone(),
-                at: TimeTag::past(*at, now),
-                listed_until: TimeTag::future(key.listed_until().unwrap_or(*at), now),
-            }),
+        let ended = |at, by: &str| RevokedCells {
+            by: by.to_owned(),
+            at: TimeTag::past(at, now),
+            listed_until: TimeTag::future(key.listed_until(now).unwrap_or(at), now),
+        };
+        let revoked = match key.status(now) {
+            KeyStatus::Active | KeyStatus::Paused(_) => None,
+            KeyStatus::Expired(at) => Some(ended(at, "expiry")),
+            KeyStatus::Revoked { at, by, .. } => Some(ended(at, &by.name)),
         };
         Self {
             id: key.id.to_string(),
             name: listed.name.as_ref().map_or("", KeyName::as_str).to_owned(),
-            prefix: key.prefix.to_string(),
+            prefix: key.prefix().to_string(),
             mode: key.mode,
             scope: key.scope.label(),
             creator: listed.creator.name.clone(),
@@ -94,7 +96,9 @@ pub(super) fn is_in_use(listed: &ListedKey, now: Timestamp) -> bool {
 pub(super) async fn find(state: &AppState, access: &Authorized<ManageKeys>, id: KeyId) -> Result<ListedKey, Rejection> {
     let now = state.app.clock().now();
     let listed = state.app.queries().key(id).await?.filter(|listed| listed.key.team == access.team().id);
-    listed.filter(|listed| listed.key.listed_until().is_none_or(|until| now < until)).ok_or_else(Rejection::not_found)
+    listed
+        .filter(|listed| listed.key.listed_until(now).is_none_or(|until| now < until))
+        .ok_or_else(Rejection::not_found)
 }
 
 /// The page that a form leads back to: the key's, if `from` says that the form was opened there, or the list.

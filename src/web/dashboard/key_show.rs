@@ -111,7 +111,7 @@ pub(super) async fn show(
     let key = KeyRow::of(&listed, now);
     let message = match query.get_or_empty("done") {
         "renamed" => format!("Renamed to {}", key.name),
-        "revoked" if !listed.key.is_active() => format!("Revoked {}", key.name),
+        "revoked" if !listed.key.is_active(now) => format!("Revoked {}", key.name),
         _ => String::new(),
     };
     let changes = events.iter().map(|event| Change {
@@ -133,7 +133,7 @@ pub(super) async fn show(
         calls: calls.iter().map(|(_, call)| CallRow::of(call, String::new(), now)).collect(),
         addresses: addresses.iter().map(|seen| address_row(seen, now)).collect(),
         changes: changes.collect(),
-        safety: listed.key.is_active().then(|| Safety::of(&listed, &addresses, now)),
+        safety: listed.key.is_active(now).then(|| Safety::of(&listed, &addresses, now)),
         ended: ended(&listed, &counted, &addresses, now),
         key,
     }))
@@ -177,7 +177,7 @@ fn figures(counted: &[DailyCalls], addresses: &[SeenAddress], now: Timestamp) ->
 }
 
 fn ended(listed: &ListedKey, counted: &[DailyCalls], addresses: &[SeenAddress], now: Timestamp) -> Option<Ended> {
-    let KeyState::Revoked { at, by } = &listed.key.state else { return None };
+    let KeyState::Revoked { at, by, .. } = &listed.key.state else { return None };
     let tried = counted.iter().filter(|count| count.outcome == Outcome::Revoked).map(|count| count.calls).sum::<u64>();
     let after = |seen: &&SeenAddress| seen.refused_at.is_some_and(|refused| refused >= *at);
     let mut from: Vec<_> = addresses.iter().filter(after).map(|seen| seen.address.clone()).collect();
@@ -185,7 +185,7 @@ fn ended(listed: &ListedKey, counted: &[DailyCalls], addresses: &[SeenAddress], 
     Some(Ended {
         at: TimeTag::exact(*at),
         by: by.name.clone(),
-        listed_until: TimeTag::future(listed.key.listed_until().unwrap_or(*at), now),
+        listed_until: TimeTag::future(listed.key.listed_until(now).unwrap_or(*at), now),
         tried: (tried > 0).then(|| Tried {
             calls: thousands(tried),
             last: addresses.iter().filter_map(|seen| seen.refused_at).max().map(|at| TimeTag::past(at, now)),

@@ -13,7 +13,7 @@ use super::safety::Safety;
 use super::usage_chart::{sparkline, thousands};
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
-use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, KeyState, ListedKey};
+use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, ListedKey};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::ManageKeys;
 use keyhouse_domain::timestamp::Timestamp;
@@ -95,22 +95,22 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     let name = about.as_ref().and_then(|key| key.name.as_ref()).map_or("", KeyName::as_str);
     let message = match (query.get_or_empty("done"), &about) {
         ("renamed", Some(_)) => format!("Renamed to {name}"),
-        ("revoked", Some(key)) if !key.key.is_active() => format!("Revoked {name}"),
+        ("revoked", Some(key)) if !key.key.is_active(now) => format!("Revoked {name}"),
         _ => String::new(),
     };
     let mode = Mode::parse(query.get_or_empty("mode"));
     let status = ["active", "revoked"].into_iter().find(|status| *status == query.get_or_empty("status")).unwrap_or("");
-    let before = key_of_team(&state, &access, query.get_or_empty("before")).await?.and_then(|key| revocation(&key));
+    let before = key_of_team(&state, &access, query.get_or_empty("before")).await?.and_then(|key| end(&key, now));
     let sort = ["name", "used", "unused"].into_iter().find(|sort| *sort == query.get_or_empty("sort")).unwrap_or("");
     let (search, by) = (query.get_or_empty("q").trim(), query.get_or_empty("by"));
     let wanted = search.to_lowercase();
     let name_of = |key: &ListedKey| key.name.as_ref().map_or_else(String::new, |name| name.as_str().to_lowercase());
     let matches = |key: &ListedKey| {
         (by.is_empty() || key.creator.name == by)
-            && (name_of(key).contains(&wanted) || key.key.prefix.to_string().contains(search))
+            && (name_of(key).contains(&wanted) || key.key.prefix().to_string().contains(search))
     };
 
-    let mut active = state.app.queries().active_keys_of_team(access.team().id).await?;
+    let mut active = state.app.active_keys_of(access.team().id).await?;
     let count = u32::try_from(active.len()).unwrap_or(ACTIVE_KEYS_MAX);
     let mut creators: Vec<String> = active.iter().map(|key| key.creator.name.clone()).collect();
     creators.sort();
@@ -127,7 +127,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     }
     let mut revoked = match status {
         "active" => Vec::new(),
-        _ => state.app.revoked_keys_of(access.team(), mode, before, REVOKED_ROWS as u32 + 1).await?,
+        _ => state.app.ended_keys_of(access.team(), mode, before, REVOKED_ROWS as u32 + 1).await?,
     };
     let has_more = revoked.len() > REVOKED_ROWS;
     revoked.truncate(REVOKED_ROWS);
@@ -141,10 +141,10 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     let counted = state.app.queries().calls_by_day_of_team(access.team().id, since).await?;
     let row = |key: &ListedKey| {
         let calls: Vec<_> = counted.iter().copied().filter(|count| count.key == key.key.id).collect();
-        let is_shown = |count: &&DailyCalls| key.key.is_active() || count.outcome == Outcome::Revoked;
+        let is_shown = |count: &&DailyCalls| key.key.is_active(now) || count.outcome == Outcome::Revoked;
         KeyRow {
             is_new: about_id == Some(key.key.id),
-            spark: if key.key.is_active() { sparkline(&calls, today, SPARK_DAYS) } else { String::new() },
+            spark: if key.key.is_active(now) { sparkline(&calls, today, SPARK_DAYS) } else { String::new() },
             calls: thousands(calls.iter().filter(is_shown).map(|count| count.calls).sum()),
             ..KeyRow::of(key, now)
         }
@@ -197,10 +197,7 @@ async fn key_of_team(
     Ok(state.app.queries().key(id).await?.filter(|key| key.key.team == access.team().id))
 }
 
-/// When a key was revoked, and its id: its place in the list of revoked keys.
-fn revocation(key: &ListedKey) -> Option<(Timestamp, KeyId)> {
-    match &key.key.state {
-        KeyState::Revoked { at, .. } => Some((*at, key.key.id)),
-        KeyState::Active => None,
-    }
+/// When a key ended, and its id: its place in the list of keys that have ended.
+fn end(key: &ListedKey, now: Timestamp) -> Option<(Timestamp, KeyId)> {
+    key.key.ended_at(now).map(|at| (at, key.key.id))
 }

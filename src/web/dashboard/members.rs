@@ -190,12 +190,12 @@ pub(super) async fn created_keys<P>(
     access: &Authorized<P>,
     person: PersonId,
 ) -> Result<Vec<CreatedKey>, Rejection> {
-    let keys = state.app.queries().active_keys_of_team(access.team().id).await?;
+    let keys = state.app.active_keys_of(access.team().id).await?;
     let created = keys.into_iter().filter(|key| key.creator.person == Some(person));
     Ok(created
         .map(|key| CreatedKey {
             name: key.name.as_ref().map_or("", KeyName::as_str).to_owned(),
-            prefix: key.key.prefix.to_string(),
+            prefix: key.key.prefix().to_string(),
             mode: key.key.mode,
         })
         .collect())

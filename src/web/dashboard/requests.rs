@@ -123,8 +123,8 @@ impl RequestsPage {
 pub(super) async fn index(State(state): State<AppState>, access: Authorized<ManageKeys>, query: Query) -> PageResult {
     let now = state.app.clock().now();
     let queries = state.app.queries();
-    let mut keys = queries.active_keys_of_team(access.team().id).await?;
-    keys.extend(state.app.revoked_keys_of(access.team(), None, None, REVOKED).await?);
+    let mut keys = state.app.active_keys_of(access.team().id).await?;
+    keys.extend(state.app.ended_keys_of(access.team(), None, None, REVOKED).await?);
     let filter = filter(&query, now);
     let before = query.get_or_empty("before").parse::<RequestId>().ok();
     let mut calls = queries.recent_calls(access.team().id, &filter, before, ROWS + 1).await?;

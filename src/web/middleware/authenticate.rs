@@ -35,6 +35,7 @@ pub(in crate::web) async fn authenticate(
     };
     let refused = match found {
         Ok(key) => {
+            app.note_token_use(&key, client);
             let quota = app.count_call(&key).await;
             context.set_key(key);
             let Some(quota) = quota else { return Ok(()) };

@@ -23,6 +23,14 @@ pub(crate) enum ApiOutcome {
     Unknown,
     /// 401: the key is revoked.
     Revoked,
+    /// 401: the token was replaced by a rotation, and its time is over.
+    FormerToken,
+    /// 401: the key has expired.
+    Expired,
+    /// 401: the key is paused.
+    Paused,
+    /// 401: the client's address is outside the key's allowed networks.
+    Address,
     /// 429: too many refused credentials from this network.
     BadTokens,
     /// 429: the key's rate limit.
@@ -34,7 +42,7 @@ pub(crate) enum ApiOutcome {
 }
 
 impl ApiOutcome {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Admitted,
         Self::Missing,
         Self::Repeated,
@@ -42,6 +50,10 @@ impl ApiOutcome {
         Self::Malformed,
         Self::Unknown,
         Self::Revoked,
+        Self::FormerToken,
+        Self::Expired,
+        Self::Paused,
+        Self::Address,
         Self::BadTokens,
         Self::RateLimit,
         Self::Scope,
@@ -57,6 +69,10 @@ impl ApiOutcome {
             Self::Malformed => "malformed",
             Self::Unknown => "unknown",
             Self::Revoked => "revoked",
+            Self::FormerToken => "former_token",
+            Self::Expired => "expired",
+            Self::Paused => "paused",
+            Self::Address => "address",
             Self::BadTokens => "bad_tokens",
             Self::RateLimit => "rate_limit",
             Self::Scope => "scope",
@@ -74,6 +90,10 @@ impl From<AuthError> for ApiOutcome {
             AuthError::Malformed(_) => Self::Malformed,
             AuthError::Unknown => Self::Unknown,
             AuthError::Revoked => Self::Revoked,
+            AuthError::FormerToken => Self::FormerToken,
+            AuthError::Expired => Self::Expired,
+            AuthError::Paused => Self::Paused,
+            AuthError::Address => Self::Address,
         }
     }
 }
