@@ -2,7 +2,7 @@
 
 use super::{repository, sources};
 
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "accounts",
     "connection",
     "digests",
@@ -12,6 +12,7 @@ const FILES: [&str; 13] = [
     "leaks",
     "links",
     "members",
+    "operations",
     "people",
     "products",
     "teams",

@@ -3,6 +3,7 @@
 mod accounts;
 mod connection;
 mod digests;
+mod first_release;
 mod fixture;
 mod identity;
 mod key_lifecycle;
@@ -11,6 +12,7 @@ mod leaks;
 mod links;
 mod members;
 mod migration_parity;
+mod operations;
 mod people;
 mod products;
 mod refusals;

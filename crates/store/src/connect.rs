@@ -11,14 +11,14 @@ use sqlx::{ConnectOptions, Connection, PgPool, Row, SqliteConnection};
 use crate::db::{Engine, Pool, sql};
 use crate::error::{OpenError, StoreError, Warning};
 use crate::location::{FILE, Location};
-use crate::{ChangeFeed, Queries, Store, schema};
+use crate::{ChangeFeed, Queries, Store, schema, transfer};
 use keyhouse_token::Brand;
 
 /// How long a statement of a server waits for SQLite's one writer, and SQLite for another process's write.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The same for the command line, where a person waits: a backup tool may hold the write lock for many seconds while a
 /// leaked key has to be revoked.
-const SQLITE_CLI_BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const SQLITE_CLI_BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest time that making one connection to PostgreSQL may take, in the background: at 150 ms per round trip a connection
 /// with TLS and SCRAM takes about 1.3 s.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,6 +64,7 @@ impl Store {
     ) -> Result<(Self, Brand, Vec<Warning>), OpenError> {
         schema::migrate(location).await?;
         let store = Self::connect(location, Size::Server).await?;
+        transfer::check_not_moved(&store.queries.reads).await?;
         let insert = sql("INSERT INTO settings (name, value) VALUES ('token.brand', $1) ON CONFLICT (name) DO NOTHING");
         store.writes.execute(insert.bind(brand.map_or("pk", Brand::as_str))).await?;
         let brand = store.check_brand(brand).await?;
@@ -85,6 +86,7 @@ impl Store {
         }
         let store = Self::connect(location, Size::Cli).await?;
         schema::check_version(&store.queries.reads).await?;
+        transfer::check_not_moved(&store.queries.reads).await?;
         let brand = store.check_brand(brand).await?;
         let warnings = store.check_durability().await?;
         Ok((store, brand, warnings))
@@ -240,6 +242,26 @@ pub(crate) async fn connect_dedicated(
             configure_session(&mut connection).await?;
             Engine::Postgres(Box::new(connection))
         }
+    })
+}
+
+/// One connection outside every pool and without time-outs: for commands that read or write the whole database.
+pub(crate) async fn connect_for_maintenance(
+    location: &Location,
+) -> sqlx::Result<Engine<Box<SqliteConnection>, Box<PgConnection>>> {
+    Ok(match location {
+        Location::Folder(folder) => {
+            let options = sqlite_options(folder).busy_timeout(SQLITE_CLI_BUSY_TIMEOUT);
+            Engine::Sqlite(Box::new(options.connect().await?))
+        }
+        Location::Postgres(options) => Engine::Postgres(Box::new(
+            in_open_time(async {
+                let mut connection = options.connect().await?;
+                check_connection(&mut connection).await?;
+                Ok(connection)
+            })
+            .await?,
+        )),
     })
 }
 

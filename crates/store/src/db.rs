@@ -43,11 +43,11 @@ pub(crate) trait AnyRow: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, Pg
 impl<T> AnyRow for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
 /// A value bound to a statement. `None` is NULL of that type.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Arg {
     Text(Option<String>),
     Int(Option<i64>),
-    Bytes(Vec<u8>),
+    Bytes(Option<Vec<u8>>),
 }
 
 /// One SQL text and its arguments.
@@ -83,7 +83,7 @@ impl Statement {
     where
         for<'q> Option<String>: sqlx::Encode<'q, DB> + sqlx::Type<DB>,
         for<'q> Option<i64>: sqlx::Encode<'q, DB> + sqlx::Type<DB>,
-        for<'q> Vec<u8>: sqlx::Encode<'q, DB> + sqlx::Type<DB>,
+        for<'q> Option<Vec<u8>>: sqlx::Encode<'q, DB> + sqlx::Type<DB>,
     {
         let mut arguments = DB::Arguments::default();
         for arg in args {
@@ -162,13 +162,13 @@ impl From<Timestamp> for Arg {
 
 impl From<&[u8]> for Arg {
     fn from(bytes: &[u8]) -> Self {
-        Self::Bytes(bytes.to_vec())
+        Self::Bytes(Some(bytes.to_vec()))
     }
 }
 
 impl From<&[u8; 32]> for Arg {
     fn from(bytes: &[u8; 32]) -> Self {
-        Self::Bytes(bytes.to_vec())
+        Self::Bytes(Some(bytes.to_vec()))
     }
 }
 

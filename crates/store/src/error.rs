@@ -123,6 +123,27 @@ pub enum OpenError {
         /// The version of this program.
         known: i64,
     },
+    /// The database was moved to another one.
+    #[error(
+        "this database was moved to {to}: use that one. To use this one again, without what has changed in the other since, run `keyhouse move --cancel` with the same setting"
+    )]
+    Moved {
+        /// The other database.
+        to: String,
+    },
+    /// A move of this database has begun and not finished.
+    #[error(
+        "a move of this database to {to} has not finished: run `keyhouse move` again to finish it, or `keyhouse move --cancel` to use this one again"
+    )]
+    MoveUnfinished {
+        /// The other database.
+        to: String,
+    },
+    /// A move into this database has begun and not finished.
+    #[error(
+        "a move into this database has not finished: run `keyhouse move` again, with the setting of the database that it comes from"
+    )]
+    MoveTarget,
     /// The setting `token.brand` differs from the database's.
     #[error(
         "this database's tokens begin with \"{stored}\", but token.brand is \"{asked}\": the brand is fixed when a database is set up"
@@ -162,7 +183,7 @@ impl OpenError {
 
 /// A database's error with what an operator can do about it. PostgreSQL's message alone: sqlx adds the line of the server's
 /// source code, which reads like a line of the settings file.
-fn explain(error: &sqlx::Error) -> String {
+pub(crate) fn explain(error: &sqlx::Error) -> String {
     let Some(error) = error.as_database_error() else { return error.to_string() };
     let code = error.code().unwrap_or_default().into_owned();
     if error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {

@@ -7,10 +7,12 @@
 
 mod accounts;
 mod audit;
+mod backup;
 mod change_feed;
 mod change_watch;
 mod connect;
 mod db;
+mod diagnosis;
 mod digests;
 mod error;
 mod expiry;
@@ -30,19 +32,23 @@ mod members;
 mod people;
 mod product_rows;
 mod products;
+mod restore;
 mod rotation;
 mod schema;
 mod search;
 mod served_url;
 mod sessions;
 mod teams;
+mod transfer;
 mod tx;
 mod usage;
 mod usage_rows;
 
 pub use accounts::{EmailLinkError, RemovePersonError};
+pub use backup::{BackupError, BackupSummary};
 pub use change_feed::{ChangeFeed, ChangeSet, Changed, POLL_TIMEOUT};
 pub use db::STATEMENT_TIMEOUT;
+pub use diagnosis::{Measurements, PendingAddress, UnusedKey};
 pub use digests::{ChangedToken, Position};
 pub use error::{OpenError, StoreError, Warning};
 pub use expiry::ExpiryRefused;
@@ -58,9 +64,11 @@ pub use members::{AddMemberError, ChangeMemberError, NewMember};
 pub use people::{ChangeProfileError, Credentials};
 pub use product_rows::ListProductsError;
 pub use products::{EditProductError, Idempotency, Precondition, Write, WriteProductError};
+pub use restore::{CarryOver, Comparison, Restore, RestoreError, Returning, ReturningKind};
 pub use rotation::{EndFormerTokenError, FirstUse, NewToken, RotateKeyError, TokenUse};
 pub use sessions::{NewSession, PasswordCheckError};
 pub use teams::{ChangeTeamError, NewTeam};
+pub use transfer::{MoveError, MoveStep, MovedTable};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

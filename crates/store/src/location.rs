@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// The SQLite file inside the data folder.
@@ -61,6 +62,22 @@ impl Location {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The URL of a PostgreSQL server as `pg_dump` and `psql` take it: without the password, which they read from
+    /// `PGPASSWORD`. `None` for a folder.
+    pub fn libpq_url(&self) -> Option<String> {
+        let Self::Postgres(options) = self else { return None };
+        let mut url = options.to_url_lossy();
+        let _a_host_is_there = url.set_password(None);
+        let own = |name: &str| name == "statement-cache-capacity";
+        let kept: Vec<_> = url
+            .query_pairs()
+            .filter(|(name, _)| !own(name))
+            .map(|pair| (pair.0.into_owned(), pair.1.into_owned()))
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(kept);
+        Some(url.to_string())
     }
 
     /// Reads `postgres://…`. Parameters are checked as strictly as settings are, because a misspelt `sslmode` would connect

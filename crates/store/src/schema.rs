@@ -74,7 +74,7 @@ async fn migrate_sqlite(folder: &Path) -> Result<(), OpenError> {
 }
 
 /// Only one process at a time may set up a file. Polls, so that a signal can end the wait.
-async fn lock(path: &Path) -> Result<File, OpenError> {
+pub(crate) async fn lock(path: &Path) -> Result<File, OpenError> {
     let failed = |error| OpenError::Path { path: path.to_owned(), error };
     let file = private_file(path).map_err(failed)?;
     let mut waited = Duration::ZERO;
@@ -164,13 +164,29 @@ pub(crate) async fn check_version(reads: &Pool) -> Result<(), OpenError> {
     }
 }
 
+/// As [`check_version`], on one connection.
+pub(crate) async fn check_version_of(
+    db: &mut Engine<Box<SqliteConnection>, Box<PgConnection>>,
+) -> Result<(), OpenError> {
+    match db.first::<(Option<i64>,)>(sql("SELECT max(version) FROM _sqlx_migrations WHERE success")).await {
+        Ok(Some((Some(found),))) if found == NEWEST => Ok(()),
+        Ok(Some((Some(found),))) if found < NEWEST => Err(OpenError::Old { found, known: NEWEST }),
+        Ok(Some((Some(found),))) => Err(OpenError::New { found, known: NEWEST }),
+        Ok(_) => Err(OpenError::NotSetUp("the database".to_owned())),
+        Err(sqlx::Error::Database(error)) if is_no_such_table(error.as_ref()) => {
+            Err(OpenError::NotSetUp("the database".to_owned()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Opens a file, and creates it with rights for its owner alone; an existing one keeps its rights.
 fn private_file(file: &Path) -> io::Result<File> {
     std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(file)
 }
 
 /// Creates the folder with rights for its owner alone; leaves the rights of an existing one.
-fn make_private(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_private(folder: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
