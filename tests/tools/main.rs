@@ -5,6 +5,8 @@
 mod dashboard;
 mod docs;
 mod identity;
+mod monitoring;
+mod packages;
 mod refused_writes;
 mod scanners;
 
