@@ -23,7 +23,8 @@ use test_support::{Engine, Server, TestApp, TestDatabase, follow, open};
 const REVOKED_IN_SECRET: &str =
     "UPDATE keys SET revoked_at = 1, ended_at = 1, revoked_by_name = 'another' WHERE revoked_at IS NULL";
 
-const GUIDE: &str = include_str!("../../docs/guide/operating.md");
+const MANY_NODES: &str = include_str!("../../docs/guide/many-nodes.md");
+const BACKUP: &str = include_str!("../../docs/guide/backup.md");
 
 async fn status(app: &TestApp, token: &str) -> u16 {
     app.get("/api/v1/key").bearer(token).await.status.as_u16()
@@ -211,7 +212,7 @@ async fn the_guides_sql_after_a_restore_clears_caches_and_ends_sessions(
         TestDatabase::Folder(_) => "```sql sqlite\n",
         TestDatabase::Postgres { .. } => "```sql postgres\n",
     };
-    let sql = GUIDE.split(block).nth(1).and_then(|rest| rest.split("```").next()).expect("the guide has it");
+    let sql = BACKUP.split(block).nth(1).and_then(|rest| rest.split("```").next()).expect("the guide has it");
     for statement in sql.lines() {
         app.place.execute_sql(statement).await.unwrap();
     }
@@ -426,5 +427,5 @@ fn no_interleaving_admits_a_revoked_key() {
 
 #[test]
 fn the_guide_shows_the_balancer_configuration_that_is_tested() {
-    assert!(GUIDE.contains(test_support::balancer::CONFIG));
+    assert!(MANY_NODES.contains(test_support::balancer::CONFIG));
 }
