@@ -24,6 +24,9 @@ const CLAIM_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// is usually set by then.
 const FIRST_CLAIM_AFTER: Duration = HOUR;
 
+/// How soon after a request `keyhouse doctor` finds what was observed of it.
+const OBSERVATIONS_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Something to be done regularly.
 struct Job {
     /// As logs and the table `job_runs` have it.
@@ -41,7 +44,7 @@ enum RunsOn {
     OneNode,
 }
 
-const JOBS: [Job; 12] = [
+const JOBS: [Job; 13] = [
     Job {
         name: "record first uses of new tokens",
         every: FIRST_USE_INTERVAL,
@@ -78,6 +81,12 @@ const JOBS: [Job; 12] = [
         every: Duration::from_secs(1),
         runs_on: RunsOn::EachNode,
         run: |app| app.reload_identity_keys().boxed(),
+    },
+    Job {
+        name: "store observations",
+        every: OBSERVATIONS_INTERVAL,
+        runs_on: RunsOn::EachNode,
+        run: |app| app.store_observations().boxed(),
     },
     Job {
         name: "redact names of keys that ended 90 days ago",

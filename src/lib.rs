@@ -12,6 +12,7 @@
 //! Start reading at [`keyhouse_domain::api_key`], then [`app::authenticate`], then [`web`].
 
 pub mod app;
+pub mod build_info;
 pub mod cli;
 pub mod config;
 mod jobs;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use ipnet::{Ipv4Net, Ipv6Net};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,8 +22,11 @@ use crate::jobs;
 use crate::shell_command::ShellCommand;
 pub use crate::shutdown::ShutdownSignal;
 use crate::shutdown::{FeedFailure, Phases, REQUESTS_END_WITHIN, WRITES_END_WITHIN};
+use crate::telemetry::otlp;
 use crate::web::metrics_server::MetricsService;
+use crate::web::redirect_server::RedirectService;
 use crate::web::server::ServerOptions;
+use crate::web::server::tls::Tls;
 use crate::web::{self, AppState};
 use keyhouse_store::{Location, OpenError, Store, StoreError, Warning};
 use keyhouse_token::Brand;
@@ -35,6 +39,11 @@ const BOOT_RETRY: Duration = Duration::from_secs(1);
 const METRICS_CONNECTIONS: usize = 16;
 /// How long a connection to `/metrics` may be idle: longer than the usual 60 s between two scrapes.
 const METRICS_IDLE: Duration = Duration::from_secs(75);
+
+/// Connections to the port that redirects.
+const REDIRECT_CONNECTIONS: usize = 256;
+/// How long the last traces may take at a stop.
+const TRACES_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// Opens the database after bringing its schema up to date. Only `serve`, `demo` and `migrate` do that.
 ///
@@ -121,21 +130,39 @@ pub struct Listeners {
     metrics: Option<TcpListener>,
     /// Address of `/metrics`.
     pub metrics_address: Option<SocketAddr>,
+    redirect: Option<TcpListener>,
+    /// Address of the port that redirects to the one with TLS.
+    pub redirect_address: Option<SocketAddr>,
+    tls: Option<Tls>,
 }
 
 /// Binds the configured ports.
 ///
 /// # Errors
 ///
-/// An address that can't be bound.
+/// An address that can't be bound, a certificate that can't be used.
 pub async fn listen(config: &Config) -> anyhow::Result<Listeners> {
     let main = bind(config.listen, "--listen").await?;
     let metrics = match config.metrics_listen {
         Some(address) => Some(bind(address, "--ops-listen").await?),
         None => None,
     };
-    let metrics_address = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
-    Ok(Listeners { address: main.local_addr()?, main, metrics, metrics_address })
+    let redirect = match config.redirect_listen {
+        Some(address) => Some(bind(address, "tls.redirect_listen").await?),
+        None => None,
+    };
+    let tls = config.tls.clone().map(Tls::load).transpose().context("can't serve TLS")?;
+    let [metrics_address, redirect_address] =
+        [&metrics, &redirect].map(|listener| listener.as_ref().map(TcpListener::local_addr).transpose());
+    Ok(Listeners {
+        address: main.local_addr()?,
+        main,
+        metrics,
+        metrics_address: metrics_address?,
+        redirect,
+        redirect_address: redirect_address?,
+        tls,
+    })
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
@@ -173,6 +200,7 @@ pub async fn serve(
     let mut change_feed = jobs::spawn_change_feed(app.clone()).await;
     let change_watch = jobs::spawn_change_watch(app.clone());
     let (app, redis) = connect_redis(config, app).await;
+    let traces = export_traces(config, &app);
     let heartbeats = redis.clone().map(jobs::spawn_heartbeats);
     let jobs = jobs::spawn(&app, &phases.draining);
     let stop_metrics = serve_metrics(listeners.metrics, &app);
@@ -192,7 +220,12 @@ pub async fn serve(
         max_connections: web::server::max_connections(),
         idle: config.http_idle,
         without_share: config.trusted_proxies.clone().into(),
+        tls: listeners.tls.clone(),
     };
+    if let Some(tls) = listeners.tls {
+        tokio::spawn(tls.reload_on_change(phases.draining.clone()));
+    }
+    serve_redirects(listeners.redirect, config, &options, &phases.draining);
     let serving = web::server::serve(listeners.main, service, options, phases.draining.clone(), finish);
     let (failure, ()) = tokio::join!(phases.run(signal, &mut change_feed, config.shutdown_grace), serving);
     // Aborted only now: the last request needs a lease as the first did. It writes nothing.
@@ -206,6 +239,10 @@ pub async fn serve(
         redis.leave().await;
     }
     stop_metrics.cancel();
+    if let Some((stop, exporter)) = traces {
+        stop.cancel();
+        let _in_time = tokio::time::timeout(TRACES_END_WITHIN, exporter).await;
+    }
     if let Some(failure) = failure {
         let failure = failure.map_or_else(anyhow::Error::from, anyhow::Error::from);
         return Err(failure.context("stopped, because changes of keys can't be followed any more"));
@@ -222,6 +259,24 @@ async fn connect_redis(config: &Config, app: App) -> (App, Option<Arc<RedisLimit
     (app, Some(redis))
 }
 
+/// Starts the exporter of traces, which sends what is left when its token is cancelled.
+fn export_traces(config: &Config, app: &App) -> Option<(CancellationToken, JoinHandle<()>)> {
+    let endpoint = config.otlp.clone()?;
+    let source = app.trace_source();
+    let stop = CancellationToken::new();
+    let exporter = tokio::spawn(otlp::export(endpoint, source, stop.clone()));
+    Some((stop, exporter))
+}
+
+/// Redirects from plain HTTP until `stop`.
+fn serve_redirects(listener: Option<TcpListener>, config: &Config, options: &ServerOptions, stop: &CancellationToken) {
+    if let Some(listener) = listener {
+        let service = RedirectService { public_url: config.public_url.clone() };
+        let options = ServerOptions { max_connections: REDIRECT_CONNECTIONS, tls: None, ..options.clone() };
+        tokio::spawn(web::server::serve(listener, service, options, stop.clone(), Duration::ZERO));
+    }
+}
+
 /// Serves `/metrics` until the returned token is cancelled: to the end of the stop, so that the stop can be watched.
 fn serve_metrics(listener: Option<TcpListener>, app: &App) -> CancellationToken {
     let stop = CancellationToken::new();
@@ -231,6 +286,7 @@ fn serve_metrics(listener: Option<TcpListener>, app: &App) -> CancellationToken 
             max_connections: METRICS_CONNECTIONS,
             idle: METRICS_IDLE,
             without_share: every_network.into(),
+            tls: None,
         };
         tokio::spawn(web::server::serve(listener, MetricsService(app.clone()), options, stop.clone(), Duration::ZERO));
     }

@@ -1,5 +1,8 @@
 //! Logging, to stderr: readable lines on a terminal, JSON elsewhere.
 
+pub(crate) mod otlp;
+pub(crate) mod tls_roots;
+
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -13,6 +13,7 @@ pub mod keys;
 pub mod leaks;
 pub mod links;
 pub mod members;
+pub mod observations;
 pub mod products;
 pub mod rate_limit;
 pub mod search;
@@ -35,7 +36,9 @@ use infra::keyed_locks::KeyedLocks;
 use infra::metrics::Metrics;
 use infra::password_hasher::Hasher;
 use infra::rng::Rng;
+use infra::traces::{TraceSink, TraceSource};
 use key_cache::{KeyCache, LEASE};
+use observations::Observations;
 use rate_limit::login::LoginThrottle;
 use rate_limit::redis::RedisLimiter;
 use rate_limit::{AttemptTable, KeyWindows, Limits};
@@ -95,6 +98,9 @@ pub struct Services {
     instance_tag: OnceCell<String>,
     /// Signs the identity of forwarded calls; unset: the setting is off.
     identity: OnceLock<Identity>,
+    observations: Observations,
+    /// Unset: traces are not exported.
+    traces: OnceLock<TraceSink>,
 }
 
 impl Deref for App {
@@ -130,7 +136,25 @@ impl App {
             searches: KeyedLocks::default(),
             instance_tag: OnceCell::new(),
             identity: OnceLock::new(),
+            observations: Observations::default(),
+            traces: OnceLock::new(),
         }))
+    }
+
+    /// Hands the spans of requests to the exporter that takes them from the returned source.
+    /// Call it once, before requests are served.
+    pub(crate) fn trace_source(&self) -> TraceSource {
+        let (sink, source) = TraceSink::new(self.metrics.dropped_spans());
+        let _only_once = self.traces.set(sink);
+        source
+    }
+
+    pub(crate) fn traces(&self) -> Option<&TraceSink> {
+        self.traces.get()
+    }
+
+    pub(crate) fn rng(&self) -> &Rng {
+        &self.rng
     }
 
     /// What can be read from the database.

@@ -1,13 +1,21 @@
 //! The command line. It offers what the pages offer, to those with access to the database; it never prompts.
 
+mod backup;
 mod demo;
+mod doctor;
+mod encryption;
 mod export;
+mod generate;
+mod health;
+mod http_probe;
 mod identity;
 mod invocation;
 mod keys;
 mod leak;
 mod members;
+mod move_database;
 mod people;
+mod restore;
 mod serve;
 mod teams;
 mod terminal;
@@ -22,14 +30,14 @@ use crate::app::App;
 use crate::config::layers::ConfigError;
 use crate::config::{CliOverrides, Config};
 use crate::shell_command::ShellCommand;
-use crate::{startup, telemetry};
+use crate::{build_info, startup, telemetry};
 use keyhouse_domain::secret::Secret;
 use keyhouse_domain::team::{Team, TeamRef};
 use terminal::{outln, style};
 
 /// Self-hosted API keys: dashboard, public API and command line in one binary
 #[derive(Debug, Parser)]
-#[command(name = "keyhouse", version, propagate_version = true, styles = terminal::STYLES)]
+#[command(name = "keyhouse", version = build_info::LONG, propagate_version = true, styles = terminal::STYLES)]
 #[command(after_help = "Try it: keyhouse demo")]
 struct Cli {
     #[command(subcommand)]
@@ -62,6 +70,19 @@ enum Command {
     Demo(demo::Demo),
     /// Create the database, or bring it up to date
     Migrate,
+    /// Check the settings, files, database, network and clocks, and say what to do
+    Doctor(doctor::Doctor),
+    /// Exit with 0 if the node that these settings start is ready, for containers
+    Health(health::Health),
+    /// Back up the database while Keyhouse runs (PostgreSQL: print the pg_dump command)
+    Backup(backup::Backup),
+    /// Put a backup in the database's place, without bringing back silently what was revoked since
+    Restore(restore::Restore),
+    /// Move the database from SQLite to PostgreSQL, or back
+    Move(move_database::Move),
+    /// Write man pages or a shell's completions
+    #[command(subcommand, hide = true)]
+    Generate(generate::Generate),
     /// Print the public API's description (OpenAPI 3.1)
     Openapi,
     /// Create and list teams
@@ -118,6 +139,12 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(command) => command.run(global).await,
         Command::Demo(command) => command.run(global).await,
         Command::Migrate => serve::migrate(global).await,
+        Command::Doctor(command) => command.run(global).await,
+        Command::Health(command) => command.run(global).await,
+        Command::Generate(command) => command.run(),
+        Command::Backup(command) => command.run(global).await,
+        Command::Restore(command) => command.run(global).await,
+        Command::Move(command) => command.run(global).await,
         Command::Openapi => {
             outln!("{:#}", startup::openapi(&Config::load(&global.flags(None))?));
             Ok(())
@@ -187,6 +214,8 @@ impl Global {
             data: self.data.clone(),
             database: self.database.clone(),
             redis: None,
+            tls_cert: None,
+            tls_key: None,
             default_data: None,
         }
     }

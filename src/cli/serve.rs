@@ -20,6 +20,12 @@ pub(super) struct Serve {
     /// Address and port for /metrics, which should be private [default: none]
     #[arg(long, value_name = "ADDR")]
     ops_listen: Option<String>,
+    /// Certificate in PEM, for TLS without a proxy; reloaded when it changes [default: plain HTTP]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<String>,
+    /// Private key of the certificate in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<String>,
 }
 
 impl Serve {
@@ -27,6 +33,8 @@ impl Serve {
         let config = Config::load(&CliOverrides {
             redis: self.redis,
             ops_listen: self.ops_listen,
+            tls_cert: self.tls_cert,
+            tls_key: self.tls_key,
             ..global.flags(self.listen)
         })?;
         telemetry::init(&config.log);
@@ -40,11 +48,17 @@ impl Serve {
         let link = app.set_up_link().await?.map(|code| super::link(&url, &code));
         if global.json {
             let ops = listeners.metrics_address.map(local_url);
-            print_json(&json!({ "url": local_url(address), "opsUrl": ops, "setUpLink": link }))?;
+            let redirect = listeners.redirect_address.map(local_url);
+            print_json(
+                &json!({ "url": config.local_url(address), "opsUrl": ops, "redirectUrl": redirect, "setUpLink": link }),
+            )?;
         } else {
-            outln!("Keyhouse listens on {}", style::ACCENT.paint(local_url(address)));
+            outln!("Keyhouse listens on {}", style::ACCENT.paint(config.local_url(address)));
             if let Some(ops) = listeners.metrics_address {
                 outln!("Metrics: {}/metrics", local_url(ops));
+            }
+            if let Some(redirect) = listeners.redirect_address {
+                outln!("Redirects: {}", local_url(redirect));
             }
             if let Some(link) = &link {
                 outln!("\nNo accounts yet. Open this link within 7 days to set up Keyhouse:\n{link}");

@@ -3,6 +3,8 @@
 //! `config.example.toml` is embedded: it is the list of settings and of their defaults.
 
 pub(crate) mod layers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,9 +22,11 @@ use crate::app::leaks::LeakAction;
 use crate::app::rate_limit::redis::RedisAddress;
 use crate::app::rate_limit::{BAD_TOKENS_WINDOW, Limits};
 use crate::config::layers::{ConfigError, ENV_CONFIG, ENV_PREFIX, Settings, ValueSource};
+use crate::telemetry::otlp::Endpoint;
 use crate::web::feed::FeedSettings;
 use crate::web::forward_auth::ForwardAuth;
 use crate::web::leaks::{GithubKeys, LeakSettings};
+use crate::web::server::tls::TlsFiles;
 use crate::web::shared_secret::SharedSecret;
 use keyhouse_domain::public_url::PublicUrl;
 use keyhouse_domain::rate_limit::RateLimit;
@@ -41,6 +45,12 @@ pub struct Config {
     pub public_url: Option<PublicUrl>,
     /// Where metrics are served (`ops_listen`); `None`: nowhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// The certificate of the main port; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// A plain HTTP port that redirects to the one with TLS; `None`: there is none.
+    pub redirect_listen: Option<SocketAddr>,
+    /// Where traces are sent; `None`: nowhere.
+    pub otlp: Option<Endpoint>,
     /// How long a connection may be idle between two requests.
     pub http_idle: Duration,
     pub shutdown_grace: Duration,
@@ -53,6 +63,18 @@ pub struct Config {
     pub log: Targets,
     /// The brand for a new database; `None`: its default, and an existing database keeps its own.
     pub brand: Option<Brand>,
+    /// The settings that differ from their defaults, by name.
+    pub changed: Vec<ChangedSetting>,
+}
+
+/// A setting that was set somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedSetting {
+    pub name: String,
+    /// The value in TOML; `None` if it may hold a secret.
+    pub value: Option<String>,
+    /// Where it was set: a flag, an environment variable, or a file and its line.
+    pub source: String,
 }
 
 /// Settings that are given on the command line.
@@ -64,6 +86,8 @@ pub struct CliOverrides {
     pub data: Option<String>,
     pub database: Option<String>,
     pub redis: Option<String>,
+    pub tls_cert: Option<String>,
+    pub tls_key: Option<String>,
     /// A command's own default in place of `./keyhouse-data`; every other layer overrides it.
     pub default_data: Option<&'static str>,
 }
@@ -90,7 +114,13 @@ impl Config {
 
     /// The base of printed links: the public URL, or the listening address as it is reached from this machine.
     pub fn url(&self, listening: SocketAddr) -> String {
-        self.public_url.as_ref().map_or_else(|| local_url(listening), PublicUrl::to_string)
+        self.public_url.as_ref().map_or_else(|| self.local_url(listening), PublicUrl::to_string)
+    }
+
+    /// The URL at which the main port is reached from this machine.
+    pub fn local_url(&self, listening: SocketAddr) -> String {
+        let url = local_url(listening);
+        if self.tls.is_some() { url.replacen("http://", "https://", 1) } else { url }
     }
 
     /// The flag that makes another command use the same database, quoted for a shell.
@@ -125,6 +155,8 @@ impl Config {
             ("--data", "data", &flags.data),
             ("--database", "database_url", &flags.database),
             ("--redis", "redis_url", &flags.redis),
+            ("--tls-cert", "tls.cert", &flags.tls_cert),
+            ("--tls-key", "tls.key", &flags.tls_key),
         ] {
             if let Some(value) = value {
                 settings.add_flag(flag, name, value)?;
@@ -147,6 +179,11 @@ impl Settings {
             trusted_proxies: self.networks("trusted_proxies")?,
             public_url: self
                 .text("public_url", |text| if text.is_empty() { Ok(None) } else { PublicUrl::parse(text).map(Some) })?,
+            tls: self.tls()?,
+            redirect_listen: self.redirect_listen()?,
+            otlp: self.text("otlp_endpoint", |text| {
+                if text.is_empty() { Ok(None) } else { Endpoint::parse(text).map(Some) }
+            })?,
             http_idle: Duration::from_secs(self.number("http.idle_seconds", 1, 3600)?),
             shutdown_grace: Duration::from_secs(self.number("shutdown_grace_seconds", 0, 5)?),
             limits: Limits {
@@ -171,6 +208,7 @@ impl Settings {
                 ValueSource::Default => None,
                 _ => Some(self.text("token.brand", Brand::parse)?),
             },
+            changed: self.changed(),
         })
     }
 
@@ -226,6 +264,35 @@ impl Settings {
         self.text("forward_auth.identity_secret", SealingSecret::parse).map(Some)
     }
 
+    fn tls(&self) -> Result<Option<TlsFiles>, ConfigError> {
+        let path = |name: &str| self.0[name].0.as_str().filter(|path| !path.is_empty()).map(PathBuf::from);
+        match (path("tls.cert"), path("tls.key")) {
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(ConfigError(format!("{}: `tls.cert` needs `tls.key` too", self.source("tls.cert")))),
+            (None, Some(_)) => Err(ConfigError(format!("{}: `tls.key` needs `tls.cert` too", self.source("tls.key")))),
+        }
+    }
+
+    fn redirect_listen(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        let has_tls = self.tls()?.is_some();
+        self.text("tls.redirect_listen", |text| match text {
+            "" => Ok(None),
+            _ if !has_tls => Err("only a port with tls.cert and tls.key can be redirected to"),
+            text => address(text).map(Some),
+        })
+    }
+
+    fn changed(&self) -> Vec<ChangedSetting> {
+        let set = self.0.iter().filter(|(_, (_, source))| *source != ValueSource::Default);
+        set.map(|(name, (value, source))| {
+            let is_secret = ["url", "secret", "key", "password"].iter().any(|word| name.contains(word));
+            let value = (!is_secret || name == "public_url").then(|| value.to_string());
+            ChangedSetting { name: name.clone(), value, source: source.to_string() }
+        })
+        .collect()
+    }
+
     fn networks(&self, name: &str) -> Result<Vec<IpNet>, ConfigError> {
         let (value, source) = &self.0[name];
         let entries = value.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -277,6 +344,3 @@ fn parse_log_filter(text: &str) -> Result<Targets, String> {
     }
     text.parse().map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())
 }
-
-#[cfg(test)]
-mod tests;

@@ -34,6 +34,7 @@ pub mod leaks;
 pub mod metrics_server;
 mod middleware;
 pub mod openapi;
+pub mod redirect_server;
 pub mod server;
 mod service;
 pub mod shared_secret;

@@ -24,6 +24,8 @@ use super::server::HttpService;
 use super::theme::{self, Theme};
 use super::{AppState, OPEN_DOCUMENT, forward_auth};
 use crate::app::infra::metrics::{ApiOutcome, method_label};
+use crate::app::infra::traces::{RequestSpan, TraceContext};
+use crate::app::observations::Observation;
 use crate::app::usage::Call;
 use keyhouse_domain::rate_limit::Quota;
 
@@ -114,6 +116,7 @@ impl Root {
         if client_ip::is_unlisted_proxy(peer, headers, trusted)
             && !self.has_warned_of_proxy.swap(true, Ordering::Relaxed)
         {
+            self.state.app.observe(Observation::UnlistedProxy, &peer.to_canonical().to_string());
             tracing::warn!(
                 %peer,
                 "X-Forwarded-For from a peer that is not in trusted_proxies: all its clients are limited and logged as one"
@@ -190,6 +193,10 @@ impl Root {
         let context = RequestContext::new(app.ids().request(), client);
         request.extensions_mut().insert(context.clone());
         let method = request.method().clone();
+        let trace = app.traces().map(|_| {
+            let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+            TraceContext::new(traceparent, app.rng())
+        });
         let tree = Tree::of(request.uri().path());
         let agent = (tree != Tree::Site).then(|| request.headers().get(header::USER_AGENT).cloned()).flatten();
         let format = ErrorFormat::of(tree != Tree::Site, request.headers());
@@ -228,8 +235,28 @@ impl Root {
                 outcome,
             });
         }
-        let answered = access_log::Answered { method: &method, response: &response, error: error.as_deref(), took };
+        let answered = access_log::Answered {
+            method: &method,
+            response: &response,
+            error: error.as_deref(),
+            took,
+            trace: trace.as_ref(),
+        };
         access_log::log(&context, &answered, || app.clock().now());
+        if let (Some(sink), Some(trace)) = (app.traces(), trace) {
+            sink.record(RequestSpan {
+                context: trace,
+                ended_at: app.clock().now(),
+                took,
+                method: method.to_string(),
+                route: context.route().map(str::to_owned),
+                status,
+                client: client.to_string(),
+                request_id: context.id().to_string(),
+                key: context.key().map(|key| key.id.to_string()),
+                error: error.as_deref().map(|error| error.code.code()),
+            });
+        }
         response
     }
 }

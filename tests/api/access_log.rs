@@ -71,3 +71,31 @@ fn each_request_is_one_line_with_route_status_and_key() {
     let log = String::from_utf8(serving.logs()).expect("text");
     assert!(!log.contains("secret=1"), "the query is not logged");
 }
+
+#[test]
+fn every_line_of_the_log_has_the_form_that_the_guide_describes() {
+    let guide = include_str!("../../docs/guide/monitoring.md");
+    let log_section = guide.split("## Log").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a section");
+    let place = TestDatabase::folder();
+    let mut serving = ServerProcess::start(&place, "serve", "debug");
+    for path in ["/healthz", "/api/v1/key", "/no/such/page"] {
+        serving.get(path, "pk_live_wrong");
+    }
+    assert!(serving.terminate().success());
+    let log = String::from_utf8(serving.logs()).expect("text");
+    let mut requests = 0;
+    for text in log.lines() {
+        let line: Value = serde_json::from_str(text).unwrap_or_else(|_| panic!("not JSON: {text}"));
+        let fields = line.as_object().expect("an object");
+        assert!(["timestamp", "level", "target"].iter().all(|name| fields[*name].is_string()), "{text}");
+        if fields["target"] != "keyhouse::request" {
+            assert!(fields["message"].is_string(), "{text}");
+            continue;
+        }
+        requests += 1;
+        for name in fields.keys() {
+            assert!(log_section.contains(&format!("`{name}`")), "the guide does not describe {name}: {text}");
+        }
+    }
+    assert_eq!(requests, 3);
+}

@@ -180,6 +180,7 @@ async fn small_server(app: &TestApp, without_share: &str) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let options = ServerOptions {
+        tls: None,
         max_connections: 8,
         idle: Duration::from_secs(75),
         without_share: [without_share.parse().unwrap()].into(),

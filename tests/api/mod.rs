@@ -16,6 +16,7 @@ mod limits;
 mod openapi;
 mod preconditions;
 mod products;
+mod tls;
 mod usage;
 
 /// Status and headers, without those that depend on the fields of a product.

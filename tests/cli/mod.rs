@@ -1,8 +1,12 @@
 //! The command line: output, errors, exit codes.
 
+mod backup;
+mod doctor;
 mod export;
 mod find;
+mod guide;
 mod leaks;
+mod move_database;
 mod people;
 mod readme;
 

@@ -9,6 +9,8 @@ mod lease;
 mod lifecycle;
 mod nodes;
 mod pooler;
+mod postgres_tls;
 mod redis_tls;
 mod resources;
 mod shell_and_server;
+mod traces;

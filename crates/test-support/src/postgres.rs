@@ -60,6 +60,24 @@ impl Server {
         server
     }
 
+    /// Takes TLS connections too, with this certificate and key in PEM.
+    pub fn start_with_tls(certificate: &str, key: &str) -> Self {
+        let server = Self::new(&["ssl=on"]);
+        let flags = ["-A", "trust", "-U", "keyhouse", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"];
+        server.run("initdb", &flags, &[&server.data()]);
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let file = server.data().join(name);
+            std::fs::write(&file, text).expect("the file can be written");
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .expect("and made private");
+            if let Some((uid, gid)) = server.user {
+                chown(&file, Some(uid), Some(gid)).expect("the file's owner can be changed");
+            }
+        }
+        server.resume();
+        server
+    }
+
     /// A synchronous standby: from now on the primary commits only what the standby has received.
     pub fn standby_of(primary: &Self) -> Self {
         let standby = Self::new(primary.settings);

@@ -189,7 +189,7 @@ impl Drop for ServerProcess {
 }
 
 fn address_in(url: &Value) -> Option<SocketAddr> {
-    url.as_str()?.trim_start_matches("http://").trim_end_matches('/').parse().ok()
+    url.as_str()?.split_once("://")?.1.trim_end_matches('/').parse().ok()
 }
 
 pub fn status(answer: &str) -> u16 {

@@ -10,3 +10,4 @@ pub(crate) mod per_thread;
 pub mod rng;
 pub(crate) mod sharded_map;
 pub mod signing_key;
+pub mod traces;

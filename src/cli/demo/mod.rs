@@ -86,15 +86,15 @@ impl Demo {
         let stop_signal = ShutdownSignal::listen()?;
         if global.json {
             let team = json!({ "id": team.id.to_string(), "slug": team.slug.as_str() });
-            print_json(&json!({ "url": local_url(address), "opsUrl": listeners.metrics_address.map(local_url),
+            print_json(&json!({ "url": config.local_url(address), "opsUrl": listeners.metrics_address.map(local_url),
                                 "team": team, "keys": keys.iter().map(key_json).collect::<Vec<_>>(),
                                 "people": people.iter().map(person_json).collect::<Vec<_>>() }))?;
         } else {
             let invocation = invocation::of(&global, &config);
-            welcome(&local_url(address), &team, [live, test])?;
+            welcome(&config.local_url(address), &team, [live, test])?;
             print_keys(&keys, &invocation)?;
             print_people(&people)?;
-            print_commands(&local_url(address), &keys, &invocation)?;
+            print_commands(&config.local_url(address), &keys, &invocation)?;
             outln!("\nCtrl-C stops the demo. Later runs keep the team and its products, and create new keys.");
         }
         drop((keys, people));

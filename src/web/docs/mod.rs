@@ -60,7 +60,15 @@ const PAGES: &[Page] = pages! {
     }
     "Self-hosting": {
         "protect-your-own-api": "Protect your own API",
-        "operating": "Operating Keyhouse",
+        "operating": "Running one node",
+        "many-nodes": "Many nodes",
+        "failover": "Failover",
+        "backup": "Backup and restore",
+        "moving": "Moving the database",
+        "upgrades": "Upgrades",
+        "tls": "TLS",
+        "monitoring": "Monitoring",
+        "security-checklist": "Security checklist",
     }
 };
 

@@ -10,6 +10,7 @@ use axum::http::Method;
 use axum::response::Response;
 use tracing::Level;
 
+use crate::app::infra::traces::{TraceContext, hex};
 use crate::telemetry;
 use crate::web::context::{CallerId, RequestContext};
 use crate::web::error::ApiError;
@@ -21,6 +22,8 @@ pub(in crate::web) struct Answered<'a> {
     pub(in crate::web) response: &'a Response,
     pub(in crate::web) error: Option<&'a ApiError>,
     pub(in crate::web) took: Duration,
+    /// `None`: traces are not exported.
+    pub(in crate::web) trace: Option<&'a TraceContext>,
 }
 
 impl Answered<'_> {
@@ -62,10 +65,11 @@ pub(in crate::web) fn log(context: &RequestContext, answered: &Answered<'_>, now
         None => (None, None),
     };
     let cause = answered.error.and_then(|error| error.cause.as_ref()).map(tracing::field::display);
+    let trace_id = answered.trace.map(|trace| tracing::field::display(hex(&trace.trace_id)));
     let (request_id, client) = (context.id(), context.client_ip());
     macro_rules! line {
         ($level:ident) => {
-            tracing::$level!(target: TARGET, %method, route, status, micros, %request_id, %client, key, person, code, cause)
+            tracing::$level!(target: TARGET, %method, route, status, micros, %request_id, %client, key, person, code, cause, trace_id)
         };
     }
     if is_fault { line!(error) } else { line!(info) }
@@ -105,6 +109,9 @@ fn write_json(
     if let Some(cause) = answered.error.and_then(|error| error.cause.as_ref()) {
         line.extend_from_slice(br#","cause":"#);
         serde_json::to_writer(&mut *line, &cause.to_string())?;
+    }
+    if let Some(trace) = answered.trace {
+        write!(line, r#","trace_id":"{}""#, hex(&trace.trace_id))?;
     }
     line.extend_from_slice(b",\"target\":\"keyhouse::request\"}\n");
     Ok(())

@@ -10,12 +10,18 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::app::observations::Observation;
 use crate::web::AppState;
 use crate::web::error::{ApiError, ErrorCode};
 use keyhouse_domain::public_url::PublicUrl;
 
 /// Refuses unsafe methods from other origins, before anything reads the request.
 pub(crate) async fn same_origin(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    if !request.method().is_safe()
+        && let Some(origin) = other_origin(request.headers(), state.public_url.as_ref())
+    {
+        state.app.observe(Observation::OtherOrigin, origin);
+    }
     if request.method().is_safe() || is_same_origin(request.headers(), state.public_url.as_ref()) {
         return next.run(request).await;
     }
@@ -24,6 +30,14 @@ pub(crate) async fn same_origin(State(state): State<AppState>, request: Request,
         None => "This request did not come from a page of this Keyhouse, so nothing was done".to_owned(),
     };
     ApiError::new(ErrorCode::BadRequest).with_message(message).with_source("cross-origin").into_response()
+}
+
+/// The origin of a page that this server served under another address than `public_url`: its host is the request's.
+fn other_origin<'a>(headers: &'a HeaderMap, public_url: Option<&PublicUrl>) -> Option<&'a str> {
+    let origin = headers.get(header::ORIGIN)?.to_str().ok()?;
+    let (_, host) = origin.split_once("://")?;
+    let is_ours = headers.get(header::HOST)?.to_str().ok()?.eq_ignore_ascii_case(host);
+    (is_ours && public_url?.as_str() != origin).then_some(origin)
 }
 
 fn is_plain_http(headers: &HeaderMap) -> bool {

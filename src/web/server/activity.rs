@@ -31,11 +31,19 @@ struct State {
     /// The bytes of the head that is being received, as far as they arrived by themselves.
     head: Vec<u8>,
     lingers: bool,
+    /// Requests that are handled: one on HTTP/1.1, one for each stream on HTTP/2.
+    running: usize,
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        Self(Mutex::new(State { phase: Phase::Head, since: Instant::now(), head: Vec::new(), lingers: false }))
+        Self(Mutex::new(State {
+            phase: Phase::Head,
+            since: Instant::now(),
+            head: Vec::new(),
+            lingers: false,
+            running: 0,
+        }))
     }
 }
 
@@ -90,6 +98,7 @@ impl Activity {
     pub(super) fn begin_request(self: &Arc<Self>) -> Busy {
         let mut state = self.lock();
         state.phase = Phase::Request;
+        state.running += 1;
         state.head.clear();
         Busy(Arc::clone(self))
     }
@@ -107,7 +116,7 @@ impl Activity {
     }
 }
 
-/// A request that is being handled. When it goes, the connection is idle.
+/// A request that is being handled. When the last one goes, the connection is idle.
 #[derive(Debug)]
 pub(super) struct Busy(Arc<Activity>);
 
@@ -121,7 +130,10 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        (state.phase, state.since) = (Phase::Idle, Instant::now());
+        state.running -= 1;
+        if state.running == 0 {
+            (state.phase, state.since) = (Phase::Idle, Instant::now());
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! The HTTP server of a port: the accept loop, limits on connections and time, and a stop that breaks no request.
 //!
-//! hyper parses and writes HTTP/1.1. By hand rather than by `axum::serve`, which has no limit on connections, no time-out
+//! hyper parses and writes HTTP/1.1 and, with TLS, HTTP/2. By hand rather than by `axum::serve`, which has no limit on connections, no time-out
 //! for a request's head, and tears a connection down when it answers before the body was read.
 
 mod activity;
 mod connections;
+mod http2;
 mod request_body;
 mod stream;
+pub mod tls;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, header};
+use axum::http::{HeaderValue, Request, Version, header};
 use axum::response::Response;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
@@ -35,6 +37,7 @@ use activity::Activity;
 use connections::{Admission, Connections};
 use request_body::RequestBody;
 use stream::ClientStream;
+use tls::Tls;
 
 /// What answers the requests of a port.
 pub trait HttpService: Clone + Send + 'static {
@@ -52,6 +55,8 @@ pub struct ServerOptions {
     pub idle: Duration,
     /// Networks that may hold more than their share of the connections, because they carry many clients.
     pub without_share: Arc<[IpNet]>,
+    /// The certificate; `None`: plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 /// How long a request's head may take, from its first byte or, on a new connection, from the connection.
@@ -88,12 +93,33 @@ pub async fn serve(
     let mut tasks = JoinSet::new();
     let mut failing = false;
     let accept = |tasks: &mut JoinSet<()>, admission: Admission, stream: TcpStream, peer: SocketAddr| {
-        let (service, stop, idle) = (service.clone(), stop.clone(), options.idle);
+        let (service, stop, idle, tls) = (service.clone(), stop.clone(), options.idle, options.tls.clone());
         tasks.spawn(async move {
             let activity = Arc::clone(admission.activity());
+            let stream = patient(stream);
+            let serving = async {
+                let Some(tls) = tls else {
+                    return serve_connection(stream, peer, service, Arc::clone(&activity), idle, stop).await;
+                };
+                // A client that speaks no TLS, or trusts no certificate of ours, is the client's business.
+                let handshake = tokio::select! {
+                    biased;
+                    handshake = tls.accept(stream) => handshake,
+                    () = stop_after(&stop, FIRST_REQUEST_TIMEOUT) => None,
+                };
+                match handshake {
+                    Some((stream, true)) => {
+                        http2::serve_connection(stream, peer, service, Arc::clone(&activity), idle, stop).await;
+                    }
+                    Some((stream, false)) => {
+                        serve_connection(stream, peer, service, Arc::clone(&activity), idle, stop).await;
+                    }
+                    None => {}
+                }
+            };
             tokio::select! {
                 biased;
-                () = serve_connection(patient(stream), peer, service, Arc::clone(&activity), idle, stop) => {}
+                () = serving => {}
                 () = evicted(&activity, admission.evict()) => {}
             }
             drop(admission);
@@ -157,6 +183,12 @@ pub fn max_connections() -> usize {
 fn connections_for(descriptors: Option<u64>) -> usize {
     let connections = descriptors.map_or(CONNECTIONS_MAX as u64, |all| all.saturating_sub(DESCRIPTORS_SPARED).max(16));
     CONNECTIONS_MAX.min(usize::try_from(connections).unwrap_or(CONNECTIONS_MAX))
+}
+
+/// Resolves some time after `stop`.
+async fn stop_after(stop: &CancellationToken, time: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(time).await;
 }
 
 /// Ends a write that makes no progress for [`WRITE_TIMEOUT`].
@@ -247,13 +279,15 @@ async fn respond(
     let is_ambiguous = request.headers().contains_key(header::TRANSFER_ENCODING) && activity.head_has_content_length();
     let busy = activity.begin_request();
     let awaits_continue = request.headers().contains_key(header::EXPECT);
+    let is_http1 = request.version() < Version::HTTP_2;
     let (mut parts, incoming) = request.into_parts();
     if is_ambiguous {
         parts.extensions.insert(AmbiguousLength);
     }
     let body = RequestBody::new(incoming);
     let mut response = service.handle(peer, Request::from_parts(parts, body.for_handler())).await;
-    if !body.finish(awaits_continue).await {
+    // HTTP/2 resets the one stream whose body was not read, and the connection stays.
+    if !body.finish(awaits_continue).await && is_http1 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         activity.linger();
     }

@@ -15,12 +15,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::App;
 use crate::app::infra::log_queue;
 use crate::app::key_cache::Poll;
 use crate::app::rate_limit::redis::FallbackReason;
+use crate::build_info;
 use http::HttpMetrics;
 use keyhouse_store::Store;
 pub(crate) use labels::{ApiOutcome, LookupSource, method_label};
@@ -38,6 +40,7 @@ pub(crate) struct Metrics {
     log_lines_dropped: Counter,
     http: Arc<HttpMetrics>,
     propagation: Histogram,
+    dropped_spans: Counter,
     change_lag: Gauge<f64, AtomicU64>,
     lease_remaining: Gauge<f64, AtomicU64>,
     /// When the last successful poll was sent, in milliseconds of the monotonic clock; 0 before the first.
@@ -67,6 +70,7 @@ impl Metrics {
             log_lines_dropped: Counter::default(),
             http: Arc::new(HttpMetrics::new()),
             propagation: Histogram::new(PROPAGATION_BUCKETS),
+            dropped_spans: Counter::default(),
             change_lag: Gauge::default(),
             lease_remaining: Gauge::default(),
             last_poll: AtomicU64::new(0),
@@ -113,7 +117,19 @@ impl Metrics {
             Unit::Seconds,
             self.lease_remaining.clone(),
         );
+        registry.register(
+            "trace_spans_dropped",
+            "Spans that were dropped because the collector took them too slowly",
+            self.dropped_spans.clone(),
+        );
+        let build = [("version", build_info::VERSION), ("commit", build_info::COMMIT), ("date", build_info::DATE)];
+        registry.register("build", "The build that runs: always 1", Info::new(build));
         registry.register_collector(Box::new(pools::PoolCollector(store.clone())));
+    }
+
+    /// The counter of spans that were dropped.
+    pub(crate) fn dropped_spans(&self) -> Counter {
+        self.dropped_spans.clone()
     }
 
     /// Counts an API call.
