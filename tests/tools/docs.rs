@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Path, ServerProcess, TestDatabase, here, run, tool};
 use test_support::process::run_json;
+use test_support::wait::eventually_blocking;
 
 /// Fields whose values in the guide are examples: only the type is compared.
 const VARIES: [&str; 6] = ["id", "request_id", "createdAt", "updatedAt", "nextCursor", "prefix"];
@@ -70,6 +71,12 @@ fn check_http(page: &str, real: &str, at: &str) {
     }
 }
 
+/// The access log so far.
+fn request_lines(serving: &ServerProcess) -> Vec<String> {
+    let log = String::from_utf8(serving.logs()).expect("text");
+    log.lines().filter(|line| line.contains("keyhouse::request")).map(str::to_owned).collect()
+}
+
 #[test]
 fn every_command_of_the_guide_returns_what_its_page_shows() {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide");
@@ -93,6 +100,7 @@ fn every_command_of_the_guide_returns_what_its_page_shows() {
             let at = format!("{name}, {}", command.trim());
             let quiet = command.replace("curl ", "curl -s ");
             let shell = format!("set -eu\n{}", quiet.trim_end());
+            let before = request_lines(&serving).len();
             let output = Command::new("bash")
                 .args(["-c", &shell])
                 .env("KEYHOUSE_URL", format!("http://{}", serving.address))
@@ -110,8 +118,10 @@ fn every_command_of_the_guide_returns_what_its_page_shows() {
                     if let Some(made) = real["data"]["id"].as_str() {
                         made.clone_into(&mut id);
                     }
-                    let log = String::from_utf8(serving.logs()).expect("text");
-                    let last = log.lines().rfind(|line| line.contains("keyhouse::request")).expect("a line");
+                    // Lines are written by a thread of their own.
+                    let last = eventually_blocking("the request's log line", || {
+                        request_lines(&serving).split_off(before).pop()
+                    });
                     assert!(last.contains(&format!("\"status\":{status},")), "{at}: {last}");
                 }
                 None if kind == "http" => check_http(page, &real, &at),

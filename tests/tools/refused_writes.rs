@@ -55,7 +55,6 @@ fn report(client: Client, serving: &ServerProcess, address: SocketAddr) -> Strin
 }
 
 #[rstest]
-#[ignore = "an early refusal still closes the connection with unread bytes in the socket"]
 fn a_refused_write_is_answered_and_the_next_call_succeeds(
     #[values(Path::Direct, Path::NginxPooled, Path::NginxPerRequest, Path::HaProxy)] path: Path,
 ) {
