@@ -178,7 +178,7 @@ document.addEventListener("submit", async (event) => {
     button?.setAttribute("aria-busy", "true");
     find(form, ".offline")?.remove();
     try {
-        const body = new URLSearchParams(new FormData(form));
+        const body = new URLSearchParams(new FormData(form, event.submitter));
         const loaded = await load(form.action, { method: "POST", body });
         if (!loaded) return;
         const sheet = find(loaded.page, "[data-sheet]");

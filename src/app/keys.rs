@@ -181,10 +181,15 @@ impl App {
     /// # Errors
     ///
     /// See [`RevokeKeyError`].
-    pub async fn revoke_keys_created_by(&self, admin: &KeyAdmin, person: PersonId) -> Result<(), RevokeKeyError> {
+    pub async fn revoke_keys_created_by(
+        &self,
+        admin: &KeyAdmin,
+        person: PersonId,
+        reason: Option<&RevocationReason>,
+    ) -> Result<(), RevokeKeyError> {
         for key in self.active_keys_of(admin.team()).await? {
             if key.creator.person == Some(person) {
-                self.revoke_key(admin, key.key.id, None).await?;
+                self.revoke_key(admin, key.key.id, reason).await?;
             }
         }
         Ok(())

@@ -56,7 +56,7 @@ const REPORTS: [(&str, u16); 5] = [
 /// admin, the owner. A form is sent empty. Without a session a page is a redirect to the sign-in page, 303, and a
 /// form is the sign-in page itself, 403.
 #[rustfmt::skip]
-const PAGES: [(&str, [u16; 7]); 54] = [
+const PAGES: [(&str, [u16; 7]); 66] = [
     ("GET /", [303, 303, 303, 200, 200, 200, 200]),
     ("GET /sign-in", [200, 200, 303, 303, 303, 303, 303]),
     ("POST /sign-in", [422, 422, 422, 422, 422, 422, 422]),
@@ -108,6 +108,18 @@ const PAGES: [(&str, [u16; 7]); 54] = [
     ("POST /t/{team}/settings/integrations/api-keys/{key}/rename", [403, 403, 404, 403, 403, 422, 422]),
     ("GET /t/{team}/settings/integrations/api-keys/{key}/revoke", [303, 303, 404, 403, 403, 200, 200]),
     ("POST /t/{team}/settings/integrations/api-keys/{key}/revoke", [403, 403, 404, 403, 403, 303, 303]),
+    ("GET /t/{team}/settings/integrations/api-keys/{key}/rotate", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/integrations/api-keys/{key}/rotate", [403, 403, 404, 403, 403, 422, 422]),
+    ("GET /t/{team}/settings/integrations/api-keys/{key}/end-former", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/integrations/api-keys/{key}/end-former", [403, 403, 404, 403, 403, 303, 303]),
+    ("GET /t/{team}/settings/integrations/api-keys/{key}/pause", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/integrations/api-keys/{key}/pause", [403, 403, 404, 403, 403, 422, 422]),
+    ("GET /t/{team}/settings/integrations/api-keys/{key}/resume", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/integrations/api-keys/{key}/resume", [403, 403, 404, 403, 403, 303, 303]),
+    ("GET /t/{team}/settings/integrations/api-keys/{key}/conditions", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/integrations/api-keys/{key}/conditions", [403, 403, 404, 403, 403, 303, 303]),
+    ("GET /t/{team}/settings/integrations/api-keys/created-by/{person}", [303, 303, 404, 403, 403, 200, 200]),
+    ("POST /t/{team}/settings/integrations/api-keys/created-by/{person}", [403, 403, 404, 403, 403, 303, 303]),
     ("GET /t/{team}/settings/integrations/requests", [303, 303, 404, 403, 403, 200, 200]),
     ("GET /t/{team}/settings/audit", [303, 303, 404, 403, 403, 200, 200]),
     ("GET /t/{team}/settings/audit.csv", [303, 303, 404, 403, 403, 200, 200]),

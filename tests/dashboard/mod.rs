@@ -5,6 +5,7 @@ mod auth_flows;
 mod catalog;
 mod forms;
 mod http_conformance;
+mod key_actions;
 mod key_page;
 mod keys;
 mod leaks;

@@ -1,10 +1,12 @@
 //! A key as pages show it.
 
+use std::time::Duration;
+
 use super::authorize::Authorized;
 use super::layout::TimeTag;
 use super::rejection::Rejection;
 use crate::web::AppState;
-use keyhouse_domain::api_key::{KeyName, KeyStatus, ListedKey};
+use keyhouse_domain::api_key::{KeyName, KeyStatus, LastUse, ListedKey};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::ManageKeys;
 use keyhouse_domain::timestamp::Timestamp;
@@ -17,7 +19,9 @@ const IN_USE_DAYS: i64 = 7;
 /// A key that was not used for so many days is flagged.
 const UNUSED_DAYS: i64 = 30;
 /// A key that was used within this time is marked as used right now.
-const BUSY_MS: i64 = 5 * 60 * 1000;
+const BUSY: Duration = Duration::from_secs(5 * 60);
+/// An expiry this near is highlighted.
+const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 pub(super) struct KeyRow {
@@ -27,6 +31,7 @@ pub(super) struct KeyRow {
     pub mode: Mode,
     pub scope: &'static str,
     pub creator: String,
+    pub creator_id: String,
     pub creator_has_left: bool,
     pub created: TimeTag,
     pub last_used: Option<TimeTag>,
@@ -35,16 +40,51 @@ pub(super) struct KeyRow {
     pub hint: String,
     /// A call was accepted in the last 5 minutes.
     pub is_busy: bool,
-    /// The path of the sparkline, and the number of calls that it stands for; for a revoked key, the calls that were refused
-    /// since. The list alone sets them.
+    /// The path of the sparkline, and the number of calls beside it: of an active key those of the last 30 days, of one that
+    /// has ended those that were refused since. The list alone sets them.
     pub spark: String,
     pub calls: String,
-    pub revoked: Option<RevokedCells>,
+    /// When the current token was created.
+    pub token_created: TimeTag,
+    /// Of a key that was rotated, when and from where the current token was last used.
+    pub token_used: Option<TimeTag>,
+    pub token_from: String,
+    /// The former token while it is accepted.
+    pub former: Option<FormerCells>,
+    pub paused: Option<PausedCells>,
+    pub expires: Option<ExpiryCells>,
+    pub allowed: Vec<String>,
+    pub ended: Option<EndedCells>,
     pub is_new: bool,
 }
 
-pub(super) struct RevokedCells {
+pub(super) struct FormerCells {
+    pub prefix: String,
+    /// At the latest.
+    pub ends: TimeTag,
+    /// Since the rotation.
+    pub last_used: Option<TimeTag>,
+    pub last_from: String,
+}
+
+pub(super) struct PausedCells {
+    pub since: TimeTag,
+    /// `None`: until it is resumed.
+    pub until: Option<TimeTag>,
+}
+
+pub(super) struct ExpiryCells {
+    pub at: TimeTag,
+    /// Within 14 days.
+    pub is_soon: bool,
+}
+
+pub(super) struct EndedCells {
+    /// `Revoked` or `Expired`.
+    pub label: &'static str,
+    /// Who revoked the key; empty if it expired.
     pub by: String,
+    pub reason: String,
     pub at: TimeTag,
     /// When the row leaves the list.
     pub listed_until: TimeTag,
@@ -55,16 +95,39 @@ impl KeyRow {
         let key = &listed.key;
         let since = listed.last_use.as_ref().map_or(key.created_at, |used| used.at);
         let days = (now.ms() - since.ms()) / DAY_MS;
-        let ended = |at, by: &str| RevokedCells {
+        let status = key.status(now);
+        let ended = |label, at, by: &str, reason: &str| EndedCells {
+            label,
             by: by.to_owned(),
+            reason: reason.to_owned(),
             at: TimeTag::past(at, now),
             listed_until: TimeTag::future(key.listed_until(now).unwrap_or(at), now),
         };
-        let revoked = match key.status(now) {
+        let ended = match status {
             KeyStatus::Active | KeyStatus::Paused(_) => None,
-            KeyStatus::Expired(at) => Some(ended(at, "expiry")),
-            KeyStatus::Revoked { at, by, .. } => Some(ended(at, &by.name)),
+            KeyStatus::Expired(at) => Some(ended("Expired", at, "", "")),
+            KeyStatus::Revoked { at, by, reason } => {
+                Some(ended("Revoked", at, &by.name, reason.map_or("", |reason| reason.as_str())))
+            }
         };
+        let paused = match status {
+            KeyStatus::Paused(pause) => Some(PausedCells {
+                since: TimeTag::past(pause.at, now),
+                until: pause.until.map(|until| TimeTag::future(until, now)),
+            }),
+            _ => None,
+        };
+        let expires = key.conditions.expires_at.filter(|_| ended.is_none());
+        let former = listed.living_former(now).filter(|_| ended.is_none()).map(|former| {
+            let rotated = key.token.created_at;
+            let last_use = former.last_use.as_ref().filter(|used| used.at >= rotated);
+            FormerCells {
+                prefix: former.token.prefix.to_string(),
+                ends: TimeTag::future(former.token.ends_at.unwrap_or(now), now),
+                last_used: used(last_use, now),
+                last_from: from(last_use),
+            }
+        });
         Self {
             id: key.id.to_string(),
             name: listed.name.as_ref().map_or("", KeyName::as_str).to_owned(),
@@ -72,18 +135,34 @@ impl KeyRow {
             mode: key.mode,
             scope: key.scope.label(),
             creator: listed.creator.name.clone(),
+            creator_id: listed.creator.person.map_or(String::new(), |person| person.to_string()),
             creator_has_left: listed.creator_has_left,
             created: TimeTag::past(key.created_at, now),
-            last_used: listed.last_use.as_ref().map(|used| TimeTag::past(used.at, now)),
-            last_from: listed.last_use.as_ref().map_or_else(String::new, |used| used.from.clone()),
+            last_used: used(listed.last_use.as_ref(), now),
+            last_from: from(listed.last_use.as_ref()),
             hint: if days >= UNUSED_DAYS { format!("Unused for {days} days") } else { String::new() },
-            is_busy: listed.last_use.as_ref().is_some_and(|used| now.ms() - used.at.ms() < BUSY_MS),
+            is_busy: listed.last_use.as_ref().is_some_and(|used| used.at > now.minus(BUSY)),
             spark: String::new(),
             calls: String::new(),
-            revoked,
+            token_created: TimeTag::past(key.token.created_at, now),
+            token_used: used(listed.current_use.as_ref(), now),
+            token_from: from(listed.current_use.as_ref()),
+            former,
+            paused,
+            expires: expires.map(|at| ExpiryCells { at: TimeTag::future(at, now), is_soon: at <= now.plus(SOON) }),
+            allowed: key.conditions.allowed.iter().map(ToString::to_string).collect(),
+            ended,
             is_new: false,
         }
     }
+}
+
+fn used(last_use: Option<&LastUse>, now: Timestamp) -> Option<TimeTag> {
+    last_use.map(|used| TimeTag::past(used.at, now))
+}
+
+fn from(last_use: Option<&LastUse>) -> String {
+    last_use.map_or_else(String::new, |used| used.from.clone())
 }
 
 /// Whether revoking a key interrupts something: a live key that was used within the last 7 days.

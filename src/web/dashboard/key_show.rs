@@ -14,8 +14,8 @@ use super::safety::Safety;
 use super::usage_chart::{Chart, day_label, outcome_label, thousands};
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
-use keyhouse_domain::api_key::{KeyState, ListedKey};
-use keyhouse_domain::audit::AuditFilter;
+use keyhouse_domain::api_key::{KeyStatus, ListedKey};
+use keyhouse_domain::audit::{Action, AuditFilter};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::ManageKeys;
 use keyhouse_domain::timestamp::Timestamp;
@@ -46,15 +46,7 @@ struct Change {
     is_end: bool,
 }
 
-/// What a revoked key's page says first.
-struct Ended {
-    at: TimeTag,
-    by: String,
-    listed_until: TimeTag,
-    /// `Still tried 14 times from 203.0.113.7`; empty if it was not.
-    tried: Option<Tried>,
-}
-
+/// Calls that were refused because of the key's state: how often, from where, last when.
 struct Tried {
     calls: String,
     addresses: Vec<String>,
@@ -88,7 +80,11 @@ struct KeyPage {
     addresses: Vec<AddressRow>,
     changes: Vec<Change>,
     safety: Option<Safety>,
-    ended: Option<Ended>,
+    /// Since the key ended or was paused.
+    tried: Option<Tried>,
+    /// The exact time of the end.
+    ended_at: Option<TimeTag>,
+    has_ended: bool,
 }
 
 pub(super) async fn show(
@@ -111,7 +107,11 @@ pub(super) async fn show(
     let key = KeyRow::of(&listed, now);
     let message = match query.get_or_empty("done") {
         "renamed" => format!("Renamed to {}", key.name),
-        "revoked" if !listed.key.is_active(now) => format!("Revoked {}", key.name),
+        "revoked" if key.ended.is_some() => format!("Revoked {}", key.name),
+        "paused" if key.paused.is_some() => format!("Paused {}", key.name),
+        "resumed" if key.paused.is_none() => format!("Resumed {}", key.name),
+        "conditions" => "Conditions saved".to_owned(),
+        "former-ended" if key.former.is_none() => "Former token ended".to_owned(),
         _ => String::new(),
     };
     let changes = events.iter().map(|event| Change {
@@ -119,7 +119,7 @@ pub(super) async fn show(
         by: event.by.name.clone(),
         words: audit::words(event.action),
         detail: event.detail.clone(),
-        is_end: event.action == keyhouse_domain::audit::Action::KeyRevoked,
+        is_end: matches!(event.action, Action::KeyRevoked | Action::KeyExpired),
     });
     Ok(responses::ok(&KeyPage {
         layout: Layout::of(&access, &key.name, "keys").with_message(message),
@@ -133,8 +133,10 @@ pub(super) async fn show(
         calls: calls.iter().map(|(_, call)| CallRow::of(call, String::new(), now)).collect(),
         addresses: addresses.iter().map(|seen| address_row(seen, now)).collect(),
         changes: changes.collect(),
-        safety: listed.key.is_active(now).then(|| Safety::of(&listed, &addresses, now)),
-        ended: ended(&listed, &counted, &addresses, now),
+        safety: key.ended.is_none().then(|| Safety::of(&listed, &addresses, now)),
+        tried: tried(&listed, &counted, &addresses, now),
+        ended_at: listed.key.ended_at(now).map(TimeTag::exact),
+        has_ended: key.ended.is_some(),
         key,
     }))
 }
@@ -176,20 +178,24 @@ fn figures(counted: &[DailyCalls], addresses: &[SeenAddress], now: Timestamp) ->
     }
 }
 
-fn ended(listed: &ListedKey, counted: &[DailyCalls], addresses: &[SeenAddress], now: Timestamp) -> Option<Ended> {
-    let KeyState::Revoked { at, by, .. } = &listed.key.state else { return None };
-    let tried = counted.iter().filter(|count| count.outcome == Outcome::Revoked).map(|count| count.calls).sum::<u64>();
-    let after = |seen: &&SeenAddress| seen.refused_at.is_some_and(|refused| refused >= *at);
+/// The calls that were refused since the key ended or was paused. The counts are by day, so the first day counts as a whole.
+fn tried(listed: &ListedKey, counted: &[DailyCalls], addresses: &[SeenAddress], now: Timestamp) -> Option<Tried> {
+    let (since, outcomes) = match listed.key.status(now) {
+        KeyStatus::Active => return None,
+        KeyStatus::Paused(pause) => (pause.at, [Outcome::Paused].as_slice()),
+        KeyStatus::Expired(at) => (at, [Outcome::Expired].as_slice()),
+        KeyStatus::Revoked { at, .. } => (at, [Outcome::Revoked].as_slice()),
+    };
+    let first = UtcDay::of(since);
+    let is_counted = |count: &&DailyCalls| count.day >= first && outcomes.contains(&count.outcome);
+    let calls: u64 = counted.iter().filter(is_counted).map(|count| count.calls).sum();
+    let after = |seen: &&SeenAddress| seen.refused_at.is_some_and(|refused| refused >= since);
     let mut from: Vec<_> = addresses.iter().filter(after).map(|seen| seen.address.clone()).collect();
+    from.sort_unstable();
     from.dedup();
-    Some(Ended {
-        at: TimeTag::exact(*at),
-        by: by.name.clone(),
-        listed_until: TimeTag::future(listed.key.listed_until(now).unwrap_or(*at), now),
-        tried: (tried > 0).then(|| Tried {
-            calls: thousands(tried),
-            last: addresses.iter().filter_map(|seen| seen.refused_at).max().map(|at| TimeTag::past(at, now)),
-            addresses: from,
-        }),
+    (calls > 0).then(|| Tried {
+        calls: thousands(calls),
+        last: addresses.iter().filter_map(|seen| seen.refused_at).max().map(|at| TimeTag::past(at, now)),
+        addresses: from,
     })
 }

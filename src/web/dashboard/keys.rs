@@ -94,6 +94,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     let about_id = about.as_ref().map(|key| key.key.id);
     let name = about.as_ref().and_then(|key| key.name.as_ref()).map_or("", KeyName::as_str);
     let message = match (query.get_or_empty("done"), &about) {
+        ("all-revoked", _) => "Keys revoked".to_owned(),
         ("renamed", Some(_)) => format!("Renamed to {name}"),
         ("revoked", Some(key)) if !key.key.is_active(now) => format!("Revoked {name}"),
         _ => String::new(),
@@ -141,10 +142,12 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     let counted = state.app.queries().calls_by_day_of_team(access.team().id, since).await?;
     let row = |key: &ListedKey| {
         let calls: Vec<_> = counted.iter().copied().filter(|count| count.key == key.key.id).collect();
-        let is_shown = |count: &&DailyCalls| key.key.is_active(now) || count.outcome == Outcome::Revoked;
+        let is_active = key.key.is_active(now);
+        let refused = [Outcome::Revoked, Outcome::Expired];
+        let is_shown = |count: &&DailyCalls| is_active || refused.contains(&count.outcome);
         KeyRow {
             is_new: about_id == Some(key.key.id),
-            spark: if key.key.is_active(now) { sparkline(&calls, today, SPARK_DAYS) } else { String::new() },
+            spark: if is_active { sparkline(&calls, today, SPARK_DAYS) } else { String::new() },
             calls: thousands(calls.iter().filter(is_shown).map(|count| count.calls).sum()),
             ..KeyRow::of(key, now)
         }

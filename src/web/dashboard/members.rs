@@ -210,7 +210,7 @@ pub(super) async fn revoke_created_keys<P: Permission>(
     person: PersonId,
 ) -> Result<(), Rejection> {
     let Ok(permit) = access.membership.permit() else { return Err(access.permission_lost(state, raw).await) };
-    match state.app.revoke_keys_created_by(&permit, person).await {
+    match state.app.revoke_keys_created_by(&permit, person, None).await {
         // Another person has revoked it meanwhile.
         Ok(()) | Err(RevokeKeyError::NoSuchKey) => Ok(()),
         Err(RevokeKeyError::Forbidden(_)) => Err(access.permission_lost(state, raw).await),

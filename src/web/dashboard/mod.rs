@@ -12,13 +12,18 @@ mod forms;
 mod home;
 mod integrations;
 mod invite;
+mod key_conditions;
 mod key_find;
+mod key_former;
 mod key_new;
+mod key_pause;
 mod key_rename;
 mod key_revoke;
+mod key_rotate;
 mod key_row;
 mod key_show;
 mod keys;
+mod keys_of_person;
 mod layout;
 mod leak_notice;
 mod leaks;
@@ -90,6 +95,12 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .route("/t/{team}/settings/integrations/api-keys/{key}", get(key_show::show))
         .route("/t/{team}/settings/integrations/api-keys/{key}/rename", get(key_rename::edit).post(key_rename::update))
         .route("/t/{team}/settings/integrations/api-keys/{key}/revoke", get(key_revoke::show).post(key_revoke::destroy))
+        .route("/t/{team}/settings/integrations/api-keys/{key}/rotate", get(key_rotate::show).post(key_rotate::create))
+        .route("/t/{team}/settings/integrations/api-keys/{key}/end-former", get(key_former::show).post(key_former::destroy))
+        .route("/t/{team}/settings/integrations/api-keys/{key}/pause", get(key_pause::show).post(key_pause::update))
+        .route("/t/{team}/settings/integrations/api-keys/{key}/resume", get(key_pause::show_resume).post(key_pause::resume))
+        .route("/t/{team}/settings/integrations/api-keys/{key}/conditions", get(key_conditions::edit).post(key_conditions::update))
+        .route("/t/{team}/settings/integrations/api-keys/created-by/{person}", get(keys_of_person::show).post(keys_of_person::destroy))
         .route("/t/{team}/settings/integrations/requests", get(requests::index))
         .route("/t/{team}/settings/audit", get(audit::index))
         .route("/t/{team}/settings/audit.csv", get(audit_csv::index))

@@ -24,8 +24,8 @@ use keyhouse_domain::usage::{CALLS_KEPT, CallFilter, Outcome, RecordedCall};
 pub(super) const PAGE: &str = "/settings/integrations/requests";
 /// Calls on one page.
 const ROWS: u32 = 50;
-/// Revoked keys in the filter.
-const REVOKED: u32 = 100;
+/// Revoked and expired keys in the filter.
+const ENDED: u32 = 100;
 /// The periods of the filter: value, words, seconds.
 const PERIODS: [(&str, &str, u64); 3] =
     [("1h", "Last hour", 3600), ("24h", "Last 24 hours", 24 * 3600), ("", "Last 7 days", 7 * 24 * 3600)];
@@ -124,7 +124,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
     let now = state.app.clock().now();
     let queries = state.app.queries();
     let mut keys = state.app.active_keys_of(access.team().id).await?;
-    keys.extend(state.app.ended_keys_of(access.team(), None, None, REVOKED).await?);
+    keys.extend(state.app.ended_keys_of(access.team(), None, None, ENDED).await?);
     let filter = filter(&query, now);
     let before = query.get_or_empty("before").parse::<RequestId>().ok();
     let mut calls = queries.recent_calls(access.team().id, &filter, before, ROWS + 1).await?;

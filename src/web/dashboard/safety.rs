@@ -23,6 +23,16 @@ pub(super) struct Safety {
 }
 
 impl Safety {
+    /// Whether the key is in use, as the answer to another question.
+    pub(super) fn in_use(&self) -> &'static str {
+        match self.answer {
+            "Yes" => "No.",
+            "Probably" => "Probably not.",
+            "No" => "Yes.",
+            _ => "Unclear.",
+        }
+    }
+
     /// For an active key.
     pub(super) fn of(listed: &ListedKey, addresses: &[SeenAddress], now: Timestamp) -> Self {
         let created = listed.key.created_at.ago(now);
@@ -41,6 +51,14 @@ impl Safety {
         if days >= IN_USE_DAYS {
             let reasons = format!("Not used for {days} days. A job that runs once a month may still need it.");
             return Self { level: "warn", answer: "Probably", reasons };
+        }
+        if let Some(former) = listed.living_former(now) {
+            let rotated = listed.key.token.created_at;
+            let last_use = former.last_use.as_ref().filter(|used| used.at >= rotated);
+            if let (Some(used), None) = (last_use, &listed.current_use) {
+                let reasons = format!("Only the former token is used, {} from {}.", used.at.ago(now), used.from);
+                return Self { level: "bad", answer: "No", reasons };
+            }
         }
         let since = now.ms() - IN_USE_DAYS * DAY_MS;
         let is_recent = |seen: &&SeenAddress| seen.accepted_at.is_some_and(|at| at.ms() >= since);

@@ -1,11 +1,11 @@
-//! A team's settings: its name.
+//! A team's settings: its name, and the longest lifetime of its keys.
 
 use askama::Template;
 use axum::extract::State;
 use serde::Deserialize;
 
 use super::authorize::{Authorized, AuthorizedForm};
-use super::forms::FieldErrors;
+use super::forms::{FieldErrors, RawForm};
 use super::layout::Layout;
 use super::rejection::{PageResult, see_other};
 use super::responses;
@@ -13,6 +13,7 @@ use crate::app::teams::ChangeTeamError;
 use crate::web::base_url::lacks_public_url;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
+use keyhouse_domain::api_key::KeyLifetime;
 use keyhouse_domain::permission::ManageTeam;
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::TeamName;
@@ -28,6 +29,8 @@ struct SettingsPage<'a> {
     id: String,
     is_owner: bool,
     max_name: usize,
+    lifetime: String,
+    lifetime_max: u32,
     /// `public_url` is not set although people use HTTPS.
     lacks_public_url: bool,
     errors: FieldErrors,
@@ -36,7 +39,7 @@ struct SettingsPage<'a> {
 fn settings_page(
     state: &AppState,
     access: &Authorized<ManageTeam>,
-    name: &str,
+    (name, lifetime): (&str, Option<&str>),
     message: &str,
     errors: FieldErrors,
 ) -> PageResult {
@@ -51,6 +54,11 @@ fn settings_page(
         id: team.id.to_string(),
         is_owner: access.membership.role == Role::Owner,
         max_name: TeamName::MAX,
+        lifetime: match lifetime {
+            Some(typed) => typed.to_owned(),
+            None => team.key_lifetime.map_or(String::new(), |lifetime| lifetime.days().to_string()),
+        },
+        lifetime_max: KeyLifetime::MAX_DAYS,
         lacks_public_url,
         errors,
     };
@@ -58,14 +66,16 @@ fn settings_page(
 }
 
 pub(super) async fn edit(State(state): State<AppState>, access: Authorized<ManageTeam>, query: Query) -> PageResult {
-    let message = if query.get_or_empty("done") == "renamed" { "Saved" } else { "" };
-    settings_page(&state, &access, access.team().name.as_str(), message, FieldErrors::default())
+    let message = if query.get_or_empty("done").is_empty() { "" } else { "Saved" };
+    settings_page(&state, &access, (access.team().name.as_str(), None), message, FieldErrors::default())
 }
 
 #[derive(Deserialize)]
 pub(super) struct SettingsForm {
     #[serde(default)]
     name: String,
+    /// The longest lifetime of keys in days, empty for none. Its form has no `name`.
+    lifetime: Option<String>,
     /// The name that the form was opened with.
     #[serde(default)]
     version: String,
@@ -74,13 +84,16 @@ pub(super) struct SettingsForm {
 fn renamed_meanwhile(state: &AppState, access: &Authorized<ManageTeam>, typed: &str) -> PageResult {
     let current = access.team().name.as_str();
     let error = format!("The team was renamed to “{current}” since you opened this page. Save again to replace it");
-    settings_page(state, access, typed, "", FieldErrors::one("name", error))
+    settings_page(state, access, (typed, None), "", FieldErrors::one("name", error))
 }
 
 pub(super) async fn update(
     State(state): State<AppState>,
     AuthorizedForm { mut access, form, raw }: AuthorizedForm<Authorized<ManageTeam>, SettingsForm>,
 ) -> PageResult {
+    if let Some(lifetime) = &form.lifetime {
+        return update_lifetime(&state, &access, lifetime, &raw).await;
+    }
     // Compared before the new name is validated, too: otherwise correcting a typing error would replace a colleague's change.
     let was = Some(form.version.as_str()).filter(|version| !version.is_empty());
     if was.is_some_and(|was| was != access.team().name.as_str()) {
@@ -88,7 +101,7 @@ pub(super) async fn update(
     }
     let name = match TeamName::parse(&form.name) {
         Ok(name) => name,
-        Err(error) => return settings_page(&state, &access, &form.name, "", FieldErrors::one("name", error)),
+        Err(error) => return settings_page(&state, &access, (&form.name, None), "", FieldErrors::one("name", error)),
     };
     match state.app.rename_team(&access.permit, &name, was).await {
         Ok(()) => Ok(see_other(&format!("{}?done=renamed", access.path("/settings")))),
@@ -100,5 +113,28 @@ pub(super) async fn update(
         }
         Err(ChangeTeamError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
         Err(ChangeTeamError::Store(error)) => Err(error.into()),
+    }
+}
+
+async fn update_lifetime(state: &AppState, access: &Authorized<ManageTeam>, typed: &str, raw: &RawForm) -> PageResult {
+    let name = access.team().name.as_str();
+    let lifetime = match typed.trim() {
+        "" => None,
+        text => match text.parse().ok().and_then(|days| KeyLifetime::from_days(days).ok()) {
+            Some(lifetime) => Some(lifetime),
+            None => {
+                let error = format!("Enter a number of days from 1 to {}", KeyLifetime::MAX_DAYS);
+                return settings_page(state, access, (name, Some(typed)), "", FieldErrors::one("lifetime", error));
+            }
+        },
+    };
+    match state.app.set_key_lifetime(&access.permit, lifetime).await {
+        Ok(()) => Ok(see_other(&format!("{}?done=lifetime", access.path("/settings")))),
+        Err(ChangeTeamError::Forbidden(_)) => Err(access.permission_lost(state, raw).await),
+        Err(ChangeTeamError::Store(error)) => Err(error.into()),
+        // Only a change of the name compares the name.
+        Err(ChangeTeamError::Renamed(_)) => {
+            settings_page(state, access, (name, Some(typed)), "", FieldErrors::default())
+        }
     }
 }
