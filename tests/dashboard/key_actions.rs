@@ -149,9 +149,13 @@ async fn a_longest_lifetime_makes_new_keys_expire(#[values(Engine::Sqlite, Engin
     let app = TestApp::on(engine).await;
     let ada = app.set_up().await;
     for typed in ["0", "4000", "x"] {
-        assert_eq!(app.send(&ada, "/t/acme/settings", &[("lifetime", typed)]).await.status, 422, "{typed}");
+        assert_eq!(
+            app.send(&ada, "/t/acme/settings", &[("setting", "lifetime"), ("lifetime", typed)]).await.status,
+            422,
+            "{typed}"
+        );
     }
-    let saved = app.send(&ada, "/t/acme/settings", &[("lifetime", "30")]).await;
+    let saved = app.send(&ada, "/t/acme/settings", &[("setting", "lifetime"), ("lifetime", "30")]).await;
     assert_eq!(saved.location(), "/t/acme/settings?done=lifetime");
     let form = app.page(&ada, &format!("{KEYS}/new")).await;
     assert!(form.text().contains(r#"value="2026-12-24""#), "the longest is filled in: {form}");

@@ -74,8 +74,12 @@ pub(super) async fn edit(State(state): State<AppState>, access: Authorized<Manag
 pub(super) struct SettingsForm {
     #[serde(default)]
     name: String,
-    /// The longest lifetime of keys in days, empty for none. Its form has no `name`.
-    lifetime: Option<String>,
+    /// `lifetime` in the form of the longest lifetime of keys, which has no name.
+    #[serde(default)]
+    setting: String,
+    /// In days, empty for none.
+    #[serde(default)]
+    lifetime: String,
     /// The name that the form was opened with.
     #[serde(default)]
     version: String,
@@ -91,8 +95,8 @@ pub(super) async fn update(
     State(state): State<AppState>,
     AuthorizedForm { mut access, form, raw }: AuthorizedForm<Authorized<ManageTeam>, SettingsForm>,
 ) -> PageResult {
-    if let Some(lifetime) = &form.lifetime {
-        return update_lifetime(&state, &access, lifetime, &raw).await;
+    if form.setting == "lifetime" {
+        return update_lifetime(&state, &access, &form.lifetime, &raw).await;
     }
     // Compared before the new name is validated, too: otherwise correcting a typing error would replace a colleague's change.
     let was = Some(form.version.as_str()).filter(|version| !version.is_empty());
