@@ -117,15 +117,15 @@ async fn conditions_are_tried_on_recent_calls_before_they_are_saved(
     app.inner.flush_usage(Flush::Everything).await.unwrap();
     let send = async |fields: &[(&str, &str)]| app.send(&ada, &path(id, "/conditions"), fields).await;
 
-    let clean = send(&[("allowed", "203.0.113.0/24"), ("action", "check")]).await;
+    let clean = send(&[("allowed", "203.0.113.0/24"), ("step", "check")]).await;
     assert!(
         clean.text().contains("Of the 1 recorded calls of the last 7 days, <strong>0 would have been refused"),
         "{clean}"
     );
-    let outside = send(&[("allowed", "198.51.100.0/24"), ("action", "save")]).await;
+    let outside = send(&[("allowed", "198.51.100.0/24"), ("step", "save")]).await;
     assert!(outside.text().contains("<strong>1 would have been refused</strong>. Outside: <code>203.0.113.7</code>"));
     assert_eq!(status(&app, token).await, 200, "nothing is saved before it was seen");
-    let fields = [("allowed", "198.51.100.0/24"), ("seen", "198.51.100.0/24"), ("action", "save")];
+    let fields = [("allowed", "198.51.100.0/24"), ("seen", "198.51.100.0/24"), ("step", "save")];
     assert_eq!(send(&fields).await.location(), path(id, "?done=conditions"));
     assert_eq!(status(&app, token).await, 401);
     let refused = send(&[("allowed", "10.0.0.5/8"), ("expires", "soon")]).await;
@@ -183,7 +183,7 @@ async fn a_key_is_revoked_with_a_reason_and_a_successor(#[values(Engine::Sqlite,
     assert_eq!(app.send(&ada, &path(id, "/revoke"), &[("reason", &long)]).await.status, 422);
     let new_id = app.inner.new_key_id();
     let (new, reason) = (new_id.to_string(), "Found in a public repository");
-    let fields = [("action", "successor"), ("successor", &*new), ("reason", reason), ("from", "key")];
+    let fields = [("step", "successor"), ("successor", &*new), ("reason", reason), ("from", "key")];
     let shown = app.send(&ada, &path(id, "/revoke"), &fields).await;
     assert_eq!(shown.status, 200, "{shown}");
     let token = token_in(&shown);

@@ -62,14 +62,92 @@ await story("from the list to a call in two clicks", async () => {
     check((await owner.locator("table.requests tbody tr").count()) > 20, "the calls of the key are listed");
 });
 
+const dialog = owner.locator("dialog[open]");
+const press = async (name, heading) => {
+    await owner.getByRole("link", { name, exact: true }).first().click();
+    await dialog.getByRole("heading", { name: heading }).waitFor();
+};
+
+await story("rotate: the token is shown once and guarded", async () => {
+    await owner.goto(`${KEYS}/${live.id}`);
+    await press("Rotate", "Rotate ");
+    await look(owner, "dialog-rotate");
+    await dialog.getByText("24 hours after the switch").click();
+    await dialog.getByRole("button", { name: "Rotate key" }).click();
+    await dialog.getByRole("heading", { name: "Key rotated" }).waitFor();
+    const token = await dialog.locator("code[data-secret]").first().innerText();
+    check((await call(demo, token)) === 200, "the new token is accepted");
+    check((await call(demo, live.token)) === 200, "and so is the former one");
+    await owner.keyboard.press("Escape");
+    await dialog.getByRole("alert").waitFor();
+    await look(owner, "dialog-rotated");
+    await dialog.getByRole("button", { name: "Close anyway" }).click();
+    await owner.waitForURL(`**/${live.id}`);
+    await owner.goto(`${KEYS}/${live.id}`);
+    await look(owner, "key-two-tokens");
+    await press("Rotate", "Rotate ");
+    await look(owner, "dialog-rotate-again");
+    await owner.keyboard.press("Escape");
+    await press("End former token now", "End the former token");
+    await look(owner, "dialog-end-former");
+    await dialog.getByRole("button", { name: "End former token" }).click();
+    await owner.getByText("Former token ended").first().waitFor();
+    check((await call(demo, live.token)) === 401, "the former token has ended");
+});
+
+await story("pause and resume", async () => {
+    await owner.goto(`${KEYS}/${live.id}`);
+    await press("Pause", "Pause ");
+    await look(owner, "dialog-pause");
+    await dialog.getByText("Until you resume it").click();
+    await dialog.getByRole("button", { name: "Pause key" }).click();
+    await owner.locator(".banner.warn").first().waitFor();
+    await look(owner, "key-paused");
+    await press("Resume", "Resume ");
+    await look(owner, "dialog-resume");
+    await dialog.getByRole("button", { name: "Resume key" }).click();
+    await owner.getByText("Resumed ").first().waitFor();
+});
+
+await story("conditions are tried on recent calls", async () => {
+    await owner.goto(`${KEYS}/${live.id}`);
+    await owner.getByRole("link", { name: "Edit conditions" }).click();
+    await dialog.getByRole("heading", { name: "Conditions of" }).waitFor();
+    const soon = new Date(Date.now() + 6 * 86_400_000).toISOString().slice(0, 10);
+    await dialog.getByLabel("Expires").fill(soon);
+    await dialog.getByLabel("Allowed addresses").fill("203.0.113.0/28\n2001:db8:40::/48");
+    await dialog.getByRole("button", { name: "Check recent calls" }).click();
+    await dialog.getByText("would have been refused").waitFor();
+    await look(owner, "dialog-conditions");
+    await dialog.getByRole("button", { name: "Save anyway" }).click();
+    await owner.getByText("Conditions saved").first().waitFor();
+    await owner.reload();
+    await look(owner, "key-expiring");
+    await visit(owner, KEYS, "keys-expiring");
+});
+
+await story("expiry of a new key, longest lifetime, keys of a person", async () => {
+    await owner.goto(KEYS);
+    await owner.getByRole("link", { name: "Create API Key" }).first().click();
+    await dialog.getByText("Expiry and allowed addresses").click();
+    await look(owner, "dialog-create");
+    await visit(owner, `${base}/t/${team.slug}/settings`, "settings");
+    await owner.goto(`${base}/t/${team.slug}/settings/members`);
+    await owner.getByLabel(/^Actions for/).first().click();
+    await owner.getByRole("link", { name: "Revoke their keys" }).first().click();
+    await dialog.getByRole("heading", { name: "Revoke the keys of" }).waitFor();
+    await look(owner, "dialog-keys-of-person");
+});
+
 await story("revoke from the key's page", async () => {
     const { id, token } = demo.keys.at(-1);
     await owner.goto(`${KEYS}/${id}`);
-    await owner.getByRole("link", { name: "Revoke" }).click();
+    await owner.getByRole("link", { name: "Revoke", exact: true }).click();
     await owner.getByRole("button", { name: "Revoke key" }).waitFor();
     await look(owner, "dialog-revoke");
     const name = owner.locator("dialog[open] #name");
-    if (await name.count()) await name.fill(await owner.locator("dialog[open] label bdi").innerText());
+    if (await name.count()) await name.fill(await owner.locator("dialog[open] label bdi").first().innerText());
+    await owner.locator("dialog[open] #reason").fill("Found in a public repository");
     await owner.getByRole("button", { name: "Revoke key" }).click();
     await owner.getByRole("alert").or(owner.locator(".banner.bad")).first().waitFor();
     check((await call(demo, token)) === 401, "a revoked key is refused");

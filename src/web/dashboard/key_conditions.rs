@@ -32,7 +32,7 @@ pub(super) struct ConditionsForm {
     allowed: String,
     /// `check` to see what the addresses would have refused, and to change nothing.
     #[serde(default)]
-    action: String,
+    step: String,
     /// The networks for which the person has seen that recent calls would have been refused.
     #[serde(default)]
     seen: String,
@@ -152,7 +152,7 @@ pub(super) async fn update(
     let dry_run = dry_run(&state, &access, id, &conditions.allowed, now).await?;
     let is_confirmed =
         dry_run.is_clean || form.seen == form.allowed || conditions.allowed == listed.key.conditions.allowed;
-    if form.action == "check" || !is_confirmed {
+    if form.step == "check" || !is_confirmed {
         return conditions_page(&state, &access, &listed, form, Some(dry_run), FieldErrors::default());
     }
     match state.app.set_conditions(&access.permit, id, &conditions).await {

@@ -88,7 +88,7 @@ pub(super) struct RevokeKeyForm {
     reason: String,
     /// `successor`: create a key in place of this one first.
     #[serde(default)]
-    action: String,
+    step: String,
     #[serde(default)]
     successor: String,
     #[serde(default)]
@@ -119,7 +119,7 @@ pub(super) async fn destroy(
             }
         },
     };
-    if is_active && form.action == "successor" {
+    if is_active && form.step == "successor" {
         let create = create_successor(&state, &access, &key, &form, &raw);
         return match key.key.mode {
             Mode::Live => access.user.with_recent_authentication(&state, &raw, create).await,
