@@ -127,7 +127,7 @@ async fn rotate(
         Err(RotateKeyError::NoSuchKey) => return Err(Rejection::not_found()),
         Err(RotateKeyError::Forbidden(_)) => return Err(access.permission_lost(state, raw).await),
         Err(RotateKeyError::Store(error)) => return Err(error.into()),
-        // The form was sent twice, or somebody else was faster: the page says which token is the current one.
+        // The form was sent twice, or another person was faster: the page says which token is the current one.
         Err(RotateKeyError::Ended | RotateKeyError::FormerTokenLives { .. }) => {
             let listed = key_row::find(state, access, id).await?;
             let page = rotate_page(state, access, &listed, chosen, FieldErrors::default());

@@ -88,7 +88,7 @@ pub(super) async fn destroy(
         },
     };
     match state.app.revoke_keys_created_by(&access.permit, person, reason.as_ref()).await {
-        // Revoked meanwhile by somebody else.
+        // Another person has revoked them meanwhile.
         Ok(()) | Err(RevokeKeyError::NoSuchKey) => Ok(see_other(&format!("{}?done=all-revoked", access.path(PAGE)))),
         Err(RevokeKeyError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
         Err(RevokeKeyError::Store(error)) => Err(error.into()),
