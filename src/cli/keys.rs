@@ -1,26 +1,37 @@
-//! `keyhouse key`: create, list, rename and revoke keys.
+//! `keyhouse key`: create, list, change, revoke and find keys.
 
+mod change;
 mod find;
+mod show;
 
 pub(super) use find::INPUT_MAX;
 
+use std::time::Duration;
+
 use anyhow::Context;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::CommandContext;
 use super::terminal::{self, Cell, Table, outln, print_json, style};
 use crate::app::App;
 use crate::app::keys::{Created, Revocation};
 use crate::time_format::TimeFormat;
-use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, KeyState, ListedKey, NewKey};
+use keyhouse_domain::api_key::{
+    ACTIVE_KEYS_MAX, AllowedNetworks, Conditions, Expiry, KeyName, KeyState, KeyStatus, ListedKey, NewKey, Overlap,
+    Pause, RevocationReason,
+};
 use keyhouse_domain::audit::AuditActor;
 use keyhouse_domain::ids::KeyId;
+use keyhouse_domain::networks::NetworksError;
 use keyhouse_domain::permission::{KeyAdmin, SHELL};
 use keyhouse_domain::person::EmailLookup;
 use keyhouse_domain::scope::Scope;
 use keyhouse_domain::team::{Team, TeamRef};
+use keyhouse_domain::time_span::parse_time_span;
+use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_token::Mode;
+use show::key_json;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {
@@ -38,15 +49,27 @@ pub(super) enum KeyCommand {
         /// read_write or read_only
         #[arg(long, value_parser = |text: &str| Scope::parse(text).ok_or("read_write or read_only"))]
         scope: Scope,
+        /// When the key ends: a time span (90d) or the last day on which it works (2027-01-31, UTC)
+        #[arg(long, value_name = "WHEN")]
+        expires: Option<Expiry>,
+        /// Networks or addresses that may use the key, separated by commas [default: any]
+        #[arg(long, value_name = "CIDR,…", value_parser = networks)]
+        allow_from: Option<AllowedNetworks>,
         /// Act as this member, who must be an owner or admin of the team
         #[arg(long = "as", value_name = "EMAIL")]
         acting_as: Option<EmailLookup>,
     },
-    /// List a team's keys: the active ones, and those revoked in the last 90 days
+    /// List a team's keys: the active ones, and those that ended in the last 90 days
     List {
         /// The team's slug or id
         #[arg(long)]
         team: TeamRef,
+    },
+    /// Show a key with its conditions and tokens
+    Show {
+        /// The key's id, key_…
+        #[arg(value_parser = key_id)]
+        id: KeyId,
     },
     /// Rename a key
     Rename {
@@ -56,6 +79,49 @@ pub(super) enum KeyCommand {
         /// Its new name
         #[arg(value_parser = KeyName::parse)]
         name: KeyName,
+    },
+    /// Refuse a key's calls for a while; it keeps its place among the team's keys
+    Pause {
+        /// The key's id, key_…
+        #[arg(value_parser = key_id)]
+        id: KeyId,
+        /// How long, such as 1h; after it the key works again by itself [default: until it is resumed]
+        #[arg(long = "for", value_name = "TIME", value_parser = parse_time_span)]
+        length: Option<Duration>,
+    },
+    /// End a key's pause
+    Resume {
+        /// The key's id, key_…
+        #[arg(value_parser = key_id)]
+        id: KeyId,
+    },
+    /// Give a key a new token and print it, once; the former token is accepted for a while
+    Rotate {
+        /// The key's id, key_…
+        #[arg(value_parser = key_id)]
+        id: KeyId,
+        /// How long the former token is accepted after the first use of the new one, 0 to 7d [default: 24h]
+        #[arg(long, value_name = "TIME")]
+        overlap: Option<Overlap>,
+    },
+    /// End the former token of a rotated key at once
+    EndFormer {
+        /// The key's id, key_…
+        #[arg(value_parser = key_id)]
+        id: KeyId,
+    },
+    /// Change until when and from where a key may be used
+    #[command(group = clap::ArgGroup::new("condition").required(true).multiple(true))]
+    Conditions {
+        /// The key's id, key_…
+        #[arg(value_parser = key_id)]
+        id: KeyId,
+        /// When the key ends: a time span (90d), the last day on which it works (2027-01-31, UTC), or never
+        #[arg(long, value_name = "WHEN", group = "condition")]
+        expires: Option<Expiry>,
+        /// Networks or addresses that may use the key, separated by commas, or any
+        #[arg(long, value_name = "CIDR,…", group = "condition", value_parser = networks)]
+        allow_from: Option<AllowedNetworks>,
     },
     /// Revoke a key, or all keys of a team. No confirmation; permanent
     Revoke {
@@ -68,6 +134,9 @@ pub(super) enum KeyCommand {
         /// The team's slug or id
         #[arg(long)]
         team: Option<TeamRef>,
+        /// Why, for the audit log and the key's page
+        #[arg(long, value_name = "TEXT", conflicts_with = "all")]
+        reason: Option<RevocationReason>,
     },
     /// Find the tokens in any text on standard input, and say whose keys they are
     Find,
@@ -77,15 +146,31 @@ fn key_id(text: &str) -> Result<KeyId, &'static str> {
     text.parse().map_err(|_| "not a key id (key_ and 26 characters)")
 }
 
+/// `any` and an empty list allow every address.
+fn networks(text: &str) -> Result<AllowedNetworks, NetworksError> {
+    if text == "any" { Ok(AllowedNetworks::default()) } else { AllowedNetworks::parse(text) }
+}
+
 impl KeyCommand {
     pub(super) async fn run(self, context: &CommandContext<'_>) -> anyhow::Result<()> {
         match self {
-            Self::Create { team, name, mode, scope, acting_as } => {
+            Self::Create { team, name, mode, scope, expires, allow_from, acting_as } => {
                 let team = context.team(&team).await?;
                 let admin = admin(context.app, &team, acting_as.as_ref()).await?;
-                create(context, &admin, &team, NewKey::new(name, mode, scope)).await
+                let conditions = Conditions {
+                    expires_at: expires.and_then(|expiry| expiry.at(context.app.clock().now())),
+                    allowed: allow_from.unwrap_or_default(),
+                };
+                let new = NewKey::new(name, mode, scope).with_conditions(conditions);
+                create(context, &admin, &team, new).await
             }
             Self::List { team } => list(context, &context.team(&team).await?).await,
+            Self::Show { id } => show::show(context, id).await,
+            Self::Pause { id, length } => change::pause(context, id, length).await,
+            Self::Resume { id } => change::resume(context, id).await,
+            Self::Rotate { id, overlap } => change::rotate(context, id, overlap.unwrap_or_default()).await,
+            Self::EndFormer { id } => change::end_former(context, id).await,
+            Self::Conditions { id, expires, allow_from } => change::conditions(context, id, expires, allow_from).await,
             Self::Rename { id, name } => {
                 let key = key(context.app, id).await?;
                 context.app.rename_key(&shell(&key), id, &name).await?;
@@ -95,7 +180,7 @@ impl KeyCommand {
                 outln!("Renamed {} to {name}.", key.key.prefix());
                 Ok(())
             }
-            Self::Revoke { id: Some(id), team, .. } => {
+            Self::Revoke { id: Some(id), team, reason, .. } => {
                 if let Some(team) = team {
                     let (team, key) = (context.team(&team).await?, key(context.app, id).await?);
                     anyhow::ensure!(
@@ -104,7 +189,7 @@ impl KeyCommand {
                         team.slug.as_str()
                     );
                 }
-                revoke(context, id).await
+                revoke(context, id, reason.as_ref()).await
             }
             Self::Revoke { id: None, team, .. } => {
                 let team = context.team(&team.context("name a team with --team")?).await?;
@@ -136,14 +221,14 @@ async fn create(context: &CommandContext<'_>, admin: &KeyAdmin, team: &Team, new
     let (name, scope) = (new.name.clone(), new.scope);
     let created = context.app.create_key(admin, new).await?;
     // A token that was not printed can't be used, so its key would only occupy a slot.
-    if let Err(error) = show(context, &created, team, &name, scope) {
+    if let Err(error) = show_token(context, &created, team, &name, scope) {
         context.app.revoke_key(admin, created.key.id, None).await.context(error)?;
         anyhow::bail!("the token could not be shown, so the key was revoked again");
     }
     Ok(())
 }
 
-fn show(
+fn show_token(
     context: &CommandContext<'_>,
     created: &Created,
     team: &Team,
@@ -160,21 +245,28 @@ fn show(
     outln!("Created {name} for {} ({}, {}).\n", team.name.as_str(), key.mode.label(), scope.label());
     outln!("  {}\n", style::STRONG.paint(created.token.expose()));
     outln!("Save the token now: only its hash is stored, so it can't be shown again.");
+    if let Some(at) = key.conditions.expires_at {
+        outln!("It expires {}.", at.exact());
+    }
+    if !key.conditions.allowed.is_any() {
+        outln!("It can be used from {}.", key.conditions.allowed);
+    }
     outln!("To revoke it: {}", context.invocation.line(&format!("key revoke {}", key.id)));
     Ok(())
 }
 
 async fn list(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
     let keys = context.app.keys_of(team).await?;
-    if context.json {
-        return print_json(&keys.iter().map(key_json).collect::<Vec<_>>());
-    }
     let now = context.app.clock().now();
-    let (active, revoked): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.key.is_active(now));
+    if context.json {
+        return print_json(&keys.iter().map(|key| key_json(key, now)).collect::<Vec<_>>());
+    }
+    let (active, ended): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.key.is_active(now));
     outln!("{}: {} of {ACTIVE_KEYS_MAX} active", style::STRONG.paint(team.name.as_str()), active.len());
     if !active.is_empty() {
         outln!("");
-        let mut table = Table::new(["Name", "Prefix", "Mode", "Scope", "Created by", "Last used", "Created", "Id"]);
+        let heads = ["Name", "Prefix", "Mode", "Scope", "Created by", "Last used", "Created", "Status", "Id"];
+        let mut table = Table::new(heads);
         for key in active {
             let last = match &key.last_use {
                 None => Cell::new("Never used", style::MUTED),
@@ -188,21 +280,26 @@ async fn list(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
                 actor(&key.creator).into(),
                 last,
                 key.key.created_at.ago(now).into(),
+                active_status(key, now).into(),
                 Cell::new(key.key.id.to_string(), style::MUTED),
             ]);
         }
         table.print()?;
     }
-    if !revoked.is_empty() {
-        outln!("\n{}", style::STRONG.paint("Revoked in the last 90 days"));
-        let mut table = Table::new(["Name", "Prefix", "Mode", "Revoked by", "Revoked", "Id"]);
-        for key in revoked {
-            let KeyState::Revoked { at, by, .. } = &key.key.state else { continue };
+    if !ended.is_empty() {
+        outln!("\n{}", style::STRONG.paint("Revoked or expired in the last 90 days"));
+        let mut table = Table::new(["Name", "Prefix", "Mode", "Ended by", "Ended", "Id"]);
+        for key in ended {
+            let (at, by) = match key.key.status(now) {
+                KeyStatus::Revoked { at, by, .. } => (at, actor(by)),
+                KeyStatus::Expired(at) => (at, "Expiry".to_owned()),
+                KeyStatus::Active | KeyStatus::Paused(_) => continue,
+            };
             table.row([
                 name(key).into(),
                 key.key.prefix().to_string().into(),
                 terminal::mode(key.key.mode),
-                actor(by).into(),
+                by.into(),
                 at.ago(now).into(),
                 Cell::new(key.key.id.to_string(), style::MUTED),
             ]);
@@ -215,6 +312,18 @@ async fn list(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The status of an active key: paused, rotating, or when it expires.
+fn active_status(key: &ListedKey, now: Timestamp) -> String {
+    let rotating = key.living_former(now).is_some();
+    match (key.key.status(now), key.key.conditions.expires_at) {
+        (KeyStatus::Paused(Pause { until: Some(until), .. }), _) => format!("Paused, resumes {}", until.ahead(now)),
+        (KeyStatus::Paused(_), _) => "Paused".to_owned(),
+        (_, Some(at)) => format!("Expires {}", at.ahead(now)),
+        (_, None) if rotating => "Two tokens".to_owned(),
+        (_, None) => "Active".to_owned(),
+    }
+}
+
 /// The command that creates a team's first key.
 pub(super) fn first_key(context: &CommandContext<'_>, team: &Team) -> String {
     context.invocation.line(&format!(
@@ -223,20 +332,23 @@ pub(super) fn first_key(context: &CommandContext<'_>, team: &Team) -> String {
     ))
 }
 
-async fn revoke(context: &CommandContext<'_>, id: KeyId) -> anyhow::Result<()> {
+async fn revoke(context: &CommandContext<'_>, id: KeyId, reason: Option<&RevocationReason>) -> anyhow::Result<()> {
     let before = key(context.app, id).await?;
     let revoked = match before.key.state {
         // The team of a revoked key may have been deleted, and a deleted team has no permits.
         KeyState::Revoked { .. } => Revocation::Before,
-        KeyState::Active => context.app.revoke_key(&shell(&before), id, None).await?,
+        KeyState::Active => context.app.revoke_key(&shell(&before), id, reason).await?,
     };
-    let after = key(context.app, id).await?;
+    let (after, now) = (key(context.app, id).await?, context.app.clock().now());
     if context.json {
-        return print_json(&key_json(&after));
+        return print_json(&key_json(&after, now));
     }
-    match (revoked, &after.key.state) {
-        (Revocation::Before, KeyState::Revoked { at, by, .. }) => {
+    match (revoked, after.key.status(now)) {
+        (Revocation::Before, KeyStatus::Revoked { at, by, .. }) => {
             outln!("{} ({}) was revoked {at} by {}; nothing changed.", name(&after), after.key.prefix(), actor(by));
+        }
+        (Revocation::Before, KeyStatus::Expired(at)) => {
+            outln!("{} ({}) expired {at}; nothing changed.", name(&after), after.key.prefix());
         }
         _ => outln!("Revoked {} ({}). Calls with it get 401 within a second.", name(&before), before.key.prefix()),
     }
@@ -268,27 +380,4 @@ pub(super) fn name(key: &ListedKey) -> &str {
 /// Who made a change. The command line is marked by brackets, which set it apart from a person of that name.
 fn actor(by: &AuditActor) -> String {
     if by.person.is_some() { by.name.clone() } else { format!("[{}]", by.name) }
-}
-
-fn key_json(key: &ListedKey) -> Value {
-    let mut row = json!({
-        "id": key.key.id.to_string(),
-        "name": key.name.as_ref().map(KeyName::as_str),
-        "prefix": key.key.prefix().as_str(),
-        "mode": key.key.mode.as_str(),
-        "scope": key.key.scope.as_str(),
-        "status": "active",
-        "createdAt": key.key.created_at.to_string(),
-        "createdBy": key.creator.name,
-        "createdById": key.creator.person.map(|person| person.to_string()),
-        "lastUsedAt": key.last_use.as_ref().map(|used| used.at.to_string()),
-        "lastUsedFrom": key.last_use.as_ref().map(|used| used.from.as_str()),
-    });
-    if let KeyState::Revoked { at, by, .. } = &key.key.state {
-        row["status"] = json!("revoked");
-        row["revokedAt"] = json!(at.to_string());
-        row["revokedBy"] = json!(by.name);
-        row["revokedById"] = json!(by.person.map(|person| person.to_string()));
-    }
-    row
 }

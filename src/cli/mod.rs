@@ -94,7 +94,7 @@ enum Command {
     /// List people, reset a password, change an address, end sessions, remove an account
     #[command(subcommand)]
     Person(people::PersonCommand),
-    /// Create, list, rename, revoke and find API keys
+    /// Create, list, rotate, pause, change, revoke and find API keys
     #[command(subcommand)]
     Key(keys::KeyCommand),
     /// Export digests of tokens, for gateways that verify keys themselves

@@ -30,6 +30,7 @@ pub mod forward_auth;
 pub mod fuzzing;
 mod health;
 mod json;
+mod key_hints;
 pub mod leaks;
 pub mod metrics_server;
 mod middleware;

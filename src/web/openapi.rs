@@ -4,6 +4,8 @@
 //! limits from the domain. So it promises nothing that is not enforced; `scripts/test` runs other people's tools against
 //! a server to show that nothing is enforced that it does not describe.
 
+mod headers;
+
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
@@ -23,11 +25,11 @@ use super::error::ErrorCode;
 use super::extract::{BODY_MAX, BODY_TIMEOUT};
 use super::middleware::http_check::TARGET_MAX;
 use super::server::{HEAD_MAX, HEADERS_MAX};
+use headers::{KEY_HEADERS, header_references};
 
 const ID: &str = "019ab697-e800-7123-9159-e26af37bc048";
 const REQUEST_ID: &str = "req_01kav9ft0028t5cy4tqkff04hm";
 const ETAG: &str = "\"5d41402abc4b2a76b9719d911017c592\"";
-const RATE_LIMIT_HEADERS: [&str; 3] = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
 
 /// The whole document. Its first server is the public URL, if there is one, so that generated clients need no other
 /// configuration.
@@ -62,7 +64,7 @@ pub fn document(public_url: Option<&PublicUrl>) -> Value {
                            "description": "The token of an API key, which is shown once, when the key is created." },
             },
             "schemas": schemas(),
-            "headers": headers(),
+            "headers": headers::all(),
         },
     })
 }
@@ -156,7 +158,7 @@ fn query_parameter(parameter: QueryParameter) -> Value {
 fn responses(operation: &Operation) -> Value {
     let (status, schema) = operation.success;
     let mut headers = vec!["X-Request-Id"];
-    headers.extend(RATE_LIMIT_HEADERS);
+    headers.extend(KEY_HEADERS);
     if status == 201 {
         headers.push("Location");
     }
@@ -172,7 +174,7 @@ fn responses(operation: &Operation) -> Value {
         "content": { "application/json": { "schema": reference(schema) } },
     } });
     if operation.method == "GET" && operation.answers_with_product() {
-        let headers = ["X-Request-Id", "ETag"].into_iter().chain(RATE_LIMIT_HEADERS).collect::<Vec<_>>();
+        let headers = ["X-Request-Id", "ETag"].into_iter().chain(KEY_HEADERS).collect::<Vec<_>>();
         all["304"] = json!({ "description": "Not modified", "headers": header_references(&headers) });
     }
     let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
@@ -192,7 +194,7 @@ fn error_response(method: &str, status: u16, codes: &[ErrorCode]) -> Value {
     );
     // These come before the key's quota is counted.
     if !codes.iter().all(|code| matches!(code, ErrorCode::InvalidToken | ErrorCode::UriTooLong)) {
-        headers.extend(RATE_LIMIT_HEADERS);
+        headers.extend(KEY_HEADERS);
     }
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
     let lines: Vec<_> = codes.iter().map(|code| format!("- `{}`: {}", code.code(), code.message())).collect();
@@ -258,33 +260,6 @@ fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
-fn header_references(headers: &[&str]) -> Value {
-    headers
-        .iter()
-        .map(|name| ((*name).to_owned(), json!({ "$ref": format!("#/components/headers/{name}") })))
-        .collect::<Map<_, _>>()
-        .into()
-}
-
-fn headers() -> Value {
-    let header = |description: &str, schema: Value| json!({ "description": description, "schema": schema });
-    let integer = |minimum: u8| json!({ "type": "integer", "format": "int64", "minimum": minimum });
-    json!({
-        "X-Request-Id": header("The request's id, as in every error and in the server's log.", json!({ "type": "string", "pattern": "^req_[0-9a-hjkmnp-tv-z]{26}$" })),
-        "X-RateLimit-Limit": header("Requests per window. Absent if there is no limit.", integer(0)),
-        "X-RateLimit-Remaining": header("Requests left after this one.", integer(0)),
-        "X-RateLimit-Reset": header("Unix seconds at which the current window ends.", integer(0)),
-        "Retry-After": header("Whole seconds to wait.", integer(1)),
-        "WWW-Authenticate": header("The challenge of RFC 6750.", json!({ "type": "string" })),
-        "ETag": header("Changes whenever the product does. For `If-Match` and `If-None-Match`.", json!({ "type": "string", "examples": [ETAG] })),
-        "Location": header("The new product's path.", json!({ "type": "string" })),
-        "Idempotent-Replayed": header("`true` if the response is that of an earlier request; absent otherwise.", json!({ "type": "string", "enum": ["true"] })),
-        "Accept": header("The media type that a body must have.", json!({ "type": "string" })),
-        "Accept-Patch": header("The media type that a body must have (RFC 5789).", json!({ "type": "string" })),
-        "Accept-Encoding": header("`identity`, if the body was compressed.", json!({ "type": "string" })),
-    })
-}
-
 fn schemas() -> Value {
     let timestamp = || json!({ "type": "string", "format": "date-time", "examples": ["2025-11-24T16:00:00.000Z"] });
     let mut product = vec![("id", json!({ "type": "string", "format": "uuid", "examples": [ID] }))];
@@ -308,6 +283,7 @@ fn schemas() -> Value {
             ("mode", json!({ "type": "string", "enum": [Mode::Live.as_str(), Mode::Test.as_str()] })),
             ("scope", json!({ "type": "string", "enum": [Scope::ReadWrite.as_str(), Scope::ReadOnly.as_str()] })),
             ("createdAt", timestamp()),
+            ("expiresAt", json!({ "type": ["string", "null"], "format": "date-time", "description": "When the key expires; null if it does not." })),
         ]))]),
         "Currency": {
             "type": "string", "enum": currencies(), "examples": ["EUR"],

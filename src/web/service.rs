@@ -16,6 +16,7 @@ use tower::ServiceExt;
 
 use super::context::{self, RequestContext};
 use super::error::{ApiError, ErrorCode};
+use super::key_hints::insert_key_hints;
 use super::middleware::authenticate::authenticate;
 use super::middleware::render_error::{ErrorFormat, render_error};
 use super::middleware::security_headers::set_security_headers;
@@ -173,6 +174,9 @@ impl Root {
     fn set_headers(&self, tree: Tree, context: &RequestContext, headers: &mut HeaderMap) {
         if let Some(quota) = context.quota() {
             insert_rate_limit_headers(headers, quota);
+        }
+        if let Some(key) = context.key() {
+            insert_key_hints(headers, key, self.state.app.clock().now());
         }
         headers.insert(&REQUEST_ID, HeaderValue::from_bytes(&context.id().to_ascii()).expect("an id is ASCII"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });

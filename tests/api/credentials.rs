@@ -157,7 +157,7 @@ async fn get_key_returns_the_key_without_its_name(#[values(Engine::Sqlite, Engin
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Test, Scope::ReadOnly).await;
     let answer = app.get("/api/v1/key").bearer(key.token.expose()).await;
-    assert_text!(answer.text(), @r#"{"data":{"id":"key_01m86e81e056bfar8m5wah876a","prefix":"pk_test_nX8","mode":"test","scope":"read_only","createdAt":"2026-11-24T09:30:00.000Z"}}"#);
+    assert_text!(answer.text(), @r#"{"data":{"id":"key_01m86e81e056bfar8m5wah876a","prefix":"pk_test_nX8","mode":"test","scope":"read_only","createdAt":"2026-11-24T09:30:00.000Z","expiresAt":null}}"#);
 }
 
 #[rstest]

@@ -11,6 +11,7 @@ mod forward_auth;
 mod http_conformance;
 mod idempotency;
 mod identity;
+mod key_lifecycle;
 mod leaks;
 mod limits;
 mod openapi;

@@ -6,6 +6,7 @@ mod export;
 mod find;
 mod guide;
 mod leaks;
+mod lifecycle;
 mod move_database;
 mod people;
 mod readme;

@@ -6,11 +6,13 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{actor, key_json, name};
+use super::show::{key_json, status};
+use super::{actor, name};
 use crate::app::keys::FoundKey;
 use crate::cli::CommandContext;
 use crate::cli::terminal::{self, Cell, Table, outln, print_json, style};
 use keyhouse_domain::api_key::KeyState;
+use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_token::{TokenError, TokenPrefix, find_tokens};
 
 /// The longest input, in bytes: the whole log of a small service, and no more memory than a server uses.
@@ -32,9 +34,9 @@ enum Finding {
 ///
 /// Fails, so that the exit code is 1, if no key of this installation was found.
 pub(super) async fn find(context: &CommandContext<'_>) -> anyhow::Result<()> {
-    let findings = findings(context).await?;
+    let (findings, now) = (findings(context).await?, context.app.clock().now());
     if context.json {
-        print_json(&findings.iter().map(finding_json).collect::<Vec<_>>())?;
+        print_json(&findings.iter().map(|finding| finding_json(finding, now)).collect::<Vec<_>>())?;
     } else {
         for (nth, finding) in findings.iter().enumerate() {
             if nth > 0 {
@@ -88,8 +90,9 @@ fn print(context: &CommandContext<'_>, finding: &Finding) -> anyhow::Result<()> 
         }
     };
     let key = &found.key;
+    let now = context.app.clock().now();
     let state = match (&key.key.state, found.team_deleted_at) {
-        (KeyState::Active, _) => Cell::new("Active", style::LIVE),
+        (KeyState::Active, _) => status(key, now),
         (KeyState::Revoked { at, by, .. }, Some(deleted)) if *at == deleted => {
             Cell::new(format!("Revoked with its team {at} by {}", actor(by)), style::ERROR)
         }
@@ -115,16 +118,16 @@ fn print(context: &CommandContext<'_>, finding: &Finding) -> anyhow::Result<()> 
         table.row([Cell::new(label, style::MUTED), value]);
     }
     table.print()?;
-    if key.key.is_active(context.app.clock().now()) {
+    if key.key.is_active(now) {
         outln!("To revoke it: {}", context.invocation.line(&format!("key revoke {}", key.key.id)));
     }
     Ok(())
 }
 
-fn finding_json(finding: &Finding) -> Value {
+fn finding_json(finding: &Finding, now: Timestamp) -> Value {
     match finding {
         Finding::Ours(found) => {
-            let mut row = key_json(&found.key);
+            let mut row = key_json(&found.key, now);
             row["team"] = json!({
                 "id": found.team.id.to_string(),
                 "slug": found.team_deleted_at.is_none().then(|| found.team.slug.as_str()),

@@ -16,6 +16,7 @@ pub struct KeyBody {
     mode: &'static str,
     scope: &'static str,
     created_at: AsText<Timestamp>,
+    expires_at: Option<AsText<Timestamp>>,
 }
 
 impl From<&ApiKey> for KeyBody {
@@ -26,6 +27,7 @@ impl From<&ApiKey> for KeyBody {
             mode: key.mode.as_str(),
             scope: key.scope.as_str(),
             created_at: AsText(key.created_at),
+            expires_at: key.conditions.expires_at.map(AsText),
         }
     }
 }

@@ -49,6 +49,8 @@ const PAGES: &[Page] = pages! {
         "overview": "Overview",
         "authentication": "Authentication",
         "api-keys": "Managing keys",
+        "rotation": "Rotate without downtime",
+        "expiry": "Expiry, addresses and pause",
         "leaks": "When a key leaks",
         "moving-to-production": "Moving to production",
     }
