@@ -147,6 +147,7 @@ pub fn service(state: AppState) -> RootService {
         .merge(dashboard::routes(&state))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), dashboard::keep_sidebar))
         .layer(axum::middleware::from_fn(record_route))
         .with_state(state.clone());
     let forward_auth = forward_auth::routes(&state).fallback(not_found).with_state(state.clone());

@@ -357,3 +357,21 @@ async fn a_withdrawn_invitation_and_an_archived_product_offer_undo(
     assert!(faulty.text().contains("fields need your attention"), "{faulty}");
     assert!(faulty.text().contains("<a class=\"ink\" href=\"#unitPrice\">Unit price</a>"), "{faulty}");
 }
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_does_not_exist_keeps_the_sidebar_of_a_session(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    for path in ["/t/acme/nowhere", "/nowhere", "/t/globex/products"] {
+        let page = app.get(path).cookie(&ada).header("accept", "text/html").await;
+        assert_eq!(page.status, 404);
+        assert!(page.text().contains("Page not found") && page.text().contains("/t/acme/products"), "{page}");
+        let stranger = app.get(path).header("accept", "text/html").await;
+        assert!(!stranger.text().contains("/t/acme/products"), "{stranger}");
+    }
+    let json = app.get("/nowhere").cookie(&ada).await;
+    assert!(json.text().starts_with("{\"error\""), "{json}");
+}

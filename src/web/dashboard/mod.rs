@@ -8,6 +8,7 @@ mod authorize;
 mod checklist;
 mod cookies;
 mod docs_context;
+mod error_frame;
 mod forms;
 mod home;
 mod integrations;
@@ -54,6 +55,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
+pub(in crate::web) use error_frame::keep_sidebar;
 pub use responses::error_page;
 
 use super::middleware::csrf;

@@ -1,9 +1,10 @@
 //! Rendering, and the pages that stand in for others: not allowed, confirm your password, sign in to continue, errors.
 
 use askama::Template;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::error_frame::ErrorFrame;
 use super::forms::{FieldErrors, RawForm};
 use super::layout::Layout;
 use super::rejection::Rejection;
@@ -77,8 +78,18 @@ struct ErrorPage<'a> {
     status: u16,
 }
 
-/// An error as a page, for browsers. Programs get the JSON envelope.
-pub fn error_page(error: &ApiError, id: RequestId) -> Vec<u8> {
+#[derive(Template)]
+#[template(path = "error_framed.html")]
+struct FramedErrorPage<'a> {
+    layout: &'a Layout,
+    title: &'a str,
+    message: &'a str,
+    request_id: String,
+    status: u16,
+}
+
+/// An error as a page, for browsers, with the sidebar if the response carries one. Programs get the JSON envelope.
+pub fn error_page(error: &ApiError, id: RequestId, extensions: &Extensions) -> Vec<u8> {
     let title = match error.code.status() {
         404 => "Page not found",
         405 => "This page doesn’t support that request",
@@ -92,8 +103,14 @@ pub fn error_page(error: &ApiError, id: RequestId) -> Vec<u8> {
         path if path == ErrorCode::RouteNotFound.message() => "It doesn’t exist, or you don’t have access to it",
         message => message,
     };
-    let page = ErrorPage { title, message, request_id: id.to_string(), status: error.code.status() };
-    page.render().map_or_else(|_| error.to_body(id), String::into_bytes)
+    let (request_id, status) = (id.to_string(), error.code.status());
+    let page = match extensions.get::<ErrorFrame>() {
+        Some(ErrorFrame(layout)) => {
+            FramedErrorPage { layout: layout.as_ref(), title, message, request_id, status }.render()
+        }
+        None => ErrorPage { title, message, request_id, status }.render(),
+    };
+    page.map_or_else(|_| error.to_body(id), String::into_bytes)
 }
 
 #[derive(Template)]

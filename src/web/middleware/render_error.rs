@@ -38,7 +38,9 @@ pub(in crate::web) fn render_error(
     let error = response.extensions().get::<Arc<ApiError>>().cloned()?;
     let (body, media_type) = match format {
         ErrorFormat::Json => (error.to_body(context.id()), "application/json"),
-        ErrorFormat::Page => (dashboard::error_page(&error, context.id()), "text/html; charset=utf-8"),
+        ErrorFormat::Page => {
+            (dashboard::error_page(&error, context.id(), response.extensions()), "text/html; charset=utf-8")
+        }
     };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
