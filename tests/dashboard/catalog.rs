@@ -45,7 +45,7 @@ async fn pages_and_programs_see_one_catalog_in_two_modes(#[values(Engine::Sqlite
     assert!(app.page(&ada, PRODUCTS).await.text().contains("By a program"));
 
     let archived = app.send(&ada, &format!("{PRODUCTS}/{id}?mode=test"), &[("do", "archive")]).await;
-    assert_eq!(archived.location(), "/t/acme/products?mode=test&done=archived");
+    assert_eq!(archived.location(), format!("/t/acme/products?mode=test&done=archived&product={id}"));
     assert_eq!(
         app.get(&format!("/api/v1/products/{id}")).bearer(test.expose()).await.json()["data"]["status"],
         "archived"
