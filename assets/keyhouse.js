@@ -113,7 +113,7 @@ const replace = ({ page, url }) => {
     if (address.pathname.endsWith("/api-keys")) address.searchParams.delete("key");
     history.replaceState(null, "", address);
     enhance(document);
-    const done = find(document, ".done");
+    const done = find(document, ".toast .done");
     if (done) say(done.textContent);
     const row = about && document.getElementById(about);
     const wrong = find(document, "main [data-summary]") ?? find(document, "main [aria-invalid]:not(fieldset)");

@@ -306,7 +306,7 @@ await story("nothing yet, ten of ten, and names as long as can be", async () => 
     await page.getByLabel("SKU").fill(long.slice(0, 100));
     await page.getByLabel("Unit of measure").fill(long.slice(0, 50));
     await press(page, "Create product");
-    await page.locator(".done").waitFor();
+    await page.locator(".toast .done").waitFor();
     await look(page, "a product with long names");
     await page.getByRole("button", { name: /^Switch team/ }).click();
     await inspect(page, "the open team switcher, light, 1280");
