@@ -33,6 +33,19 @@ async fn person_has_a_password_once_it_is_set(#[values(Engine::Sqlite, Engine::P
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emails_of_leaves_unknown_people_out(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let it = Fixture::on(engine).await;
+    assert_eq!(it.queries().emails_of(&[]).await.unwrap(), []);
+    let bob = it.add(10, "bob@example.com", Role::Member).await;
+    let mut found = it.queries().emails_of(&[it.ada.person, PersonId::new(seed(99)), bob.person]).await.unwrap();
+    found.sort_by_key(|(id, _)| *id);
+    let mut expected = vec![(it.ada.person, it.ada.email.clone()), (bob.person, bob.email)];
+    expected.sort_by_key(|(id, _)| *id);
+    assert_eq!(found, expected);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn person_by_email_ignores_the_case_of_letters(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     let found = it.queries().person_by_email(&email("ADA@example.com")).await.unwrap().unwrap();

@@ -1,6 +1,6 @@
 //! People and their passwords. What a person does to their account is audited in each of their teams
 
-use crate::db::{Statement, sql, sql_of};
+use crate::db::{Statement, sql, sql_of, sql_text};
 use crate::error::{StoreError, corrupt};
 use crate::sessions::{NewSession, PasswordCheckError};
 use crate::tx::Tx;
@@ -93,6 +93,26 @@ impl Queries {
     pub async fn person(&self, id: PersonId) -> Result<Option<Credentials>> {
         let select = sql_of(&[SELECT, "id = $1"]).bind(id);
         self.reads.fetch_optional::<PersonRow>(select).await?.map(Credentials::try_from).transpose()
+    }
+
+    /// The addresses that some people have now, without those whose accounts were removed.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn emails_of(&self, people: &[PersonId]) -> Result<Vec<(PersonId, Email)>> {
+        if people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places: Vec<_> = (1..=people.len()).map(|n| format!("${n}")).collect();
+        let text = format!("SELECT id, email FROM people WHERE removed_at IS NULL AND id IN ({})", places.join(", "));
+        let select = people.iter().fold(sql_text(text), |select, person| select.bind(*person));
+        let rows: Vec<(String, String)> = self.reads.fetch_all(select).await?;
+        let read = |(id, email): (String, String)| {
+            let email = Email::from_stored(&email).map_err(|_| corrupt("people", &id))?;
+            Ok((id.parse().map_err(|_| corrupt("people", &id))?, email))
+        };
+        rows.into_iter().map(read).collect()
     }
 }
 
