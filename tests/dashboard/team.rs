@@ -261,6 +261,12 @@ async fn the_audit_log_shows_the_address_beside_a_name(#[values(Engine::Sqlite, 
     let log = app.page(&ada, "/t/acme/settings/audit").await;
     assert!(log.text().contains("<bdi class=\"below cut\" title=\"ada@example.com\">ada@example.com</bdi>"), "{log}");
     assert!(log.text().contains("Ada (ada@example.com)</option>"), "the filter by person: {log}");
+    let made = app.send(&ada, &format!("{KEYS}/new"), &[("name", "K"), ("mode", "test"), ("scope", "read_only")]).await;
+    let id = between(made.text(), "?key=", "\"").to_owned();
+    for path in [KEYS.to_owned(), format!("{KEYS}/{id}")] {
+        let page = app.page(&ada, &path).await;
+        assert!(page.text().contains("<bdi class=\"below\">ada@example.com</bdi>"), "{path}: {page}");
+    }
 }
 
 #[rstest]

@@ -7,7 +7,7 @@ use super::layout::TimeTag;
 use super::rejection::Rejection;
 use crate::web::AppState;
 use keyhouse_domain::api_key::{KeyName, KeyStatus, LastUse, ListedKey};
-use keyhouse_domain::ids::KeyId;
+use keyhouse_domain::ids::{KeyId, PersonId};
 use keyhouse_domain::permission::ManageKeys;
 use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_token::Mode;
@@ -31,7 +31,9 @@ pub(super) struct KeyRow {
     pub mode: Mode,
     pub scope: &'static str,
     pub creator: String,
-    pub creator_id: String,
+    pub creator_id: Option<PersonId>,
+    /// Empty for the command line, and until [`add_emails`] has read it.
+    pub creator_email: String,
     pub creator_has_left: bool,
     pub created: TimeTag,
     pub last_used: Option<TimeTag>,
@@ -84,6 +86,8 @@ pub(super) struct EndedCells {
     pub label: &'static str,
     /// Who revoked the key; empty if it expired.
     pub by: String,
+    pub by_id: Option<PersonId>,
+    pub by_email: String,
     pub reason: String,
     pub at: TimeTag,
     /// When the row leaves the list.
@@ -96,18 +100,21 @@ impl KeyRow {
         let since = listed.last_use.as_ref().map_or(key.created_at, |used| used.at);
         let days = (now.ms() - since.ms()) / DAY_MS;
         let status = key.status(now);
-        let ended = |label, at, by: &str, reason: &str| EndedCells {
+        let ended = |label, at, by: Option<(&str, Option<PersonId>)>, reason: &str| EndedCells {
             label,
-            by: by.to_owned(),
+            by: by.map_or("", |(name, _)| name).to_owned(),
+            by_id: by.and_then(|(_, person)| person),
+            by_email: String::new(),
             reason: reason.to_owned(),
             at: TimeTag::past(at, now),
             listed_until: TimeTag::future(key.listed_until(now).unwrap_or(at), now),
         };
         let ended = match status {
             KeyStatus::Active | KeyStatus::Paused(_) => None,
-            KeyStatus::Expired(at) => Some(ended("Expired", at, "", "")),
+            KeyStatus::Expired(at) => Some(ended("Expired", at, None, "")),
             KeyStatus::Revoked { at, by, reason } => {
-                Some(ended("Revoked", at, &by.name, reason.map_or("", |reason| reason.as_str())))
+                let reason = reason.map_or("", |reason| reason.as_str());
+                Some(ended("Revoked", at, Some((&by.name, by.person)), reason))
             }
         };
         let paused = match status {
@@ -135,7 +142,8 @@ impl KeyRow {
             mode: key.mode,
             scope: key.scope.label(),
             creator: listed.creator.name.clone(),
-            creator_id: listed.creator.person.map_or(String::new(), |person| person.to_string()),
+            creator_id: listed.creator.person,
+            creator_email: String::new(),
             creator_has_left: listed.creator_has_left,
             created: TimeTag::past(key.created_at, now),
             last_used: used(listed.last_use.as_ref(), now),
@@ -163,6 +171,27 @@ fn used(last_use: Option<&LastUse>, now: Timestamp) -> Option<TimeTag> {
 
 fn from(last_use: Option<&LastUse>) -> String {
     last_use.map_or_else(String::new, |used| used.from.clone())
+}
+
+/// Adds their addresses to those who created and revoked keys: names are not unique.
+pub(super) async fn add_emails(state: &AppState, rows: impl IntoIterator<Item = &mut KeyRow>) -> Result<(), Rejection> {
+    let mut rows: Vec<_> = rows.into_iter().collect();
+    let named = rows.iter().flat_map(|row| [row.creator_id, row.ended.as_ref().and_then(|ended| ended.by_id)]);
+    let mut people: Vec<PersonId> = named.flatten().collect();
+    people.sort();
+    people.dedup();
+    let emails = state.app.queries().emails_of(&people).await?;
+    let of = |person: Option<PersonId>| {
+        let found = emails.iter().find(|(id, _)| Some(*id) == person);
+        found.map_or_else(String::new, |(_, email)| email.to_string())
+    };
+    for row in &mut rows {
+        row.creator_email = of(row.creator_id);
+        if let Some(ended) = &mut row.ended {
+            ended.by_email = of(ended.by_id);
+        }
+    }
+    Ok(())
 }
 
 /// Whether revoking a key interrupts something: a live key that was used within the last 7 days.

@@ -104,7 +104,8 @@ pub(super) async fn show(
     let calls = queries.recent_calls(access.team().id, &filter, None, CALLS).await?;
     let filter = AuditFilter { target: Some(id.to_string()), ..AuditFilter::default() };
     let events = queries.audit_events(access.team().id, &filter, None, CHANGES).await?;
-    let key = KeyRow::of(&listed, now);
+    let mut key = KeyRow::of(&listed, now);
+    key_row::add_emails(&state, [&mut key]).await?;
     let message = match query.get_or_empty("done") {
         "renamed" => format!("Renamed to {}", key.name),
         "revoked" if key.ended.is_some() => format!("Revoked {}", key.name),
@@ -116,7 +117,10 @@ pub(super) async fn show(
     };
     let changes = events.iter().map(|event| Change {
         at: TimeTag::exact(event.at),
-        by: event.by.name.clone(),
+        by: event
+            .by_email
+            .as_ref()
+            .map_or_else(|| event.by.name.clone(), |email| format!("{} ({email})", event.by.name)),
         words: audit::words(event.action),
         detail: event.detail.clone(),
         is_end: matches!(event.action, Action::KeyRevoked | Action::KeyExpired),

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::State;
 
 use super::authorize::Authorized;
-use super::key_row::{KeyRow, PAGE};
+use super::key_row::{self, KeyRow, PAGE};
 use super::layout::Layout;
 use super::leak_notice::{self, NoticeRow};
 use super::rejection::{PageResult, Rejection};
@@ -152,12 +152,15 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
             ..KeyRow::of(key, now)
         }
     };
+    let mut active: Vec<_> = active.iter().map(row).collect();
+    let mut revoked: Vec<_> = revoked.iter().filter(|key| matches(key)).map(row).collect();
+    key_row::add_emails(&state, active.iter_mut().chain(&mut revoked)).await?;
     Ok(ok(&KeysPage {
         layout: Layout::of(&access, "API Keys", "keys").with_message(message),
         base,
         integrations: access.path("/settings/integrations"),
-        active: active.iter().map(row).collect(),
-        revoked: revoked.iter().filter(|key| matches(key)).map(row).collect(),
+        active,
+        revoked,
         older,
         is_first: before.is_none(),
         count,
