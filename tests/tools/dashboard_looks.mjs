@@ -186,10 +186,12 @@ await story("the team's pages and dialogs", async () => {
     await close(page);
     for (const [path, what] of [["/settings/integrations", "Integrations"], ["/settings/audit", "the audit log"], ["/products", "Products"],
         ["/products?q=nothing", "no product found"], ["/products/new?mode=test", "a new product"], [`${KEYS}/new`, "the create page"],
-        [`${KEYS}?status=revoked&mode=test`, "no key passes"]]) {
+        [`${KEYS}?status=revoked&mode=test`, "revoked test keys"], [`${KEYS}/${demo.keys[0].id}`, "the page of a key"],
+        ["/settings/integrations/requests", "the requests"]]) {
         await page.goto(at(path));
         check((await page.evaluate(() => window.shifted)) < 0.01, `${what} shifts while it loads`);
         if (path === "/settings/audit") await shoot(page, "audit");
+        if (path.includes("/key_")) await shoot(page, "key");
         if (path === "/products") await shoot(page, "products");
         await look(page, what);
     }
