@@ -59,10 +59,14 @@ pub async fn migrate_and_open(config: &Config) -> anyhow::Result<App> {
 ///
 /// # Errors
 ///
-/// The database can't be opened or migrated.
+/// The database can't be opened or migrated, or the keys of the signed identity can't be used.
 pub async fn migrate_and_open_to_serve(config: &Config, signal: &mut ShutdownSignal) -> anyhow::Result<Option<App>> {
     tokio::select! {
-        opened = migrate_and_open_with_retries(config) => opened.map(Some),
+        opened = migrate_and_open_with_retries(config) => {
+            let app = opened?;
+            app.load_identity_keys().await?;
+            Ok(Some(app))
+        }
         () = signal.wait() => {
             tracing::info!("stopped before the database was open");
             Ok(None)
@@ -186,7 +190,7 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 ///
-/// The signing keys can't be used, the change feed ended by itself, or the usage of keys could not be written.
+/// The change feed ended by itself, or the usage of keys could not be written.
 pub async fn serve(
     config: &Config,
     app: App,
@@ -195,7 +199,6 @@ pub async fn serve(
     signal: ShutdownSignal,
 ) -> anyhow::Result<()> {
     tracing::info!(database = %config.database, redis = config.redis.is_some(), "starting");
-    app.load_identity_keys().await?;
     let phases = Phases::default();
     let mut change_feed = jobs::spawn_change_feed(app.clone()).await;
     let change_watch = jobs::spawn_change_watch(app.clone());

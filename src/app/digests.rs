@@ -1,4 +1,4 @@
-//! Digests of tokens, for gateways that verify keys themselves: what a gateway must know about each token, and since when.
+//! Digests of tokens, for gateways that verify keys themselves: the state of each token, and its changes.
 
 use std::collections::VecDeque;
 
@@ -71,6 +71,8 @@ pub struct DigestFeed {
     app: App,
     team: Option<TeamId>,
     cursor: Option<FeedCursor>,
+    /// The last change when the feed began to send all tokens. A new follower needs none that had ended by then.
+    skip_to: Option<i64>,
     events: VecDeque<FeedEvent>,
 }
 
@@ -85,7 +87,7 @@ impl App {
         let mut since = 0;
         let mut all = Vec::new();
         loop {
-            let page = self.queries().changed_tokens(Some(team), since, Some(now), PAGE).await?;
+            let page = self.queries().changed_tokens(Some(team), since, Some(i64::MAX), PAGE).await?;
             let Some(last) = page.last() else { return Ok(all) };
             since = last.seq;
             all.extend(page.iter().map(|token| digest(token, now)).filter(|digest| digest.active));
@@ -94,7 +96,7 @@ impl App {
 
     /// A feed of the tokens of one team or of all, which continues after `cursor`.
     pub fn digest_feed(&self, team: Option<TeamId>, cursor: Option<FeedCursor>) -> DigestFeed {
-        DigestFeed { app: self.clone(), team, cursor, events: VecDeque::new() }
+        DigestFeed { app: self.clone(), team, cursor, skip_to: None, events: VecDeque::new() }
     }
 }
 
@@ -117,12 +119,11 @@ impl DigestFeed {
         if !continues {
             self.events.push_back(FeedEvent::Reset);
             self.cursor = Some(FeedCursor { epoch: epoch.clone(), seq: 0 });
+            self.skip_to = Some(seq);
         }
         let since = self.cursor.as_ref().map_or(0, |cursor| cursor.seq);
         if since < seq {
-            // A new follower needs no tokens that have ended.
-            let usable_at = (since == 0).then_some(now);
-            let page = self.app.queries().changed_tokens(self.team, since, usable_at, PAGE).await?;
+            let page = self.app.queries().changed_tokens(self.team, since, self.skip_to, PAGE).await?;
             let reached = page.last().map_or(seq, |last| last.seq);
             for (nth, token) in page.iter().enumerate() {
                 let ends_change = page.get(nth + 1).is_none_or(|next| next.seq != token.seq);

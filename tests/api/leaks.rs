@@ -1,4 +1,4 @@
-//! Reports of leaked tokens: from anybody, from GitHub and from GitLab.
+//! Reports of leaked tokens: without an account, from GitHub and from GitLab.
 
 use rstest::rstest;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ fn tokens(answer: &Answer) -> u64 {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn anybody_who_has_a_token_ends_its_key_and_learns_nothing_about_it(
+async fn a_report_ends_the_keys_of_the_tokens_and_shows_nothing_about_them(
     #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
 ) {
     let app = TestApp::on(engine).await;

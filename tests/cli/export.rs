@@ -10,8 +10,8 @@ use super::places;
 async fn each_token_that_works_is_a_line_with_its_digest() {
     for place in places().await {
         run_json(&place, &["migrate"]);
-        for team in ["Acme", "Globex"] {
-            run_json(&place, &["team", "create", team, "--owner", "ada@example.com", "--existing-account"]);
+        for (team, owner) in [("Acme", "ada@example.com"), ("Globex", "bob@example.com")] {
+            run_json(&place, &["team", "create", team, "--owner", owner]);
         }
         let key = |team: &str, scope: &str| {
             run_json(&place, &["key", "create", "--team", team, "--name", "K", "--mode", "live", "--scope", scope])

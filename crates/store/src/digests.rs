@@ -6,7 +6,6 @@ use crate::key_rows::{KEY_COLUMNS, KeyRow};
 use crate::{Queries, Result};
 use keyhouse_domain::api_key::ApiKey;
 use keyhouse_domain::ids::TeamId;
-use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_token::TokenHash;
 
 /// How far a database is: its history, and its last change.
@@ -49,7 +48,7 @@ impl Queries {
     }
 
     /// The tokens of keys that changed after `since`, of one team or of all, in the order of the changes: about `limit` of
-    /// them, and never a part of what one transaction changed. `usable_at` leaves out tokens that ended before.
+    /// them, and never a part of what one transaction changed. Keys that have ended are left out up to the change `skip_to`.
     ///
     /// # Errors
     ///
@@ -58,22 +57,22 @@ impl Queries {
         &self,
         team: Option<TeamId>,
         since: i64,
-        usable_at: Option<Timestamp>,
+        skip_to: Option<i64>,
         limit: u32,
     ) -> Result<Vec<ChangedToken>> {
         let select = sql_of(&[
             "SELECT seq, hash, ",
             KEY_COLUMNS,
             "FROM keys JOIN key_tokens AS token ON key_id = keys.id \
-             WHERE seq > $1 AND ($2 IS NULL OR team_id = $2) \
-             AND ($3 IS NULL OR (ended_at IS NULL AND (ends_at IS NULL OR ends_at > $3))) \
+             WHERE seq > $1 AND ($2 IS NULL OR team_id = $2) AND ($3 IS NULL OR seq > $3 OR ended_at IS NULL) \
              AND seq <= (SELECT max(seq) FROM (SELECT seq FROM keys WHERE seq > $1 AND ($2 IS NULL OR team_id = $2) \
+                                               AND ($3 IS NULL OR seq > $3 OR ended_at IS NULL) \
                                                ORDER BY seq LIMIT $4) AS page) \
              ORDER BY seq, keys.id, number",
         ])
         .bind(since)
         .bind(team)
-        .bind(usable_at.map(Timestamp::ms))
+        .bind(skip_to)
         .bind(limit);
         let rows: Vec<ChangedRow> = self.reads.fetch_all(select).await?;
         let read = |row: ChangedRow| {

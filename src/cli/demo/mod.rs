@@ -76,6 +76,7 @@ impl Demo {
         let listeners = startup::listen(&config).await?;
         let address = listeners.address;
         let app = startup::migrate_and_open(&config).await?;
+        app.load_identity_keys().await?;
         app.set_served_url(&config.url(address)).await?;
         let catalog = Catalog::load().context("the demo's products")?;
         let team = team(&app, &catalog).await?;

@@ -1,4 +1,4 @@
-//! `/leaks`: the page on which anybody reports a token that they have found.
+//! `/leaks`: the page on which a token that was found is reported, without an account.
 
 use askama::Template;
 use axum::extract::State;

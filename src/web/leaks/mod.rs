@@ -27,7 +27,7 @@ const PARTNER_BODY_MAX: usize = 2 << 20;
 /// Settings of the leak reports: `[leaks]` in the configuration.
 #[derive(Debug, Clone)]
 pub struct LeakSettings {
-    /// Whether anybody may report a token.
+    /// Whether tokens can be reported without an account.
     pub public_report: bool,
     /// What a report does to a key.
     pub action: LeakAction,
@@ -73,7 +73,7 @@ pub(super) async fn report(
     Ok(json_response(StatusCode::ACCEPTED, DataEnvelope { data: Reported { tokens } }.to_bytes()))
 }
 
-/// Acts on the tokens in a text of a stranger; returns how many different ones there are.
+/// Acts on the tokens in a text that came without proof of the sender; returns how many different ones there are.
 pub(super) async fn report_text(state: &AppState, context: &RequestContext, text: &[u8]) -> Result<usize, ApiError> {
     let report = state.app.leak_report_of(text);
     let from = context.client_ip().to_string();
