@@ -13,7 +13,7 @@ fn main() {
         println!("cargo:rerun-if-env-changed={name}");
         std::env::var(name).ok().filter(|value| !value.is_empty())
     };
-    let (commit, epoch) = (set("KEYHOUSE_COMMIT"), set("SOURCE_DATE_EPOCH"));
+    let (commit, epoch) = (set("BUILD_COMMIT"), set("SOURCE_DATE_EPOCH"));
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let commit =
         commit.or_else(|| if is_release { git_commit() } else { None }).unwrap_or_else(|| "unknown".to_owned());
@@ -22,8 +22,9 @@ fn main() {
         None if is_release => day(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
         None => "unknown".to_owned(),
     };
-    println!("cargo:rustc-env=KEYHOUSE_COMMIT={commit}");
-    println!("cargo:rustc-env=KEYHOUSE_BUILD_DATE={date}");
+    // Cargo also sets these for `cargo run`, so they must not look like settings, which begin with KEYHOUSE_.
+    println!("cargo:rustc-env=BUILD_COMMIT={commit}");
+    println!("cargo:rustc-env=BUILD_DATE={date}");
 }
 
 /// The commit that is checked out. A change of it builds the program again.

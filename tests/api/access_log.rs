@@ -77,7 +77,7 @@ fn every_line_of_the_log_has_the_form_that_the_guide_describes() {
     let guide = include_str!("../../docs/guide/monitoring.md");
     let log_section = guide.split("## Log").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a section");
     let place = TestDatabase::folder();
-    let mut serving = ServerProcess::start(&place, "serve", "debug");
+    let mut serving = ServerProcess::start(&place, "serve", "info");
     for path in ["/healthz", "/api/v1/key", "/no/such/page"] {
         serving.get(path, "pk_live_wrong");
     }

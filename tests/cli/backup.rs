@@ -263,7 +263,8 @@ async fn the_commands_that_are_printed_for_postgres_work_as_pasted() {
     let files = tempfile::tempdir().unwrap();
     let file = files.path().join("keyhouse.dump");
     let sh = |command: &str| {
-        let output = Command::new("sh").args(["-ec", command]).env("KEYHOUSE_LOG", "warn").output().unwrap();
+        let output =
+            Command::new("sh").args(["-ec", command]).env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     };
     let backup = run(&place, &["backup", text(&file)]);
@@ -277,8 +278,9 @@ async fn the_commands_that_are_printed_for_postgres_work_as_pasted() {
     let commands: Vec<&str> = restore["commands"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
     sh(commands[0]);
     sh(commands[1]);
-    let compare =
-        |flags: &str| Command::new("sh").args(["-c", &format!("{} {flags}", commands[2])]).output().expect("sh runs");
+    let compare = |flags: &str| {
+        Command::new("sh").args(["-c", &format!("{} {flags}", commands[2])]).env_clear().output().expect("sh runs")
+    };
     let refused = shown(&compare(""));
     assert!(refused.starts_with("exit 1\n") && refused.contains(&keys[0]), "{refused}");
     let restored = shown(&compare("--carry-over"));

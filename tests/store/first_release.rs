@@ -106,6 +106,6 @@ async fn a_newer_database_is_refused_in_words(#[values(Engine::Sqlite, Engine::P
         let refused = run(&database, words);
         let says = String::from_utf8(refused.stderr).unwrap();
         assert_eq!(refused.status.code(), Some(1), "{says}");
-        assert!(says.contains("this program knows only") && says.contains("run a newer keyhouse"), "{says}");
+        assert!(says.contains("this program supports only") && says.contains("run a newer keyhouse"), "{says}");
     }
 }

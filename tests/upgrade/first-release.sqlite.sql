@@ -1,4 +1,5 @@
 -- A database of the first release (0.1.0, commit f183eed): its four migrations and sample rows. Written once by sqlite3's .dump.
+PRAGMA foreign_keys=OFF;
 BEGIN TRANSACTION;
 CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, checksum BLOB NOT NULL, execution_time BIGINT NOT NULL);
 INSERT INTO "_sqlx_migrations" VALUES(1,'0001_keys_and_products','2026-11-24 14:11:34',1,X'66DE7F4DB52AA61E4386611F21D1DE8AE85EE20D150C7DB30FA6467565C604F15591D4EB65BC2B215E5E91F35779FA19',0);

@@ -16,12 +16,12 @@ defaults
     timeout connect 1s
     timeout client 30s
     timeout server 30s
-    # Who calls; name the balancer's own address in trusted_proxies.
+    # Passes on the client's address; list the balancer's own address in trusted_proxies.
     option forwardfor
 
 backend keyhouse
     balance roundrobin
-    # A node that can't be reached, or hangs up without an answer: try another. Only what changes nothing is sent twice.
+    # If a node can't be reached or closes the connection without a response, try another. Only GET requests are repeated.
     retries 3
     option redispatch 1
     retry-on conn-failure empty-response
