@@ -26,7 +26,7 @@ fn the_example_is_complete_and_is_the_defaults() {
     assert_eq!(config.brand, None);
     assert_eq!(with_file(DEFAULTS, &[]).unwrap().listen, config.listen);
     for line in DEFAULTS.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')) {
-        let above = DEFAULTS[..DEFAULTS.find(line).unwrap()].lines().last().unwrap();
+        let above = DEFAULTS[..DEFAULTS.find(&format!("\n{line}")).unwrap()].lines().last().unwrap();
         assert!(above.starts_with("# "), "`{line}` has a line of meaning above it");
     }
 }

@@ -156,6 +156,6 @@ async fn the_feed_needs_its_secret_and_ends_when_the_server_stops() {
     assert_eq!(app.get("/feed/keys").bearer(SECRET).await.status, 429, "a node has 16 places");
     let mut follower = followers.remove(0);
     follower.until_alive().await;
-    app.stop.cancel();
+    app.stopping.begin();
     while follower.next().await.is_some() {}
 }
