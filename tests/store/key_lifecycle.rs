@@ -191,7 +191,7 @@ async fn change_conditions_judges_the_new_expiry(#[values(Engine::Sqlite, Engine
     assert!(matches!(refused, Err(ChangeConditionsError::Expiry(ExpiryRefused::Lifetime { days: 10 }))), "{refused:?}");
     let networks_only = Conditions { allowed: AllowedNetworks::default(), ..conditions };
     it.store.change_conditions(&admin, key.id, &networks_only, &context(16)).await.unwrap();
-    assert_eq!(it.found(10).await.conditions, networks_only, "an expiry that stays is not judged again");
+    assert_eq!(it.found(10).await.conditions, networks_only, "an expiry that stays is not checked again");
     assert_eq!(
         it.actions().await[..3],
         [Action::KeyConditionsChanged, Action::TeamKeyLifetimeChanged, Action::KeyConditionsChanged]

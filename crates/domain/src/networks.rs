@@ -43,7 +43,7 @@ impl AllowedNetworks {
     pub const MAX: usize = 50;
 
     /// Reads networks in CIDR notation and single addresses, separated by commas or white space. A repeated network counts
-    /// once. IPv4-mapped IPv6 networks become IPv4 ones, because the address of a client is judged in that form.
+    /// once. IPv4-mapped IPv6 networks become IPv4 ones, because the address of a client is compared in that form.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ fn parse_network(entry: &str) -> Result<IpNet, NetworksError> {
             let address = mapped.addr().to_ipv4_mapped().ok_or_else(invalid)?;
             IpNet::V4(Ipv4Net::new(address, length).map_err(|_| invalid())?)
         }
-        // A shorter prefix would include IPv4-mapped addresses, which are never judged in that form.
+        // A shorter prefix would include IPv4-mapped addresses, which are never compared in that form.
         IpNet::V6(wide) if wide.prefix_len() > 0 && wide.trunc() != wide => return Err(host_bits(entry, network)),
         IpNet::V6(wide) if wide.prefix_len() > 0 && wide.contains(&MAPPED) => {
             return Err(NetworksError::Mixed(entry.to_owned()));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_judged_by_its_canonical_address() {
+    fn a_client_is_compared_by_its_canonical_address() {
         let networks = AllowedNetworks::parse("10.0.0.0/8 2001:db8::/32").unwrap();
         for (address, allowed) in [
             ("10.255.0.1", true),

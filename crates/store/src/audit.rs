@@ -38,7 +38,7 @@ impl Tx {
         self.write_event(event).await
     }
 
-    /// Writes the transaction's next audit event for what the server does by itself in a transaction of somebody else.
+    /// Writes the transaction's next audit event for what the server does by itself in a transaction of another actor.
     pub(crate) async fn audit_server(
         &mut self,
         team: TeamId,

@@ -55,7 +55,7 @@ impl Store {
 impl Tx {
     /// Whether a key of the team may have this expiry from now on. Two results, for `??`, as in
     /// [`Tx::lock_and_authorize`].
-    pub(crate) async fn judge_expiry(
+    pub(crate) async fn check_expiry(
         &mut self,
         team: TeamId,
         expires_at: Option<Timestamp>,

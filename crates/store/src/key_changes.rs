@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// Gives a key these conditions in place of those it has. The same conditions change nothing; an expiry that stays as it
-    /// is, is not judged again.
+    /// is, is not checked again.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl Store {
             return Ok(());
         }
         if key.key.conditions.expires_at != conditions.expires_at {
-            tx.judge_expiry(admin.team(), conditions.expires_at).await??;
+            tx.check_expiry(admin.team(), conditions.expires_at).await??;
         }
         let seq = tx.bump_change_seq().await?;
         let update = sql("UPDATE keys SET expires_at = $2, allowed_networks = $3, seq = $4 \

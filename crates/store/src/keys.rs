@@ -107,7 +107,7 @@ impl Store {
         if known.is_some() {
             return Err(CreateKeyError::Exists);
         }
-        tx.judge_expiry(admin.team(), key.conditions.expires_at).await??;
+        tx.check_expiry(admin.team(), key.conditions.expires_at).await??;
         tx.record_expiries(admin.team()).await?;
         let slot = tx.free_slot(admin.team()).await?.ok_or(CreateKeyError::LimitReached)?;
         tx.insert_key(&new, slot).await?;
