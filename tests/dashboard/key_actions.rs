@@ -58,6 +58,7 @@ async fn a_rotation_shows_the_new_token_once_and_says_which_token_is_used(
     assert!(again.text().contains("End it before you rotate again") && !again.text().contains(&new[12..]));
 
     app.inner.flush_usage(Flush::Everything).await.unwrap();
+    app.inner.record_token_uses().await.unwrap();
     let page = app.page(&ada, &path(id, "")).await;
     assert!(page.text().contains("The former token is still used"), "{page}");
     assert!(!page.text().contains(&new[12..]), "never again");

@@ -73,7 +73,7 @@ async fn a_token_is_shown_once_and_a_repeat_makes_nothing(#[values(Engine::Sqlit
         assert!(!page.text().contains(&token[12..]), "never again");
     }
     let list = app.page(&ada, PAGE).await;
-    assert_text!(rows(&list).join("\n"), @"Back &#38; end pk_live_LHd... · Read-only · Ada Live Read-only A Ada ada@example.com just now Never used 0 requests in 30 days Rename View requests View activity Revoke");
+    assert_text!(rows(&list).join("\n"), @"Back &#38; end pk_live_LHd... · Read-only · Ada Live Read-only A Ada ada@example.com just now Never used 0 requests in 30 days Rename Rotate Pause Conditions View requests View activity Revoke");
     assert!(list.text().contains("<strong>1 of 10</strong> active"));
 }
 

@@ -32,7 +32,7 @@ async fn both_engines_have_the_same_tables_columns_and_indexes() {
         "SELECT table_name || '.' || column_name FROM information_schema.columns \
          WHERE table_schema = 'public' AND table_name NOT LIKE '\\_%' \
          UNION ALL SELECT 'index ' || indexname FROM pg_indexes WHERE schemaname = 'public' \
-             AND indexname NOT LIKE '%\\_pkey' AND indexname NOT LIKE '%\\_key' \
+             AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = indexname) \
          UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE NOT tgisinternal AND tgname NOT LIKE '%truncated'",
     )
     .fetch_all(&mut connection)

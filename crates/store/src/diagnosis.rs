@@ -90,7 +90,7 @@ impl Queries {
     /// Any [`StoreError`](crate::StoreError) of a read.
     pub async fn unused_keys(&self, since: Timestamp) -> Result<Vec<UnusedKey>> {
         let select = "SELECT keys.id, keys.name, slug FROM keys JOIN teams ON teams.id = team_id \
-                      LEFT JOIN key_usage ON key_id = keys.id WHERE revoked_at IS NULL AND keys.created_at < $1 \
+                      LEFT JOIN key_usage ON key_id = keys.id WHERE ended_at IS NULL AND keys.created_at < $1 \
                       AND (last_used_at IS NULL OR last_used_at < $1) ORDER BY keys.id LIMIT $2";
         self.reads.fetch_all(sql(select).bind(since).bind(LISTED)).await
     }
