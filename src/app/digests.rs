@@ -41,7 +41,7 @@ pub struct FeedCursor {
 }
 
 impl FeedCursor {
-    /// Reads a cursor as [`FeedCursor::to_string`] writes it. `None` for any other text.
+    /// Reads a cursor as its `Display` writes it. `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let (epoch, seq) = text.rsplit_once('.')?;
         Some(Self { epoch: epoch.to_owned(), seq: seq.parse().ok()? })

@@ -141,7 +141,8 @@ pub(crate) async fn verify_backup(file: &Path) -> Result<BackupSummary, BackupEr
     let version = scalar(&mut backup, "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success");
     let version = version.await.map_err(foreign)?;
     let teams = scalar(&mut backup, "SELECT count(*) FROM teams WHERE deleted_at IS NULL").await.map_err(foreign)?;
-    let keys = scalar(&mut backup, "SELECT count(*) FROM keys WHERE ended_at IS NULL").await.map_err(foreign)?;
+    // A column that the schema has had from the first version on.
+    let keys = scalar(&mut backup, "SELECT count(*) FROM keys WHERE revoked_at IS NULL").await.map_err(foreign)?;
     backup.close().await?;
     Ok(BackupSummary { bytes, version, teams, active_keys: keys })
 }

@@ -38,7 +38,7 @@ impl Queries {
     ///
     /// # Errors
     ///
-    /// Any [`StoreError`] of a read.
+    /// Any [`StoreError`](crate::StoreError) of a read.
     pub async fn search_products(
         &self,
         tenant: &Tenant,
@@ -74,7 +74,7 @@ impl Queries {
     ///
     /// # Errors
     ///
-    /// Any [`StoreError`] of a read.
+    /// Any [`StoreError`](crate::StoreError) of a read.
     pub async fn search_members(
         &self,
         team: TeamId,
