@@ -264,9 +264,14 @@ const copy = async (node) => {
         await navigator.clipboard.writeText(node.textContent);
         return true;
     } catch {
+        // The browser copies masked text as dots, so it is shown for the moment of the copy.
+        const masked = all(node, ".masked");
+        for (const text of masked) text.classList.remove("masked");
         select(node);
         node.focus();
-        return document.execCommand("copy");
+        const done = document.execCommand("copy");
+        for (const text of masked) text.classList.add("masked");
+        return done;
     }
 };
 

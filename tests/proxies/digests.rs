@@ -84,7 +84,9 @@ async fn nginx_follows_new_and_revoked_keys_and_refuses_all_without_the_feed() {
 
     let status = |bearer: &str, method: &str| call(front, method, "/orders", &[("Authorization", bearer)], b"").status;
     let soon = Duration::from_secs(10);
-    within(soon, || status(&writer.bearer, "GET") == 200);
+    // A worker that is reloaded accepts some more connections with the former map.
+    let settles = |bearer: &str, wanted: u16| within(soon, || (0..20).all(|_| status(bearer, "GET") == wanted));
+    settles(&writer.bearer, 200);
     let admitted =
         call(front, "POST", "/orders", &[("Authorization", &writer.bearer), ("X-Keyhouse-Key", "forged")], b"{}");
     assert_eq!(admitted.status, 200);
@@ -100,17 +102,17 @@ async fn nginx_follows_new_and_revoked_keys_and_refuses_all_without_the_feed() {
     assert_eq!(call(front, "GET", "/orders", &[], b"").header("www-authenticate"), [r#"Bearer realm="api""#]);
 
     let later = key(&place, "acme", "live", "read_write");
-    within(soon, || status(&later.bearer, "GET") == 200);
+    settles(&later.bearer, 200);
     run_json(&place, &["key", "revoke", &writer.id]);
-    within(soon, || status(&writer.bearer, "GET") == 401);
-    assert_eq!(status(&later.bearer, "GET"), 200, "the others go on working");
+    settles(&writer.bearer, 401);
+    assert_eq!(status(&later.bearer, "GET"), 200, "the other key keeps working");
 
-    // A key that is revoked while the feed is away must not go on working.
+    // A key that is revoked while the feed is away must not keep working.
     serving.kill();
     run_json(&place, &["key", "revoke", &later.id]);
-    within(Duration::from_secs(20), || status(&later.bearer, "GET") == 401);
+    within(Duration::from_secs(20), || (0..20).all(|_| status(&later.bearer, "GET") == 401));
     assert_eq!(status(&reader.bearer, "GET"), 401, "without the feed every key is refused");
     let _again = serve(&place, listen);
-    within(soon, || status(&reader.bearer, "GET") == 200);
+    settles(&reader.bearer, 200);
     assert_eq!(status(&later.bearer, "GET"), 401);
 }

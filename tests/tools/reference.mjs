@@ -59,7 +59,7 @@ if (!(await page.locator("#example-1 pre").innerText()).includes("requests.get")
 await page.keyboard.press("/");
 await page.keyboard.type("restore");
 await page.keyboard.press("Enter");
-await page.getByRole("heading", { name: "Restore a product" }).waitFor();
+await page.getByRole("heading", { name: "Restore a product", exact: true }).waitFor();
 
 // Every page, as others see it, and as an engine for accessibility does.
 const axe = readFileSync(process.env.AXE, "utf8");
