@@ -104,7 +104,7 @@ fn entry(operation: Operation) -> Entry {
             .collect()
     });
     let sample = match operation.body {
-        Some("NewProduct") => r#"{"name": "Cup anemometer", "unitPrice": 249.5, "currency": "EUR"}"#.to_owned(),
+        Some("ProductCreation") => r#"{"name": "Cup anemometer", "unitPrice": 249.5, "currency": "EUR"}"#.to_owned(),
         Some(_) => r#"{"unitPrice": 259}"#.to_owned(),
         None => String::new(),
     };
