@@ -66,7 +66,7 @@ impl Follower {
     async fn until_alive(&mut self) -> (Vec<Event>, String) {
         let mut events = Vec::new();
         loop {
-            let event = self.next().await.expect("the feed goes on");
+            let event = self.next().await.expect("the feed has another event");
             if event.0 == "alive" {
                 return (events, event.1);
             }

@@ -182,7 +182,7 @@ fn betterleaks_finds_all_tokens_asks_which_work_and_revokes_one() {
         .arg(&leak.tokens[1]));
     assert!(said.to_lowercase().contains("revoked"), "{said}");
     assert_eq!(leak.status(1), 401);
-    assert_eq!(leak.status(2), 200, "the others go on working");
+    assert_eq!(leak.status(2), 200, "the other keys keep working");
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub enum LeakAction {
     Revoke,
     /// The key is paused until an Owner or Admin resumes it.
     Pause,
-    /// The key goes on working; the team sees a notice.
+    /// The key keeps working; the team sees a notice.
     Flag,
 }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 const TEAMS_PER_TRANSACTION: usize = 50;
 /// Values bound in one statement. SQLite takes 32,766, PostgreSQL 65,535.
 const BOUND_MAX: usize = 500;
-/// How often at most a key that goes on working is reported in its team's audit log.
+/// How often at most a key that keeps working is reported in its team's audit log.
 const REPORTED_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a notice is shown.
 const NOTICE_SHOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);

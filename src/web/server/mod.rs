@@ -101,7 +101,7 @@ pub async fn serve(
                 let Some(tls) = tls else {
                     return serve_connection(stream, peer, service, Arc::clone(&activity), idle, stop).await;
                 };
-                // A client that speaks no TLS, or trusts no certificate of ours, is the client's business.
+                // The client does not speak TLS or does not trust the certificate: nothing to log.
                 let handshake = tokio::select! {
                     biased;
                     handshake = tls.accept(stream) => handshake,
