@@ -24,6 +24,7 @@ use test_support::process::run_json;
 use test_support::wait::eventually_blocking;
 
 /// A count that `scripts/proxy-tests` raises.
+#[expect(clippy::disallowed_methods, reason = "settings of the tests, not of the program")]
 fn count(name: &str, default: usize) -> usize {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a whole number"))
 }

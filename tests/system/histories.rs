@@ -121,8 +121,10 @@ impl Simulation {
         self.in_process.team(&format!("Team {nth}"), 0);
         self.model = Model { keys: BTreeMap::new(), roles: BTreeMap::from([(OWNER, Role::Owner)]) };
         let InProcessApp { app, runtime } = &self.in_process;
-        let team =
-            runtime.block_on(app.team(&TeamRef::Slug(self.team.clone()))).expect("an answer").expect("just made");
+        let team = runtime
+            .block_on(app.queries().team(&TeamRef::Slug(self.team.clone())))
+            .expect("an answer")
+            .expect("just made");
         for email in OTHERS {
             let address = Email::parse(email).expect("an address");
             runtime.block_on(app.add_member("system-test", &team, &address, Role::Member)).expect("a new member");
