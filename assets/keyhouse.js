@@ -521,6 +521,28 @@ const watch = () => {
     }, 2000);
 };
 
+// ---- The receipt of a revocation: it is loaded again until every node has confirmed it, for a minute at most.
+
+let receiptLoads = 0;
+const followReceipt = () => {
+    const parts = all(document, "[data-receipt]");
+    if (parts[0]?.dataset.receipt !== "waiting" || receiptLoads++ > 60) return;
+    setTimeout(async () => {
+        if (!parts[0].isConnected) return;
+        if (document.hidden || dialog.open) return followReceipt();
+        try {
+            const loaded = await load(location.href);
+            const fresh = loaded ? all(loaded.page, "[data-receipt]") : [];
+            if (fresh.length !== parts.length) return;
+            fresh.forEach((part, index) => parts[index].replaceWith(part));
+            if (fresh[0].dataset.receipt === "complete") say(fresh[0].textContent);
+        } catch {
+            // The next load may succeed.
+        }
+        followReceipt();
+    }, 1000);
+};
+
 // ---- What new content needs.
 
 const enhance = (root) => {
@@ -532,7 +554,10 @@ const enhance = (root) => {
         toast(node);
     }
     localize(root);
-    if (root === document) watch();
+    if (root === document) {
+        watch();
+        followReceipt();
+    }
     for (const field of all(root, "input[data-peek]:not([data-peeks])")) {
         field.dataset.peeks = "";
         const button = document.createElement("button");

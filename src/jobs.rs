@@ -27,6 +27,9 @@ const FIRST_CLAIM_AFTER: Duration = HOUR;
 /// How soon after a request `keyhouse doctor` finds what was observed of it.
 const OBSERVATIONS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Shortest time between two reports of how far this node has followed the changes of keys.
+const REPORT_PAUSE: Duration = Duration::from_millis(20);
+
 /// Something to be done regularly.
 struct Job {
     /// As logs and the table `job_runs` have it.
@@ -44,7 +47,7 @@ enum RunsOn {
     OneNode,
 }
 
-const JOBS: [Job; 13] = [
+const JOBS: [Job; 14] = [
     Job {
         name: "record first uses of new tokens",
         every: FIRST_USE_INTERVAL,
@@ -87,6 +90,12 @@ const JOBS: [Job; 13] = [
         every: OBSERVATIONS_INTERVAL,
         runs_on: RunsOn::EachNode,
         run: |app| app.store_observations().boxed(),
+    },
+    Job {
+        name: "delete nodes that are silent",
+        every: CLAIM_INTERVAL,
+        runs_on: RunsOn::OneNode,
+        run: |app| app.purge_nodes().boxed(),
     },
     Job {
         name: "redact names of keys that ended 90 days ago",
@@ -182,11 +191,11 @@ async fn repeat<F: Future<Output = Result<u64, StoreError>>>(
     }
 }
 
-/// Polls the change feed once, so that the first call finds a lease, and then regularly. Ends only with an error that
+/// Registers this process as a node and polls the change feed once, so that the first call finds a lease; then polls regularly. Ends only with an error that
 /// another poll can't overcome.
 pub(crate) async fn spawn_change_feed(app: App) -> JoinHandle<StoreError> {
     let mut feed = app.change_feed();
-    if let Err(error) = app.apply_changes(&mut feed).await {
+    if let Err(error) = app.follow_changes(&mut feed).await {
         tracing::warn!(%error, "first change poll failed, will be retried; the node is not ready");
     }
     tokio::spawn(poll_changes(app, feed))
@@ -206,7 +215,7 @@ async fn poll_changes(app: App, mut feed: ChangeFeed) -> StoreError {
             _ = interval.tick() => {}
             () = app.changed() => {}
         }
-        match app.apply_changes(&mut feed).await {
+        match app.follow_changes(&mut feed).await {
             Ok(()) if std::mem::replace(&mut failing, false) => tracing::info!("change polls succeed again"),
             Ok(()) => {}
             Err(error @ StoreError::FileReplaced) => return error,
@@ -217,6 +226,25 @@ async fn poll_changes(app: App, mut feed: ChangeFeed) -> StoreError {
             Err(_) => {}
         }
     }
+}
+
+/// Writes how far this node has followed the changes of keys, and completes revocations, until it is stopped.
+pub(crate) fn spawn_node_reports(app: App, stop: CancellationToken) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut failing = false;
+        while stop.run_until_cancelled(app.node_report_due()).await.is_some() {
+            match app.report_node().await {
+                Ok(_) => failing = false,
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "could not record that this node follows the changes of keys, will be retried");
+                    }
+                }
+            }
+            // One write for the changes of this time, however many keys change.
+            let _stopped = tokio::time::timeout(REPORT_PAUSE, stop.cancelled()).await;
+        }
+    })
 }
 
 /// Sends heartbeats to Redis until it is aborted.

@@ -200,8 +200,11 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     tracing::info!(database = %config.database, redis = config.redis.is_some(), "starting");
     let phases = Phases::default();
+    app.set_node_name(&node_name(listeners.address));
     let mut change_feed = jobs::spawn_change_feed(app.clone()).await;
     let change_watch = jobs::spawn_change_watch(app.clone());
+    let stop_reports = CancellationToken::new();
+    let reports = jobs::spawn_node_reports(app.clone(), stop_reports.clone());
     let (app, redis) = connect_redis(config, app).await;
     let traces = export_traces(config, &app);
     let heartbeats = redis.clone().map(jobs::spawn_heartbeats);
@@ -234,8 +237,9 @@ pub async fn serve(
     // Aborted only now: the last request needs a lease as the first did. It writes nothing.
     change_feed.abort();
     change_watch.abort();
+    stop_reports.cancel();
 
-    let closed = close(&app, jobs, failure.as_ref()).await;
+    let closed = close(&app, jobs, reports, failure.as_ref()).await;
     if let (Some(redis), Some(heartbeats)) = (redis, heartbeats) {
         heartbeats.abort();
         let _aborted = heartbeats.await;
@@ -253,6 +257,12 @@ pub async fn serve(
     closed?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The name under which lists show this node: two nodes on one host differ by their ports.
+fn node_name(address: SocketAddr) -> String {
+    let host = whoami::hostname().unwrap_or_else(|_| address.ip().to_string());
+    format!("{host}:{}", address.port())
 }
 
 async fn connect_redis(config: &Config, app: App) -> (App, Option<Arc<RedisLimiter>>) {
@@ -297,9 +307,24 @@ fn serve_metrics(listener: Option<TcpListener>, app: &App) -> CancellationToken 
 }
 
 /// Waits for the jobs, writes what is still in memory, closes the database.
-async fn close(app: &App, jobs: TaskTracker, failure: Option<&FeedFailure>) -> anyhow::Result<()> {
+async fn close(
+    app: &App,
+    jobs: TaskTracker,
+    reports: JoinHandle<()>,
+    failure: Option<&FeedFailure>,
+) -> anyhow::Result<()> {
     // A job ends between two runs, so that what it has taken up is written or put back.
-    let _in_time = tokio::time::timeout(WRITES_END_WITHIN, jobs.wait()).await;
+    let ended = async {
+        jobs.wait().await;
+        let _ended = reports.await;
+        app.remove_node().await
+    };
+    match tokio::time::timeout(WRITES_END_WITHIN, ended).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) | Err(_) => {
+            tracing::warn!("this node could not be removed from the list of nodes, it is deleted later")
+        }
+    }
     if matches!(failure, Some(Ok(StoreError::FileReplaced))) {
         let detached = tokio::time::timeout(WRITES_END_WITHIN, app.checkpoint_and_detach()).await;
         if !matches!(detached, Ok(Ok(()))) {

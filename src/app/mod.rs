@@ -13,6 +13,7 @@ pub mod keys;
 pub mod leaks;
 pub mod links;
 pub mod members;
+pub mod nodes;
 pub mod observations;
 pub mod products;
 pub mod rate_limit;
@@ -38,6 +39,7 @@ use infra::password_hasher::Hasher;
 use infra::rng::Rng;
 use infra::traces::{TraceSink, TraceSource};
 use key_cache::{KeyCache, LEASE};
+use nodes::NodeState;
 use observations::Observations;
 use rate_limit::login::LoginThrottle;
 use rate_limit::redis::RedisLimiter;
@@ -74,6 +76,7 @@ pub struct Services {
     rng: Rng,
     ids: Ids,
     key_cache: KeyCache,
+    node: NodeState,
     metrics: Metrics,
     usage: Usage,
     token_uses: TokenUses,
@@ -117,6 +120,7 @@ impl App {
             ids: Ids::new(clock.clone(), rng.clone()),
             metrics: Metrics::new(&store),
             key_cache: KeyCache::new(store.clone(), clock.clone()),
+            node: NodeState::default(),
             store,
             brand,
             clock,

@@ -2,6 +2,7 @@
 
 mod change;
 mod find;
+mod revoke;
 mod show;
 
 pub(super) use find::INPUT_MAX;
@@ -15,11 +16,11 @@ use serde_json::json;
 use super::CommandContext;
 use super::terminal::{self, Cell, Table, outln, print_json, style};
 use crate::app::App;
-use crate::app::keys::{Created, Revocation};
+use crate::app::keys::Created;
 use crate::time_format::TimeFormat;
 use keyhouse_domain::api_key::{
-    ACTIVE_KEYS_MAX, AllowedNetworks, Conditions, Expiry, KeyName, KeyState, KeyStatus, ListedKey, NewKey, Overlap,
-    Pause, RevocationReason,
+    ACTIVE_KEYS_MAX, AllowedNetworks, Conditions, Expiry, KeyName, KeyStatus, ListedKey, NewKey, Overlap, Pause,
+    RevocationReason,
 };
 use keyhouse_domain::audit::AuditActor;
 use keyhouse_domain::ids::KeyId;
@@ -137,6 +138,9 @@ pub(super) enum KeyCommand {
         /// Why, for the audit log and the key's page
         #[arg(long, value_name = "TEXT", conflicts_with = "all")]
         reason: Option<RevocationReason>,
+        /// Wait until no node accepts the key any more, at most about 4 seconds while the database answers
+        #[arg(long, conflicts_with = "all")]
+        wait: bool,
     },
     /// Find the tokens in any text on standard input, and say whose keys they are
     Find,
@@ -180,7 +184,7 @@ impl KeyCommand {
                 outln!("Renamed {} to {name}.", key.key.prefix());
                 Ok(())
             }
-            Self::Revoke { id: Some(id), team, reason, .. } => {
+            Self::Revoke { id: Some(id), team, reason, wait, .. } => {
                 if let Some(team) = team {
                     let (team, key) = (context.team(&team).await?, key(context.app, id).await?);
                     anyhow::ensure!(
@@ -189,11 +193,11 @@ impl KeyCommand {
                         team.slug.as_str()
                     );
                 }
-                revoke(context, id, reason.as_ref()).await
+                revoke::revoke(context, id, reason.as_ref(), wait).await
             }
             Self::Revoke { id: None, team, .. } => {
                 let team = context.team(&team.context("name a team with --team")?).await?;
-                revoke_all(context, &team).await
+                revoke::revoke_all(context, &team).await
             }
             Self::Find => find::find(context).await,
         }
@@ -330,46 +334,6 @@ pub(super) fn first_key(context: &CommandContext<'_>, team: &Team) -> String {
         "key create --team {} --name \"My first key\" --mode test --scope read_write",
         team.slug.as_str()
     ))
-}
-
-async fn revoke(context: &CommandContext<'_>, id: KeyId, reason: Option<&RevocationReason>) -> anyhow::Result<()> {
-    let before = key(context.app, id).await?;
-    let revoked = match before.key.state {
-        // The team of a revoked key may have been deleted, and a deleted team has no permits.
-        KeyState::Revoked { .. } => Revocation::Before,
-        KeyState::Active => context.app.revoke_key(&shell(&before), id, reason).await?,
-    };
-    let (after, now) = (key(context.app, id).await?, context.app.clock().now());
-    if context.json {
-        return print_json(&key_json(&after, now));
-    }
-    match (revoked, after.key.status(now)) {
-        (Revocation::Before, KeyStatus::Revoked { at, by, .. }) => {
-            outln!("{} ({}) was revoked {at} by {}; nothing changed.", name(&after), after.key.prefix(), actor(by));
-        }
-        (Revocation::Before, KeyStatus::Expired(at)) => {
-            outln!("{} ({}) expired {at}; nothing changed.", name(&after), after.key.prefix());
-        }
-        _ => outln!("Revoked {} ({}). Calls with it get 401 within a second.", name(&before), before.key.prefix()),
-    }
-    Ok(())
-}
-
-async fn revoke_all(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
-    let revoked = context.app.revoke_all_keys(&KeyAdmin::shell(&super::os_user(), team.id)).await?;
-    if context.json {
-        let ids: Vec<_> = revoked.iter().map(|key| key.key.id.to_string()).collect();
-        return print_json(&json!({ "revoked": ids }));
-    }
-    for key in &revoked {
-        outln!("Revoked {} ({}).", name(key), key.key.prefix());
-    }
-    match revoked.len() {
-        0 => outln!("{} has no active keys; nothing changed.", team.name.as_str()),
-        1 => outln!("1 key of {} was revoked. Calls with it get 401 within a second.", team.name.as_str()),
-        n => outln!("{n} keys of {} were revoked. Calls with them get 401 within a second.", team.name.as_str()),
-    }
-    Ok(())
 }
 
 /// The name of a key, as lists show it.

@@ -14,6 +14,7 @@ mod keys;
 mod leak;
 mod members;
 mod move_database;
+mod nodes;
 mod people;
 mod restore;
 mod serve;
@@ -97,6 +98,9 @@ enum Command {
     /// Create, list, rotate, pause, change, revoke and find API keys
     #[command(subcommand)]
     Key(keys::KeyCommand),
+    /// List the nodes that serve the database
+    #[command(subcommand)]
+    Node(nodes::NodeCommand),
     /// Export digests of tokens, for gateways that verify keys themselves
     #[command(subcommand)]
     Export(export::ExportCommand),
@@ -153,6 +157,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Member(command) => with_app(global, async |context| command.run(context).await).await,
         Command::Person(command) => with_app(global, async |context| command.run(context).await).await,
         Command::Key(command) => with_app(global, async |context| command.run(context).await).await,
+        Command::Node(command) => with_app(global, async |context| command.run(context).await).await,
         Command::Export(command) => with_app(global, async |context| command.run(context).await).await,
         Command::Leak(command) => with_app(global, async |context| command.run(context).await).await,
         Command::IdentityKey(command) => with_app(global, async |context| command.run(context).await).await,

@@ -2,7 +2,7 @@
 
 use super::{repository, sources};
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "accounts",
     "connection",
     "digests",
@@ -12,6 +12,7 @@ const FILES: [&str; 14] = [
     "leaks",
     "links",
     "members",
+    "nodes",
     "operations",
     "people",
     "products",

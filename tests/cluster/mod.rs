@@ -10,6 +10,7 @@ mod lifecycle;
 mod nodes;
 mod pooler;
 mod postgres_tls;
+mod receipts;
 mod redis_tls;
 mod resources;
 mod shell_and_server;

@@ -9,6 +9,7 @@ use keyhouse_token::Mode;
 use rstest::rstest;
 
 use super::between;
+use test_support::wait::eventually;
 use test_support::{Answer, Engine, TestApp, assert_text};
 
 const KEYS: &str = "/t/acme/settings/integrations/api-keys";
@@ -83,6 +84,32 @@ async fn the_page_of_a_key_shows_its_calls_and_whether_it_can_be_revoked(
     assert_text!(words(&revoked, r#"<div class="banner bad">"#, "</div>"), @"Revoked by Ada on 2027-01-01 09:33:00 UTC . Hidden from the list in 90 days . Still tried 1 time from 203.0.113.7 , last just now . View these requests");
     let elsewhere = app.key(&app.team("Other").await, Mode::Live, Scope::ReadOnly).await;
     assert_eq!(app.page(&ada, &format!("{KEYS}/{}", elsewhere.key.id)).await.status, 404);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_of_a_revoked_key_shows_when_each_node_stopped_accepting_it(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let team = team(&app).await;
+    let key = app.key(&team, Mode::Live, Scope::ReadOnly).await;
+    let node = test_support::open(&app.place, app.clock.clone(), 9).await;
+    node.set_node_name("fra-1:8080");
+    let mut feed = node.change_feed();
+    eventually("a poll", async || node.follow_changes(&mut feed).await.ok()).await;
+    app.inner.revoke_key(&app.shell(&team), key.key.id, None).await.unwrap();
+    let path = format!("{KEYS}/{}", key.key.id);
+    let waiting = app.page(&ada, &path).await;
+    assert_text!(words(&waiting, r#"<p data-receipt="waiting">"#, "</p>"), @"The node hasn’t confirmed it yet.");
+    assert_text!(words(&waiting, r#"<h2 id="nodes">"#, "</table>"), @"Revocation When each node stopped accepting the key. Nodes Node After fra-1:8080 Waiting");
+    app.advance(Duration::from_millis(1250));
+    eventually("a poll", async || node.follow_changes(&mut feed).await.ok()).await;
+    assert_eq!(node.report_node().await.unwrap(), 0);
+    let complete = app.page(&ada, &path).await;
+    assert_text!(words(&complete, r#"<p data-receipt="complete">"#, "</p>"), @"Refused on the only node 1,250 ms later.");
+    assert_text!(words(&complete, r#"<h2 id="nodes">"#, "</table>"), @"Revocation When each node stopped accepting the key. Nodes Node After fra-1:8080 1,250 ms");
 }
 
 #[rstest]

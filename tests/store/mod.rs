@@ -12,6 +12,7 @@ mod leaks;
 mod links;
 mod members;
 mod migration_parity;
+mod nodes;
 mod operations;
 mod people;
 mod products;

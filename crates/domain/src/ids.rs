@@ -103,6 +103,11 @@ ulid_id!(
     "lnk_"
 );
 ulid_id!(
+    /// A node: a serving process. Each start makes another one.
+    NodeId,
+    "node_"
+);
+ulid_id!(
     /// One HTTP request, as responses, pages and the log name it.
     RequestId,
     "req_"

@@ -20,6 +20,7 @@ pub mod leak;
 pub mod link;
 pub mod name;
 pub mod networks;
+pub mod node;
 pub mod pagination;
 pub mod password;
 pub mod permission;

@@ -10,6 +10,7 @@ use crate::connect::{LOCK_TIMEOUT_SHOWN, connect_dedicated, in_open_time};
 use crate::db::{Engine, sql};
 use crate::error::{StoreError, corrupt, timed_out};
 use crate::{Result, Store};
+use keyhouse_domain::ids::NodeId;
 use keyhouse_token::TokenHash;
 
 /// Longest time a poll may take on an open connection. Short against the lease of 3 s, so that a dead connection is given up and a new one tried
@@ -28,6 +29,8 @@ pub struct ChangeSet {
     pub seq: i64,
     /// The keys whose records changed, by the hashes of all their tokens.
     pub changed: Changed,
+    /// Whether the node that polls is registered; `true` for a feed without a node. A node that is not must drop the answer.
+    pub is_registered: bool,
 }
 
 /// Which cached keys a poll invalidates.
@@ -53,6 +56,8 @@ impl Changed {
 #[derive(Debug)]
 pub struct ChangeFeed {
     store: Store,
+    /// The node whose registration each poll checks.
+    node: Option<NodeId>,
     /// `None` before the first poll, and after one that failed.
     connected: Option<Connected>,
     /// A connection that is being made.
@@ -83,17 +88,20 @@ struct ChangeRow {
     epoch: String,
     seq: i64,
     hash: Option<Vec<u8>>,
+    registered: i64,
     /// PostgreSQL's process behind the connection.
     backend: Option<i64>,
     /// The session's `lock_timeout`, as PostgreSQL shows it.
     lock_timeout: Option<String>,
 }
 
-const SELECT_SQLITE: &str = "SELECT epoch, changes.seq, hash, NULL AS backend, NULL AS lock_timeout \
+const SELECT_SQLITE: &str = "SELECT epoch, changes.seq, hash, NULL AS backend, NULL AS lock_timeout, \
+                                    (SELECT count(*) FROM nodes WHERE id = $3 AND stopped_at IS NULL) AS registered \
                              FROM changes LEFT JOIN keys ON keys.seq > $1 \
                              LEFT JOIN key_tokens ON key_id = keys.id LIMIT $2";
 const SELECT_POSTGRES: &str = "SELECT epoch, changes.seq, hash, pg_backend_pid()::bigint AS backend, \
-                                      current_setting('lock_timeout') AS lock_timeout \
+                                      current_setting('lock_timeout') AS lock_timeout, \
+                                      (SELECT count(*) FROM nodes WHERE id = $3 AND stopped_at IS NULL) AS registered \
                                FROM changes LEFT JOIN keys ON keys.seq > $1 \
                                LEFT JOIN key_tokens ON key_id = keys.id LIMIT $2";
 /// A pooler in transaction mode gives each transaction any server session, so that the time-outs of `configure_session` and
@@ -103,7 +111,12 @@ const TRANSACTION_POOLING: &str = "the connection to PostgreSQL goes through a p
 
 impl ChangeFeed {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, connected: None, connecting: None }
+        Self { store, node: None, connected: None, connecting: None }
+    }
+
+    /// Makes each poll check that this node is registered.
+    pub fn check_registration_of(&mut self, node: NodeId) {
+        self.node = Some(node);
     }
 
     /// Reads the counter and the keys changed since the last poll, in one statement and so in one snapshot. Each change holds
@@ -121,8 +134,9 @@ impl ChangeFeed {
             Some(connected) => connected,
             None => in_poll_time(self.connect()).await?,
         };
-        let rows = in_poll_time(connected.rows()).await?;
-        let change = connected.read(rows)?;
+        let rows = in_poll_time(connected.rows(self.node)).await?;
+        let mut change = connected.read(rows)?;
+        change.is_registered |= self.node.is_none();
         self.connected = Some(connected);
         Ok(change)
     }
@@ -149,18 +163,18 @@ impl ChangeFeed {
 }
 
 impl Connected {
-    async fn rows(&mut self) -> sqlx::Result<Vec<ChangeRow>> {
+    async fn rows(&mut self, node: Option<NodeId>) -> sqlx::Result<Vec<ChangeRow>> {
         let since = self.seen.as_ref().map_or(i64::MAX, |(_, seq)| *seq);
         let select = sql(match &self.connection {
             Engine::Sqlite(_) => SELECT_SQLITE,
             Engine::Postgres(_) => SELECT_POSTGRES,
         });
-        self.connection.all(select.bind(since).bind(LISTED_MAX as i64 + 1)).await
+        self.connection.all(select.bind(since).bind(LISTED_MAX as i64 + 1).bind(node)).await
     }
 
     fn read(&mut self, rows: Vec<ChangeRow>) -> Result<ChangeSet> {
         let first = rows.first().ok_or_else(|| corrupt("changes", "1"))?;
-        let (epoch, seq) = (first.epoch.clone(), first.seq);
+        let (epoch, seq, is_registered) = (first.epoch.clone(), first.seq, first.registered > 0);
         if first.lock_timeout.as_deref().is_some_and(|timeout| timeout != LOCK_TIMEOUT_SHOWN) {
             return Err(StoreError::Unavailable(sqlx::Error::Configuration(TRANSACTION_POOLING.into())));
         }
@@ -177,6 +191,6 @@ impl Connected {
             Changed::All
         };
         self.seen = Some((epoch.clone(), seq));
-        Ok(ChangeSet { epoch, seq, changed })
+        Ok(ChangeSet { epoch, seq, changed, is_registered })
     }
 }

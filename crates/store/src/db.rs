@@ -17,7 +17,7 @@ use sqlx::{
 
 use crate::connect::CONNECT_TIMEOUT;
 use crate::error::timed_out;
-use keyhouse_domain::ids::{AuditId, KeyId, LinkId, PersonId, ProductId, RequestId, SessionId, TeamId};
+use keyhouse_domain::ids::{AuditId, KeyId, LinkId, NodeId, PersonId, ProductId, RequestId, SessionId, TeamId};
 use keyhouse_domain::timestamp::Timestamp;
 
 use crate::Result;
@@ -116,7 +116,7 @@ macro_rules! text_args {
     };
 }
 
-text_args!(KeyId, LinkId, PersonId, ProductId, RequestId, SessionId, TeamId, AuditId, &str);
+text_args!(KeyId, LinkId, NodeId, PersonId, ProductId, RequestId, SessionId, TeamId, AuditId, &str);
 
 impl From<String> for Arg {
     fn from(text: String) -> Self {

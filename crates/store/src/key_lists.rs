@@ -171,6 +171,12 @@ impl Transaction {
         self.fetch_optional::<ListedRow>(select).await?.map(ListedKey::try_from).transpose()
     }
 
+    /// A key, whatever its team and state.
+    pub(crate) async fn listed_key(&mut self, id: KeyId) -> Result<Option<ListedKey>> {
+        let select = select_listed(&["WHERE keys.id = $1"]).bind(id);
+        self.fetch_optional::<ListedRow>(select).await?.map(ListedKey::try_from).transpose()
+    }
+
     /// A team's keys that are active at `now`, or those of them that one person created.
     pub(crate) async fn active_keys(
         &mut self,

@@ -225,6 +225,7 @@ impl Simulation {
             ChangeSet {
                 epoch: database.epoch.to_string(),
                 seq: database.seq,
+                is_registered: true,
                 changed: match since {
                     None => Changed::All,
                     Some((_, seq)) if database.key_seq > seq => Changed::Only(vec![self.hash]),

@@ -23,6 +23,10 @@ const _: () = assert!(STATEMENT_TIMEOUT.as_millis() < LEASE.as_millis());
 // - a clock jump that the drift check does not notice is shorter than the lease.
 const _: () = assert!(DRIFT_MAX.as_millis() < LEASE.as_millis());
 
+/// How long after a change no node can use a record from before it, also one that can't reach the database: the lease of a poll
+/// that was sent just before the change, and the time by which a virtual machine may have been suspended unnoticed.
+pub const LEASES_END_WITHIN: Duration = LEASE.saturating_add(DRIFT_MAX);
+
 /// Permission to use cached records, renewed by each successful change poll.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lease {

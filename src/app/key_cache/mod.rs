@@ -38,7 +38,7 @@ use super::infra::metrics::LookupSource;
 use keyhouse_domain::api_key::ApiKey;
 use keyhouse_store::{ChangeFeed, Store, StoreError};
 use keyhouse_token::TokenHash;
-pub use lease::{LEASE, POLL_INTERVAL};
+pub use lease::{LEASE, LEASES_END_WITHIN, POLL_INTERVAL};
 use loader::Loader;
 pub use shard::{Capacity, Lookup, Shard, Ticket};
 
@@ -142,15 +142,20 @@ impl KeyCache {
         .shared()
     }
 
-    /// Polls the change feed once: invalidates what changed, then renews the lease.
-    async fn apply_changes(&self, feed: &mut ChangeFeed) -> Result<Poll, StoreError> {
+    /// Polls the change feed once: invalidates what changed, then renews the lease. `None`, and no lease, if the database
+    /// has no row of this node.
+    async fn apply_changes(&self, feed: &mut ChangeFeed) -> Result<Option<Poll>, StoreError> {
         self.has_feed.store(true, Ordering::Relaxed);
         let (sent, local_version) = (self.clock.reading(), self.store.local_changes());
         let changes = feed.poll().await?;
+        if !changes.is_registered {
+            return Ok(None);
+        }
         for shard in self.shards.iter() {
             lock(shard).apply(&changes, sent, local_version);
         }
-        Ok(Poll { changes: changes.changed.count(), sent: sent.monotonic, applied: self.clock.monotonic() })
+        let (count, applied) = (changes.changed.count(), self.clock.monotonic());
+        Ok(Some(Poll { seq: changes.seq, changes: count, sent: sent.monotonic, applied }))
     }
 
     /// Time until the lease ends: zero without a valid one, `None` in a process that has no change feed.
@@ -189,6 +194,8 @@ impl Drop for Registration {
 /// A successful poll, for the metrics.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Poll {
+    /// The change counter.
+    pub(crate) seq: i64,
     /// Number of keys that changed; `None` if everything was dropped.
     pub(crate) changes: Option<usize>,
     /// When the poll was sent and when its answer was applied to all shards, on the monotonic clock.
@@ -219,8 +226,13 @@ impl App {
     ///
     /// [`StoreError::FileReplaced`] is permanent: the process must stop. After any other error, poll again.
     pub async fn apply_changes(&self, feed: &mut ChangeFeed) -> Result<(), StoreError> {
-        let poll = self.key_cache.apply_changes(feed).await?;
-        self.metrics.record_poll(&poll);
+        match self.key_cache.apply_changes(feed).await? {
+            Some(poll) => {
+                self.metrics.record_poll(&poll);
+                self.node.note_poll(poll.seq, self.clock.now());
+            }
+            None => self.node.note_missing_row(),
+        }
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::revoke::{self, add_receipt};
 use super::{actor, key, name};
 use crate::cli::CommandContext;
 use crate::cli::terminal::{self, Cell, Table, outln, print_json, style};
@@ -14,8 +15,11 @@ use keyhouse_domain::timestamp::Timestamp;
 /// Prints one key: what it is, its conditions, its tokens.
 pub(super) async fn show(context: &CommandContext<'_>, id: KeyId) -> anyhow::Result<()> {
     let listed = key(context.app, id).await?;
+    let receipt = context.app.queries().receipt(id).await?;
     if context.json {
-        return print_json(&full_json(context, &listed));
+        let mut row = full_json(context, &listed);
+        add_receipt(&mut row, receipt.as_ref());
+        return print_json(&row);
     }
     let (key, now) = (&listed.key, context.app.clock().now());
     let team = context.app.queries().team(&TeamRef::Id(key.team)).await?;
@@ -24,6 +28,13 @@ pub(super) async fn show(context: &CommandContext<'_>, id: KeyId) -> anyhow::Res
     row("Key", name(&listed).into());
     row("Team", team.map_or("(deleted)".to_owned(), |team| format!("{} ({})", team.name, team.slug.as_str())).into());
     row("Status", status(&listed, now));
+    if let Some(receipt) = &receipt {
+        row("Revocation", revoke::summary(receipt).into());
+        for node in &receipt.nodes {
+            let lease = if node.by_lease { " (lease over)" } else { "" };
+            row("", format!("{} after {} ms{lease}", node.node, receipt.ms_after(node.at)).into());
+        }
+    }
     row("Mode", terminal::mode(key.mode));
     row("Scope", key.scope.label().into());
     row("Created", format!("{} by {}", key.created_at.exact(), actor(&listed.creator)).into());

@@ -10,6 +10,7 @@ use keyhouse_domain::api_key::{KeyName, KeyStatus, LastUse, ListedKey};
 use keyhouse_domain::ids::{KeyId, PersonId};
 use keyhouse_domain::permission::ManageKeys;
 use keyhouse_domain::timestamp::Timestamp;
+use keyhouse_domain::usage::Outcome;
 use keyhouse_token::Mode;
 
 /// Path of the keys page, below the team's.
@@ -84,6 +85,8 @@ pub(super) struct ExpiryCells {
 pub(super) struct EndedCells {
     /// `Revoked` or `Expired`.
     pub label: &'static str,
+    /// The outcome of the calls that were refused since, as the filter of the Requests page names it.
+    pub outcome: &'static str,
     /// Who revoked the key; empty if it expired.
     pub by: String,
     pub by_id: Option<PersonId>,
@@ -100,8 +103,9 @@ impl KeyRow {
         let since = listed.last_use.as_ref().map_or(key.created_at, |used| used.at);
         let days = (now.ms() - since.ms()) / DAY_MS;
         let status = key.status(now);
-        let ended = |label, at, by: Option<(&str, Option<PersonId>)>, reason: &str| EndedCells {
+        let ended = |label, outcome: Outcome, at, by: Option<(&str, Option<PersonId>)>, reason: &str| EndedCells {
             label,
+            outcome: outcome.as_str(),
             by: by.map_or("", |(name, _)| name).to_owned(),
             by_id: by.and_then(|(_, person)| person),
             by_email: String::new(),
@@ -111,10 +115,10 @@ impl KeyRow {
         };
         let ended = match status {
             KeyStatus::Active | KeyStatus::Paused(_) => None,
-            KeyStatus::Expired(at) => Some(ended("Expired", at, None, "")),
+            KeyStatus::Expired(at) => Some(ended("Expired", Outcome::Expired, at, None, "")),
             KeyStatus::Revoked { at, by, reason } => {
                 let reason = reason.map_or("", |reason| reason.as_str());
-                Some(ended("Revoked", at, Some((&by.name, by.person)), reason))
+                Some(ended("Revoked", Outcome::Revoked, at, Some((&by.name, by.person)), reason))
             }
         };
         let paused = match status {

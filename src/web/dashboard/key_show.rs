@@ -5,6 +5,7 @@ use axum::extract::State;
 
 use super::audit;
 use super::authorize::{Authorized, LastPathParam};
+use super::key_receipt::ReceiptCells;
 use super::key_row::{self, KeyRow, PAGE};
 use super::layout::{Layout, TimeTag};
 use super::rejection::PageResult;
@@ -82,6 +83,8 @@ struct KeyPage {
     safety: Option<Safety>,
     /// Since the key ended or was paused.
     tried: Option<Tried>,
+    /// Of a revoked key that nodes used to accept.
+    receipt: Option<ReceiptCells>,
     /// The exact time of the end.
     ended_at: Option<TimeTag>,
     has_ended: bool,
@@ -139,6 +142,7 @@ pub(super) async fn show(
         changes: changes.collect(),
         safety: key.ended.is_none().then(|| Safety::of(&listed, &addresses, now)),
         tried: tried(&listed, &counted, &addresses, now),
+        receipt: queries.receipt(id).await?.and_then(|receipt| ReceiptCells::of(&receipt)),
         ended_at: listed.key.ended_at(now).map(TimeTag::exact),
         has_ended: key.ended.is_some(),
         key,

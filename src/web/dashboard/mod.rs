@@ -18,6 +18,7 @@ mod key_find;
 mod key_former;
 mod key_new;
 mod key_pause;
+mod key_receipt;
 mod key_rename;
 mod key_revoke;
 mod key_rotate;
