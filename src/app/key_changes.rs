@@ -6,9 +6,9 @@ use keyhouse_domain::audit::{AuditActor, SERVER};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::{KeyAdmin, TeamAdmin};
 use keyhouse_domain::timestamp::Timestamp;
-use keyhouse_store::{ChangeTeamError, StoreError};
+use keyhouse_store::StoreError;
 
-pub use keyhouse_store::{ChangeConditionsError, PauseKeyError};
+pub use keyhouse_store::{ChangeConditionsError, PauseKeyError, SetKeyLifetimeError};
 
 impl App {
     /// Pauses a key until `until`, or until it is resumed. It keeps its slot; its calls are refused.
@@ -29,7 +29,7 @@ impl App {
         self.store.resume_key(admin, id, &self.audit_context(admin)).await
     }
 
-    /// Gives a key these conditions in place of those it has.
+    /// Gives a key these conditions if it has the conditions `was`.
     ///
     /// # Errors
     ///
@@ -39,21 +39,23 @@ impl App {
         admin: &KeyAdmin,
         id: KeyId,
         conditions: &Conditions,
+        was: &Conditions,
     ) -> Result<(), ChangeConditionsError> {
-        self.store.change_conditions(admin, id, conditions, &self.audit_context(admin)).await
+        self.store.change_conditions(admin, id, conditions, was, &self.audit_context(admin)).await
     }
 
-    /// Sets the longest lifetime of a team's new keys, or removes it with `None`.
+    /// Sets the longest lifetime of a team's new keys, or removes it with `None`, if it is `was`.
     ///
     /// # Errors
     ///
-    /// See [`ChangeTeamError`].
+    /// See [`SetKeyLifetimeError`].
     pub async fn set_key_lifetime(
         &self,
         admin: &TeamAdmin,
         lifetime: Option<KeyLifetime>,
-    ) -> Result<(), ChangeTeamError> {
-        self.store.set_key_lifetime(admin, lifetime, &self.audit_context(admin)).await
+        was: Option<KeyLifetime>,
+    ) -> Result<(), SetKeyLifetimeError> {
+        self.store.set_key_lifetime(admin, lifetime, was, &self.audit_context(admin)).await
     }
 
     /// Frees the slots of keys that have expired, with an audit event for each; returns how many. An expiry takes effect

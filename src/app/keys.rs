@@ -93,13 +93,19 @@ impl App {
         Ok(Created { key, token })
     }
 
-    /// Gives a key another name.
+    /// Gives a key another name. With `was`, only if the key has that name.
     ///
     /// # Errors
     ///
     /// See [`RenameKeyError`].
-    pub async fn rename_key(&self, admin: &KeyAdmin, id: KeyId, name: &KeyName) -> Result<(), RenameKeyError> {
-        self.store.rename_key(admin, id, name, &self.audit_context(admin)).await
+    pub async fn rename_key(
+        &self,
+        admin: &KeyAdmin,
+        id: KeyId,
+        name: &KeyName,
+        was: Option<&str>,
+    ) -> Result<(), RenameKeyError> {
+        self.store.rename_key(admin, id, name, was, &self.audit_context(admin)).await
     }
 
     /// Gives a key a new token, which is in the result and nowhere else. The former one is accepted until `overlap` after

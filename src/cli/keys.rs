@@ -177,7 +177,7 @@ impl KeyCommand {
             Self::Conditions { id, expires, allow_from } => change::conditions(context, id, expires, allow_from).await,
             Self::Rename { id, name } => {
                 let key = key(context.app, id).await?;
-                context.app.rename_key(&shell(&key), id, &name).await?;
+                context.app.rename_key(&shell(&key), id, &name, None).await?;
                 if context.json {
                     return print_json(&json!({ "id": id.to_string(), "name": name.as_str() }));
                 }

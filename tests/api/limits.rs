@@ -110,7 +110,7 @@ async fn each_key_has_its_own_limit_and_a_rename_does_not_reset_it() {
     for _ in 0..2 {
         assert_eq!(app.get("/api/v1/key").bearer(first.token.expose()).await.status, 200);
     }
-    app.inner.rename_key(&app.shell(&team), first.key.id, &KeyName::parse("new").unwrap()).await.unwrap();
+    app.inner.rename_key(&app.shell(&team), first.key.id, &KeyName::parse("new").unwrap(), None).await.unwrap();
     assert_eq!(app.get("/api/v1/key").bearer(first.token.expose()).await.status, 429);
     assert_eq!(app.get("/api/v1/key").bearer(second.token.expose()).await.status, 200);
     // Revoked, it is 401 again, which is decided first.

@@ -112,7 +112,7 @@ impl History {
     async fn rename(&self, node: usize, key: usize) {
         let key = &self.keys[key];
         let name = KeyName::parse("Renamed").unwrap();
-        let renamed = self.nodes[node].app.rename_key(&self.app.shell(&self.team), key.id, &name).await;
+        let renamed = self.nodes[node].app.rename_key(&self.app.shell(&self.team), key.id, &name, None).await;
         assert_eq!(renamed.is_ok(), key.revoked.is_none());
     }
 

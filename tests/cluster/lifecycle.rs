@@ -66,7 +66,7 @@ async fn a_revocation_can_not_be_undone(#[values(Engine::Sqlite, Engine::Postgre
     let first = app.inner.queries().key(id).await.unwrap();
     app.advance(DAY);
     assert_eq!(app.inner.revoke_key(&app.shell(&team), id, None).await.unwrap(), Revocation::Before);
-    let renamed = app.inner.rename_key(&app.shell(&team), id, &KeyName::parse("x").unwrap()).await;
+    let renamed = app.inner.rename_key(&app.shell(&team), id, &KeyName::parse("x").unwrap(), None).await;
     assert!(matches!(renamed, Err(RenameKeyError::Revoked)));
     assert!(app.inner.revoke_all_keys(&app.shell(&team)).await.unwrap().is_empty());
     assert_eq!(app.inner.queries().key(id).await.unwrap(), first, "nothing changed it");
@@ -80,7 +80,7 @@ async fn each_change_leaves_one_audit_event(#[values(Engine::Sqlite, Engine::Pos
     let member = app.inner.queries().members(team.id).await.unwrap().remove(0);
     let admin = KeyAdmin::member(&member, "192.0.2.44").unwrap();
     let key = app.key(&team, Mode::Test, Scope::ReadOnly).await;
-    app.inner.rename_key(&admin, key.key.id, &KeyName::parse("Renamed").unwrap()).await.unwrap();
+    app.inner.rename_key(&admin, key.key.id, &KeyName::parse("Renamed").unwrap(), None).await.unwrap();
     app.inner.revoke_key(&admin, key.key.id, None).await.unwrap();
     app.inner.revoke_key(&admin, key.key.id, None).await.unwrap();
     let shown: Vec<_> = app
@@ -116,7 +116,7 @@ async fn a_permit_is_refused_after_its_role_was_lost(#[values(Engine::Sqlite, En
     // The permit was valid when it was created; the transaction checks the role again.
     assert!(matches!(app.inner.revoke_key(&admin, key.key.id, None).await, Err(RevokeKeyError::Forbidden(_))));
     assert!(matches!(app.inner.revoke_all_keys(&admin).await, Err(RevokeKeyError::Forbidden(_))));
-    let renamed = app.inner.rename_key(&admin, key.key.id, &KeyName::parse("x").unwrap()).await;
+    let renamed = app.inner.rename_key(&admin, key.key.id, &KeyName::parse("x").unwrap(), None).await;
     assert!(matches!(renamed, Err(RenameKeyError::Forbidden(_))));
     assert_eq!(app.get("/api/v1/key").bearer(key.token.expose()).await.status, 200);
 }
@@ -131,7 +131,7 @@ async fn another_teams_key_can_be_neither_renamed_nor_revoked(
     let theirs = app.team("Globex").await;
     let key = app.key(&theirs, Mode::Live, Scope::ReadWrite).await;
     assert!(matches!(app.inner.revoke_key(&app.shell(&ours), key.key.id, None).await, Err(RevokeKeyError::NoSuchKey)));
-    let renamed = app.inner.rename_key(&app.shell(&ours), key.key.id, &KeyName::parse("x").unwrap()).await;
+    let renamed = app.inner.rename_key(&app.shell(&ours), key.key.id, &KeyName::parse("x").unwrap(), None).await;
     assert!(matches!(renamed, Err(RenameKeyError::NoSuchKey)));
 }
 

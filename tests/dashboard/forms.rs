@@ -305,6 +305,49 @@ async fn a_name_that_a_colleague_changed_is_not_overwritten_unseen(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conditions_and_a_lifetime_that_a_colleague_changed_are_not_overwritten_unseen(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let app = TestApp::on(engine).await;
+    let ada = app.set_up().await;
+    let ann = app.join(&ada, "Ann", "admin").await;
+    let key = app.send(&ada, &format!("{KEYS}/new"), &[("name", "K"), ("mode", "test"), ("scope", "read_only")]).await;
+    let conditions = format!("{KEYS}/{}/conditions", between(key.text(), "?key=", "\""));
+    let forms = [
+        (conditions.as_str(), "allowed", ["never ", "203.0.113.0/24", "never 203.0.113.0/24", "198.51.100.7"]),
+        ("/t/acme/settings", "lifetime", ["none", "90", "90", "30"]),
+    ];
+    for (path, field, [old, theirs, their_version, mine]) in forms {
+        let version_in = |page: &Answer| {
+            let form = page.text().rsplit("value=\"lifetime\">").next().unwrap_or_default();
+            between(form, "name=\"version\" value=\"", "\"").to_owned()
+        };
+        let save = async |person: &str, value: &str, version: &str| {
+            let fields =
+                [("setting", "lifetime"), ("step", "save"), ("seen", value), (field, value), ("version", version)];
+            app.send(person, path, &fields).await
+        };
+        let version = version_in(&app.page(&ada, path).await);
+        assert_eq!(version, old, "{path}");
+        assert_eq!(save(&ann, theirs, &version).await.status, 303, "{path}");
+        // With an error in between, and without.
+        for value in ["x", mine] {
+            let refused = save(&ada, value, &version).await;
+            assert!(
+                refused.status == 422 && refused.text().contains("since you opened this page"),
+                "{path}: {refused}"
+            );
+        }
+        let shown = save(&ada, mine, &version).await;
+        assert!(shown.text().contains(mine), "what was typed stays: {shown}");
+        let version = version_in(&shown);
+        assert_eq!(version, their_version, "{path}");
+        assert_eq!(save(&ada, mine, &version).await.status, 303, "{path}");
+    }
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_key_of_one_name_is_warned_about_once(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let ada = app.set_up().await;

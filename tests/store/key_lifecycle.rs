@@ -10,7 +10,7 @@ use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_store::{
     ChangeConditionsError, CreateKeyError, EndFormerTokenError, ExpiryRefused, FirstUse, NewKeyRow, NewToken,
-    PauseKeyError, RenameKeyError, Revocation, RotateKeyError, TokenUse,
+    PauseKeyError, RenameKeyError, Revocation, RotateKeyError, SetKeyLifetimeError, TokenUse,
 };
 use rstest::rstest;
 use test_support::Engine;
@@ -179,18 +179,20 @@ async fn change_conditions_judges_the_new_expiry(#[values(Engine::Sqlite, Engine
     let (key, admin) = (it.key(10).await, it.key_admin());
     let allowed = AllowedNetworks::parse("203.0.113.0/24, 2001:db8::/32").unwrap();
     let conditions = Conditions { expires_at: Some(NOW.plus(30 * DAY)), allowed };
-    it.store.change_conditions(&admin, key.id, &conditions, &context(11)).await.unwrap();
-    it.store.change_conditions(&admin, key.id, &conditions, &context(12)).await.unwrap();
+    let none = Conditions::default();
+    it.store.change_conditions(&admin, key.id, &conditions, &none, &context(11)).await.unwrap();
+    it.store.change_conditions(&admin, key.id, &conditions, &none, &context(12)).await.unwrap();
     assert_eq!(it.found(10).await.conditions, conditions);
     let past = Conditions { expires_at: Some(NOW), ..Conditions::default() };
-    let refused = it.store.change_conditions(&admin, key.id, &past, &context(13)).await;
+    let outdated = it.store.change_conditions(&admin, key.id, &past, &none, &context(13)).await;
+    assert!(matches!(outdated, Err(ChangeConditionsError::Changed)), "{outdated:?}");
+    let refused = it.store.change_conditions(&admin, key.id, &past, &conditions, &context(13)).await;
     assert!(matches!(refused, Err(ChangeConditionsError::Expiry(ExpiryRefused::Past))), "{refused:?}");
-    it.store.set_key_lifetime(&it.team_admin(), KeyLifetime::from_days(10).ok(), &context(14)).await.unwrap();
-    let never = Conditions::default();
-    let refused = it.store.change_conditions(&admin, key.id, &never, &context(15)).await;
+    it.store.set_key_lifetime(&it.team_admin(), KeyLifetime::from_days(10).ok(), None, &context(14)).await.unwrap();
+    let refused = it.store.change_conditions(&admin, key.id, &none, &conditions, &context(15)).await;
     assert!(matches!(refused, Err(ChangeConditionsError::Expiry(ExpiryRefused::Lifetime { days: 10 }))), "{refused:?}");
-    let networks_only = Conditions { allowed: AllowedNetworks::default(), ..conditions };
-    it.store.change_conditions(&admin, key.id, &networks_only, &context(16)).await.unwrap();
+    let networks_only = Conditions { allowed: AllowedNetworks::default(), expires_at: conditions.expires_at };
+    it.store.change_conditions(&admin, key.id, &networks_only, &conditions, &context(16)).await.unwrap();
     assert_eq!(it.found(10).await.conditions, networks_only, "an expiry that stays is not checked again");
     assert_eq!(
         it.actions().await[..3],
@@ -203,14 +205,17 @@ async fn change_conditions_judges_the_new_expiry(#[values(Engine::Sqlite, Engine
 async fn set_key_lifetime_applies_to_new_keys(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let it = Fixture::on(engine).await;
     let older = it.key(10).await;
-    it.store.set_key_lifetime(&it.team_admin(), KeyLifetime::from_days(90).ok(), &context(11)).await.unwrap();
+    it.store.set_key_lifetime(&it.team_admin(), KeyLifetime::from_days(90).ok(), None, &context(11)).await.unwrap();
     let team = it.queries().teams().await.unwrap().remove(0);
     assert_eq!(team.key_lifetime, KeyLifetime::from_days(90).ok());
     let refused = it.try_key(&it.key_admin(), 12).await;
     assert!(matches!(refused, Err(CreateKeyError::Expiry(ExpiryRefused::Lifetime { days: 90 }))), "{refused:?}");
     it.expiring(13, NOW.plus(90 * DAY)).await.unwrap();
     assert!(it.queries().key(older.id).await.unwrap().unwrap().key.is_active(NOW.plus(1000 * DAY)));
-    it.store.set_key_lifetime(&it.team_admin(), None, &context(14)).await.unwrap();
+    let outdated = it.store.set_key_lifetime(&it.team_admin(), None, None, &context(14)).await;
+    let ninety = KeyLifetime::from_days(90).ok();
+    assert!(matches!(outdated, Err(SetKeyLifetimeError::Changed(now)) if now == ninety), "{outdated:?}");
+    it.store.set_key_lifetime(&it.team_admin(), None, ninety, &context(14)).await.unwrap();
     it.key(15).await;
 }
 
@@ -261,10 +266,11 @@ async fn an_expired_key_is_ended_before_the_job_has_recorded_it(
     assert!(matches!(it.try_key(&admin, 20).await, Err(CreateKeyError::LimitReached)));
     assert_eq!(it.queries().active_key_count(it.team.id, end.minus(MS)).await.unwrap(), 10);
     assert_eq!(it.queries().active_key_count(it.team.id, end).await.unwrap(), 9);
-    let renamed = it.store.rename_key(&admin, key.id, &key_name("New"), &at(21, end)).await;
+    let renamed = it.store.rename_key(&admin, key.id, &key_name("New"), None, &at(21, end)).await;
     assert!(matches!(renamed, Err(RenameKeyError::Expired)), "{renamed:?}");
     assert_eq!(it.store.revoke_key(&admin, key.id, None, &at(22, end)).await.unwrap(), Revocation::Before);
-    let extended = it.store.change_conditions(&admin, key.id, &Conditions::default(), &at(23, end)).await;
+    let extended =
+        it.store.change_conditions(&admin, key.id, &Conditions::default(), &key.conditions, &at(23, end)).await;
     assert!(matches!(extended, Err(ChangeConditionsError::Ended)), "{extended:?}");
     // A new key takes the slot of the expired one, and there is no twelfth place.
     let create = async |n: u32| {

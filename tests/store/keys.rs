@@ -68,12 +68,14 @@ async fn rename_key_changes_the_name_of_an_active_key(#[values(Engine::Sqlite, E
     let it = Fixture::on(engine).await;
     let key = it.key(10).await;
     let new = key_name("New");
-    it.store.rename_key(&it.key_admin(), key.id, &new, &context(11)).await.unwrap();
+    it.store.rename_key(&it.key_admin(), key.id, &new, None, &context(11)).await.unwrap();
     assert_eq!(it.queries().key(key.id).await.unwrap().unwrap().name.as_ref(), Some(&new));
-    let absent = it.store.rename_key(&it.key_admin(), KeyId::new(seed(99)), &new, &context(12)).await;
+    let outdated = it.store.rename_key(&it.key_admin(), key.id, &key_name("Mine"), Some("Backend"), &context(12)).await;
+    assert!(matches!(&outdated, Err(RenameKeyError::Renamed(name)) if name == "New"), "{outdated:?}");
+    let absent = it.store.rename_key(&it.key_admin(), KeyId::new(seed(99)), &new, None, &context(12)).await;
     assert!(matches!(absent, Err(RenameKeyError::NoSuchKey)), "{absent:?}");
     it.store.revoke_key(&it.key_admin(), key.id, None, &context(13)).await.unwrap();
-    let revoked = it.store.rename_key(&it.key_admin(), key.id, &new, &context(14)).await;
+    let revoked = it.store.rename_key(&it.key_admin(), key.id, &new, None, &context(14)).await;
     assert!(matches!(revoked, Err(RenameKeyError::Revoked)), "{revoked:?}");
 }
 

@@ -2,13 +2,16 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keyhouse::app::infra::rng::Rng;
 use keyhouse_token::Mode;
 use keyhouse_token::{Brand, RawToken};
 
-use super::load::{Client, Load, get, now, p99};
+use super::load::{Answered, Client, Load, form, get, now, p99};
+use super::nodes::{Browser, OWNER, PASSWORD, new_key, set_up};
 use super::{Outcome, Times, rounds};
 use test_support::TestDatabase;
 use test_support::process::ServerProcess;
@@ -100,6 +103,66 @@ fn lookups_for_bad_checksums(serving: &ServerProcess, token: &str) -> Option<f64
         assert!(status == 401 || typo == token, "a typo is answered {status}");
     }
     Some(lookups()? - before)
+}
+
+/// Guesses at the owner's password from a thousand networks behind a proxy, as fast as they are answered. The owner, whose
+/// network is known, signs in and revokes keys meanwhile.
+pub(crate) fn guesses() -> Outcome {
+    let place = TestDatabase::folder();
+    let mut keys = vec![set_up(&place)];
+    keys.extend((1..10).map(|_| new_key(&place)));
+    let settings = [("KEYHOUSE_TRUSTED_PROXIES", "127.0.0.1")];
+    let serving = ServerProcess::start_with(&place, "serve", "off", &settings);
+    let mut owner = Browser::of_owner(&serving, &place);
+    let (address, before) = (serving.address, serving.resident_kib());
+    let stop = Arc::new(AtomicBool::new(false));
+    let attackers: Vec<_> = (0..8usize)
+        .map(|thread| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                let mut client = Client::new(address);
+                let guess = form("/sign-in", "none=1", &[("email", OWNER), ("password", "guess river quiet stone")]);
+                let mut guesses = 0;
+                for network in (0..1000).cycle().skip(thread * 125) {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let from = format!("Host: a\r\nX-Forwarded-For: {}.{}.7.1", 20 + network / 250, network % 250);
+                    guesses += usize::from(client.call(&guess.replacen("Host: a", &from, 1)).is_some());
+                }
+                guesses
+            })
+        })
+        .collect();
+    let sign_in = form("/sign-in", "none=1", &[("email", OWNER), ("password", PASSWORD)]);
+    let (mut sign_ins, mut revocations, mut peak) = (Vec::<Answered>::new(), Vec::new(), before);
+    // A person may sign in 30 times an hour.
+    for n in 0..rounds(20) {
+        std::thread::sleep(Duration::from_secs(1));
+        sign_ins.extend(Client::new(address).call(&sign_in));
+        if n % 2 == 1
+            && let Some(key) = keys.pop()
+        {
+            revocations.push(owner.revoke(&key));
+        }
+        peak = peak.max(serving.resident_kib());
+    }
+    stop.store(true, Ordering::Relaxed);
+    let guesses: usize = attackers.into_iter().map(|attacker| attacker.join().expect("an attacker")).sum();
+    let done = |answers: &[Answered]| answers.iter().filter(|answer| answer.status == 303).count();
+    let grown = peak.saturating_sub(before) / 1024;
+    Outcome {
+        times: Some(Times::of(sign_ins.iter().chain(&revocations).map(|answer| answer.took))),
+        n: guesses,
+        counts: format!(
+            "{} of {} sign-ins and {} of {} revocations done; RSS + {grown} MiB at most",
+            done(&sign_ins),
+            rounds(20),
+            done(&revocations),
+            revocations.len()
+        ),
+        passed: done(&sign_ins) == rounds(20) && done(&revocations) == revocations.len() && grown <= 48,
+    }
 }
 
 /// Three kinds of clients that hold a connection: a slow head, a slow body, a slow reader.

@@ -140,6 +140,11 @@ const SCENARIOS: &[Scenario] = &[
         run: abuse::invented_tokens,
     },
     Scenario {
+        name: "guesses at a password from 1,000 networks",
+        promise: "the owner signs in 20 times and revokes keys meanwhile, RSS + 48 MiB",
+        run: abuse::guesses,
+    },
+    Scenario {
         name: "1,000 cold calls with one key",
         promise: "1 look-up in the database",
         run: cluster::one_cold_key,

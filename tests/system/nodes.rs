@@ -26,6 +26,7 @@ pub(crate) const UNLIMITED: &[(&str, &str)] = &[
 
 /// The email address of the team's owner.
 pub(crate) const OWNER: &str = "ada@example.com";
+pub(crate) const PASSWORD: &str = "lamp river quiet stone";
 
 /// From one call to the next, for 50 calls a second.
 pub(crate) const FIFTY_A_SECOND: Option<Duration> = Some(Duration::from_millis(20));
@@ -116,21 +117,32 @@ pub(crate) fn until(node: &ServerProcess, key: &Key, status: u16) -> Duration {
     now() - began
 }
 
-/// A browser with a session.
+/// The owner signs in so many times; a session may send 60 forms a minute, and a person may sign in 30 times an hour.
+const SESSIONS: usize = 20;
+
+/// A browser of one person. It uses their sessions in turn.
 pub(crate) struct Browser {
     client: Client,
-    cookie: String,
+    cookies: Vec<String>,
+    /// The number of forms that were sent.
+    sent: usize,
     /// The id of the person, which each form carries.
     person: String,
 }
 
 impl Browser {
-    /// Signs the owner in on a node, by a link from the command line.
+    /// Signs the owner in on a node: by a link from the command line, then with the password.
     pub(crate) fn of_owner(node: &ServerProcess, place: &TestDatabase) -> Self {
         let reset = run_json(place, &["person", "reset", OWNER]);
         let link = reset["link"].as_str().expect("a link");
         let path = &link[link.find("/link/").expect("a link's path")..];
-        Self::enter(node, path, &[("password", "lamp river quiet stone")])
+        let mut browser = Self::enter(node, path, &[("password", PASSWORD)]);
+        for _ in 1..SESSIONS {
+            let sign_in = form("/sign-in", "none=1", &[("email", OWNER), ("password", PASSWORD)]);
+            let reply = browser.client.fetch(&sign_in).expect("the node listens");
+            browser.cookies.push(reply.cookie().expect("a session").to_owned());
+        }
+        browser
     }
 
     /// Signs a person in by a one-time link.
@@ -143,33 +155,38 @@ impl Browser {
             .expect("the node listens");
         let (_, rest) = account.body.split_once("name=\"for\" value=\"").expect("a form on the account page");
         let person = rest.split('"').next().unwrap_or_default().to_owned();
-        Self { client, cookie, person }
+        Self { client, cookies: vec![cookie], sent: 0, person }
     }
 
-    /// The same session on another node.
+    /// The same sessions on another node.
     pub(crate) fn at(&self, node: &ServerProcess) -> Self {
-        Self { client: Client::new(node.address), cookie: self.cookie.clone(), person: self.person.clone() }
+        let (cookies, person) = (self.cookies.clone(), self.person.clone());
+        Self { client: Client::new(node.address), cookies, sent: self.sent, person }
     }
 
-    fn form(&self, path: &str, fields: &[(&str, &str)]) -> String {
-        form(path, &self.cookie, &[fields, &[("for", &self.person)]].concat())
+    fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> String {
+        self.sent += 1;
+        form(path, &self.cookies[self.sent % self.cookies.len()], &[fields, &[("for", &self.person)]].concat())
     }
 
     pub(crate) fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
         self.client.hang_up();
-        self.client.fetch(&self.form(path, fields)).unwrap_or_default()
+        let form = self.form(path, fields);
+        self.client.fetch(&form).unwrap_or_default()
     }
 
     /// Revokes a key of the owner's team; the status is 303 on success.
     pub(crate) fn revoke(&mut self, key: &Key) -> Answered {
         self.client.hang_up();
-        self.client.call(&self.form(&key.revocation(), NAME_TYPED)).expect("the node listens")
+        let form = self.form(&key.revocation(), NAME_TYPED);
+        self.client.call(&form).expect("the node listens")
     }
 
     /// As [`Browser::post`], without waiting for the response.
     pub(crate) fn begin(&mut self, path: &str, fields: &[(&str, &str)]) {
         self.client.hang_up();
-        self.client.send(&self.form(path, fields)).expect("the node listens");
+        let form = self.form(path, fields);
+        self.client.send(&form).expect("the node listens");
     }
 
     pub(crate) fn begin_to_revoke(&mut self, key: &Key) {

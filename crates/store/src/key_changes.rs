@@ -40,6 +40,9 @@ pub enum ChangeConditionsError {
     /// A key that was revoked or has expired is refused for good.
     #[error("the key has ended: its conditions can't be changed")]
     Ended,
+    /// Another admin changed the conditions after the form was opened.
+    #[error("the conditions were changed meanwhile; look at them and try again")]
+    Changed,
     /// The new expiry is not possible.
     #[error(transparent)]
     Expiry(#[from] ExpiryRefused),
@@ -106,8 +109,8 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Gives a key these conditions in place of those it has. The same conditions change nothing; an expiry that stays as it
-    /// is, is not checked again.
+    /// Gives a key these conditions if it has the conditions `was`. The same conditions change nothing; an expiry that stays
+    /// as it is, is not checked again.
     ///
     /// # Errors
     ///
@@ -117,6 +120,7 @@ impl Store {
         admin: &KeyAdmin,
         id: KeyId,
         conditions: &Conditions,
+        was: &Conditions,
         context: &AuditContext,
     ) -> std::result::Result<(), ChangeConditionsError> {
         let mut tx = self.begin(context).await?;
@@ -127,6 +131,9 @@ impl Store {
         }
         if key.key.conditions == *conditions {
             return Ok(());
+        }
+        if key.key.conditions != *was {
+            return Err(ChangeConditionsError::Changed);
         }
         if key.key.conditions.expires_at != conditions.expires_at {
             tx.check_expiry(admin.team(), conditions.expires_at).await??;

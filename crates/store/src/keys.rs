@@ -57,6 +57,9 @@ pub enum RenameKeyError {
     /// An expired key keeps its name.
     #[error("the key has expired, and an expired key can't be renamed")]
     Expired,
+    /// Another admin gave the key this name after the form was opened.
+    #[error("the key has another name by now")]
+    Renamed(String),
     /// The actor may not manage this team's keys.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
@@ -117,7 +120,7 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Gives an active key another name.
+    /// Gives an active key another name. With `was`, only if the key has that name.
     ///
     /// # Errors
     ///
@@ -127,6 +130,7 @@ impl Store {
         admin: &KeyAdmin,
         id: KeyId,
         name: &KeyName,
+        was: Option<&str>,
         context: &AuditContext,
     ) -> std::result::Result<(), RenameKeyError> {
         let mut tx = self.begin(context).await?;
@@ -137,13 +141,16 @@ impl Store {
             KeyStatus::Expired(_) => return Err(RenameKeyError::Expired),
             KeyStatus::Revoked { .. } => return Err(RenameKeyError::Revoked),
         }
+        let old_name = old.name.as_ref().map_or("", KeyName::as_str);
+        if was.is_some_and(|was| was != old_name) {
+            return Err(RenameKeyError::Renamed(old_name.to_owned()));
+        }
         let seq = tx.bump_change_seq().await?;
         let update = sql("UPDATE keys SET name = $2, seq = $3 WHERE id = $1 AND ended_at IS NULL")
             .bind(id)
             .bind(name.as_str())
             .bind(seq);
         tx.execute(update).await?;
-        let old_name = old.name.as_ref().map_or("", KeyName::as_str);
         let detail = format!("{} \"{old_name}\" to \"{name}\"", old.key.prefix());
         tx.audit(admin.team(), Action::KeyRenamed, id, detail).await?;
         Ok(tx.commit().await?)

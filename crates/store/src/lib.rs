@@ -69,7 +69,7 @@ pub use products::{EditProductError, Idempotency, Precondition, Write, WriteProd
 pub use restore::{CarryOver, Comparison, Restore, RestoreError, Returning, ReturningKind};
 pub use rotation::{EndFormerTokenError, FirstUse, NewToken, RotateKeyError, TokenUse};
 pub use sessions::{NewSession, PasswordCheckError};
-pub use teams::{ChangeTeamError, NewTeam};
+pub use teams::{ChangeTeamError, NewTeam, SetKeyLifetimeError};
 pub use transfer::{MoveError, MoveStep, MovedTable};
 
 use std::sync::Arc;

@@ -61,6 +61,20 @@ pub enum ChangeTeamError {
     Store(#[from] StoreError),
 }
 
+/// Why the longest lifetime of a team's new keys was not set.
+#[derive(Debug, thiserror::Error)]
+pub enum SetKeyLifetimeError {
+    /// Another admin set this one after the form was opened.
+    #[error("the team has another longest lifetime of keys by now")]
+    Changed(Option<KeyLifetime>),
+    /// The actor may not, or the team is deleted.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    /// The database did not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// How often another free slug is chosen after a concurrent transaction took the one before.
 const SLUG_TRIES: u32 = 8;
 
@@ -173,22 +187,27 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Sets the longest lifetime of the team's new keys, or removes it with `None`. Existing keys keep their expiry.
+    /// Sets the longest lifetime of the team's new keys, or removes it with `None`, if it is `was`. Existing keys keep their
+    /// expiry.
     ///
     /// # Errors
     ///
-    /// See [`ChangeTeamError`].
+    /// See [`SetKeyLifetimeError`].
     pub async fn set_key_lifetime(
         &self,
         admin: &TeamAdmin,
         lifetime: Option<KeyLifetime>,
+        was: Option<KeyLifetime>,
         context: &AuditContext,
-    ) -> std::result::Result<(), ChangeTeamError> {
+    ) -> std::result::Result<(), SetKeyLifetimeError> {
         let mut tx = self.begin(context).await?;
         tx.lock_and_authorize(admin).await??;
         let old = tx.key_lifetime(admin.team()).await?;
         if old == lifetime {
             return Ok(());
+        }
+        if old != was {
+            return Err(SetKeyLifetimeError::Changed(old));
         }
         let days = lifetime.map(|lifetime| i64::from(lifetime.days()));
         let update = sql("UPDATE teams SET key_lifetime_days = $2 WHERE id = $1").bind(admin.team()).bind(days);

@@ -95,9 +95,9 @@ pub(super) async fn conditions(
     let old = before.key.conditions.clone();
     let conditions = Conditions {
         expires_at: expires.map_or(old.expires_at, |expiry| expiry.at(context.app.clock().now())),
-        allowed: allowed.unwrap_or(old.allowed),
+        allowed: allowed.unwrap_or_else(|| old.allowed.clone()),
     };
-    context.app.set_conditions(&shell(&before), id, &conditions).await?;
+    context.app.set_conditions(&shell(&before), id, &conditions, &old).await?;
     let expires = conditions.expires_at.map_or("never expires".to_owned(), |at| format!("expires {}", at.exact()));
     let from = if conditions.allowed.is_any() {
         "from any address".to_owned()

@@ -36,13 +36,35 @@ pub(super) struct ConditionsForm {
     /// The networks for which the person has seen that recent calls would have been refused.
     #[serde(default)]
     seen: String,
+    /// The conditions that the form was opened with, as [`version`] writes them.
+    #[serde(default)]
+    version: String,
+}
+
+/// Conditions as the hidden field of the form has them: the expiry in ms, or `never`, and the networks.
+fn version(conditions: &Conditions) -> String {
+    let expires = conditions.expires_at.map_or("never".to_owned(), |at| at.ms().to_string());
+    format!("{expires} {}", networks(conditions, ","))
+}
+
+fn conditions_of(version: &str) -> Option<Conditions> {
+    let (expires, allowed) = version.split_once(' ')?;
+    let expires_at = match expires {
+        "never" => None,
+        ms => Some(Timestamp::from_ms(ms.parse().ok()?)),
+    };
+    Some(Conditions { expires_at, allowed: AllowedNetworks::parse(allowed).ok()? })
+}
+
+fn networks(conditions: &Conditions, separator: &str) -> String {
+    conditions.allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
 }
 
 impl ConditionsForm {
     pub(super) fn of(conditions: &Conditions) -> Self {
         Self {
             expires: conditions.expires_at.map_or(String::new(), date),
-            allowed: conditions.allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+            allowed: networks(conditions, "\n"),
             ..Self::default()
         }
     }
@@ -97,6 +119,7 @@ struct ConditionsPage {
     dry_run: Option<DryRun>,
     /// The networks that the dry run was made with, if the form is to be sent again.
     seen: String,
+    version: String,
     errors: FieldErrors,
 }
 
@@ -122,6 +145,7 @@ fn conditions_page(
         lifetime_days: access.team().key_lifetime.map(|lifetime| lifetime.days()),
         dry_run,
         seen,
+        version: version(&listed.key.conditions),
         errors,
     };
     Ok(responses::form(&page.errors, &page))
@@ -145,6 +169,11 @@ pub(super) async fn update(
     let listed = key_row::find(&state, &access, id).await?;
     let now = state.app.clock().now();
     let mut errors = FieldErrors::default();
+    // Compared before the fields are validated, too: otherwise correcting a typing error would replace a colleague's change.
+    let was = conditions_of(&form.version).unwrap_or_else(|| listed.key.conditions.clone());
+    if was != listed.key.conditions {
+        return changed_meanwhile(&state, &access, &listed, form, &was);
+    }
     let current = listed.key.conditions.expires_at;
     let Some(conditions) = parse(&form.expires, &form.allowed, current, now, &mut errors) else {
         return conditions_page(&state, &access, &listed, form, None, errors);
@@ -155,10 +184,14 @@ pub(super) async fn update(
     if form.step == "check" || !is_confirmed {
         return conditions_page(&state, &access, &listed, form, Some(dry_run), FieldErrors::default());
     }
-    match state.app.set_conditions(&access.permit, id, &conditions).await {
+    match state.app.set_conditions(&access.permit, id, &conditions, &was).await {
         Ok(()) => Ok(see_other(&key_row::after(&access, "key", id, "conditions"))),
         Err(error @ ChangeConditionsError::Expiry(_)) => {
             conditions_page(&state, &access, &listed, form, None, FieldErrors::one("expires", error))
+        }
+        Err(ChangeConditionsError::Changed) => {
+            let listed = key_row::find(&state, &access, id).await?;
+            changed_meanwhile(&state, &access, &listed, form, &was)
         }
         Err(ChangeConditionsError::NoSuchKey) => Err(Rejection::not_found()),
         Err(ChangeConditionsError::Ended) => {
@@ -168,6 +201,27 @@ pub(super) async fn update(
         Err(ChangeConditionsError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
         Err(ChangeConditionsError::Store(error)) => Err(error.into()),
     }
+}
+
+/// The form with what was typed, and what a colleague has set in the meantime.
+fn changed_meanwhile(
+    state: &AppState,
+    access: &Authorized<ManageKeys>,
+    listed: &ListedKey,
+    form: ConditionsForm,
+    was: &Conditions,
+) -> PageResult {
+    let current = &listed.key.conditions;
+    let mut errors = FieldErrors::default();
+    if current.expires_at != was.expires_at {
+        let to = current.expires_at.map_or("never".to_owned(), date);
+        errors.add("expires", format!("Changed to {to} since you opened this page. Save again to replace it"));
+    }
+    if current.allowed != was.allowed {
+        let to = if current.allowed.is_any() { "any address".to_owned() } else { current.allowed.to_string() };
+        errors.add("allowed", format!("Changed to {to} since you opened this page. Save again to replace it"));
+    }
+    conditions_page(state, access, listed, form, None, errors)
 }
 
 /// Judges the recorded calls of the last 7 days whose token was accepted by these networks.

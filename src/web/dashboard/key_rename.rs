@@ -72,18 +72,27 @@ pub(super) async fn update(
     LastPathParam(id): LastPathParam<KeyId>,
     AuthorizedForm { access, form, raw }: AuthorizedForm<Authorized<ManageKeys>, RenameKeyForm>,
 ) -> PageResult {
-    let key = KeyRow::of(&key_row::find(&state, &access, id).await?, state.app.clock().now());
-    if !form.version.is_empty() && form.version != key.name {
+    let mut key = KeyRow::of(&key_row::find(&state, &access, id).await?, state.app.clock().now());
+    let renamed_meanwhile = |key: KeyRow| {
         let error =
             format!("The key was renamed to “{}” since you opened this page. Save again to replace it", key.name);
-        return rename_page(&access, key, &form.name, (&form.from, id), FieldErrors::one("name", error));
+        rename_page(&access, key, &form.name, (&form.from, id), FieldErrors::one("name", error))
+    };
+    // Compared before the new name is validated, too: otherwise correcting a typing error would replace a colleague's change.
+    let was = Some(form.version.as_str()).filter(|version| !version.is_empty());
+    if was.is_some_and(|was| was != key.name) {
+        return renamed_meanwhile(key);
     }
     let name = match KeyName::parse(&form.name) {
         Ok(name) => name,
         Err(error) => return rename_page(&access, key, &form.name, (&form.from, id), FieldErrors::one("name", error)),
     };
-    match state.app.rename_key(&access.permit, id, &name).await {
+    match state.app.rename_key(&access.permit, id, &name, was).await {
         Ok(()) => Ok(see_other(&key_row::after(&access, &form.from, id, "renamed"))),
+        Err(RenameKeyError::Renamed(current)) => {
+            key.name = current;
+            renamed_meanwhile(key)
+        }
         Err(RenameKeyError::NoSuchKey) => Err(Rejection::not_found()),
         Err(error @ (RenameKeyError::Revoked | RenameKeyError::Expired)) => {
             rename_page(&access, key, &form.name, (&form.from, id), FieldErrors::one("name", error))

@@ -9,6 +9,7 @@ use super::forms::{FieldErrors, RawForm};
 use super::layout::Layout;
 use super::rejection::{PageResult, see_other};
 use super::responses;
+use crate::app::key_changes::SetKeyLifetimeError;
 use crate::app::teams::ChangeTeamError;
 use crate::web::base_url::lacks_public_url;
 use crate::web::extract::Query;
@@ -31,6 +32,7 @@ struct SettingsPage<'a> {
     max_name: usize,
     lifetime: String,
     lifetime_max: u32,
+    lifetime_version: String,
     /// `public_url` is not set although people use HTTPS.
     lacks_public_url: bool,
     errors: FieldErrors,
@@ -59,6 +61,7 @@ fn settings_page(
             None => team.key_lifetime.map_or(String::new(), |lifetime| lifetime.days().to_string()),
         },
         lifetime_max: KeyLifetime::MAX_DAYS,
+        lifetime_version: lifetime_version(team.key_lifetime),
         lacks_public_url,
         errors,
     };
@@ -80,9 +83,24 @@ pub(super) struct SettingsForm {
     /// In days, empty for none.
     #[serde(default)]
     lifetime: String,
-    /// The name that the form was opened with.
+    /// The name or the lifetime that the form was opened with.
     #[serde(default)]
     version: String,
+}
+
+/// A lifetime as the hidden field of its form has it.
+fn lifetime_version(lifetime: Option<KeyLifetime>) -> String {
+    lifetime.map_or("none".to_owned(), |lifetime| lifetime.days().to_string())
+}
+
+fn lifetime_changed_meanwhile(state: &AppState, access: &Authorized<ManageTeam>, typed: &str) -> PageResult {
+    let change = match access.team().key_lifetime {
+        Some(lifetime) => format!("changed to {} days", lifetime.days()),
+        None => "removed".to_owned(),
+    };
+    let error = format!("The longest lifetime was {change} since you opened this page. Save again to replace it");
+    let name = access.team().name.as_str();
+    settings_page(state, access, (name, Some(typed)), "", FieldErrors::one("lifetime", error))
 }
 
 fn renamed_meanwhile(state: &AppState, access: &Authorized<ManageTeam>, typed: &str) -> PageResult {
@@ -96,7 +114,7 @@ pub(super) async fn update(
     AuthorizedForm { mut access, form, raw }: AuthorizedForm<Authorized<ManageTeam>, SettingsForm>,
 ) -> PageResult {
     if form.setting == "lifetime" {
-        return update_lifetime(&state, &access, &form.lifetime, &raw).await;
+        return update_lifetime(&state, access, &form, &raw).await;
     }
     // Compared before the new name is validated, too: otherwise correcting a typing error would replace a colleague's change.
     let was = Some(form.version.as_str()).filter(|version| !version.is_empty());
@@ -120,25 +138,35 @@ pub(super) async fn update(
     }
 }
 
-async fn update_lifetime(state: &AppState, access: &Authorized<ManageTeam>, typed: &str, raw: &RawForm) -> PageResult {
-    let name = access.team().name.as_str();
+async fn update_lifetime(
+    state: &AppState,
+    mut access: Authorized<ManageTeam>,
+    form: &SettingsForm,
+    raw: &RawForm,
+) -> PageResult {
+    let typed = form.lifetime.as_str();
+    let was = access.team().key_lifetime;
+    if !form.version.is_empty() && form.version != lifetime_version(was) {
+        return lifetime_changed_meanwhile(state, &access, typed);
+    }
     let lifetime = match typed.trim() {
         "" => None,
         text => match text.parse().ok().and_then(|days| KeyLifetime::from_days(days).ok()) {
             Some(lifetime) => Some(lifetime),
             None => {
                 let error = format!("Enter a number of days from 1 to {}", KeyLifetime::MAX_DAYS);
-                return settings_page(state, access, (name, Some(typed)), "", FieldErrors::one("lifetime", error));
+                let name = access.team().name.as_str();
+                return settings_page(state, &access, (name, Some(typed)), "", FieldErrors::one("lifetime", error));
             }
         },
     };
-    match state.app.set_key_lifetime(&access.permit, lifetime).await {
+    match state.app.set_key_lifetime(&access.permit, lifetime, was).await {
         Ok(()) => Ok(see_other(&format!("{}?done=lifetime", access.path("/settings")))),
-        Err(ChangeTeamError::Forbidden(_)) => Err(access.permission_lost(state, raw).await),
-        Err(ChangeTeamError::Store(error)) => Err(error.into()),
-        // Only a change of the name compares the name.
-        Err(ChangeTeamError::Renamed(_)) => {
-            settings_page(state, access, (name, Some(typed)), "", FieldErrors::default())
+        Err(SetKeyLifetimeError::Forbidden(_)) => Err(access.permission_lost(state, raw).await),
+        Err(SetKeyLifetimeError::Store(error)) => Err(error.into()),
+        Err(SetKeyLifetimeError::Changed(current)) => {
+            access.membership.team.key_lifetime = current;
+            lifetime_changed_meanwhile(state, &access, typed)
         }
     }
 }
