@@ -22,3 +22,9 @@ pub mod startup;
 mod telemetry;
 mod time_format;
 pub mod web;
+
+/// Sets up logging as the server does, for the tests that count what a call costs.
+#[cfg(feature = "testing")]
+pub fn start_logging() {
+    telemetry::init(&"info".parse().expect("a log filter"));
+}

@@ -105,7 +105,8 @@ fn build(config: &Config, opened: Result<(Store, Brand, Vec<Warning>), OpenError
     for warning in warnings {
         tracing::warn!("{}", warning.0);
     }
-    let app = App::new(store, brand, Clock::System, Rng::System, config.limits);
+    let cached_keys = config.cached_keys;
+    let app = App::with_cached_keys(store, brand, Clock::System, Rng::System, config.limits, cached_keys);
     let issuer = config.public_url.as_ref().map_or_else(|| "keyhouse".to_owned(), ToString::to_string);
     Ok(match config.identity_secret.clone() {
         Some(secret) => app.with_identity(secret, issuer),

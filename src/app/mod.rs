@@ -115,11 +115,24 @@ impl Deref for App {
 }
 
 impl App {
+    /// The application with a key cache of the usual size.
     pub fn new(store: Store, brand: Brand, clock: Clock, rng: Rng, limits: Limits) -> Self {
+        Self::with_cached_keys(store, brand, clock, rng, limits, key_cache::RECORDS)
+    }
+
+    /// The application; `cached_keys` is about the number of keys whose records are kept in memory.
+    pub fn with_cached_keys(
+        store: Store,
+        brand: Brand,
+        clock: Clock,
+        rng: Rng,
+        limits: Limits,
+        cached_keys: usize,
+    ) -> Self {
         Self(Arc::new(Services {
             ids: Ids::new(clock.clone(), rng.clone()),
             metrics: Metrics::new(&store),
-            key_cache: KeyCache::new(store.clone(), clock.clone()),
+            key_cache: KeyCache::new(store.clone(), clock.clone(), cached_keys),
             node: NodeState::default(),
             store,
             brand,

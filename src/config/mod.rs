@@ -3,6 +3,7 @@
 //! `config.example.toml` is embedded: it is the list of settings and of their defaults.
 
 pub(crate) mod layers;
+mod memory;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +55,8 @@ pub struct Config {
     /// How long a connection may be idle between two requests.
     pub http_idle: Duration,
     pub shutdown_grace: Duration,
+    /// About how many keys' records are kept in memory.
+    pub cached_keys: usize,
     pub limits: Limits,
     pub forward_auth: ForwardAuth,
     pub leaks: LeakSettings,
@@ -186,6 +189,7 @@ impl Settings {
             })?,
             http_idle: Duration::from_secs(self.number("http.idle_seconds", 1, 3600)?),
             shutdown_grace: Duration::from_secs(self.number("shutdown_grace_seconds", 0, 5)?),
+            cached_keys: memory::cached_keys(self.number("cache.keys", 0, 1_000_000_000)?),
             limits: Limits {
                 per_key: RateLimit::new(
                     self.number("rate_limit.requests", 0, 1_000_000_000)?,

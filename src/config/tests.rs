@@ -55,6 +55,7 @@ fn faults_name_their_place_and_the_nearest_right_name() {
             "log = \"inof\"\n",
             "keyhouse.toml:1: `log`: `inof` is none of error, warn, info, debug, trace, off, nor target=level",
         ),
+        ("[cache]\nkeys = -1\n", "keyhouse.toml:2: `cache.keys` must be a number from 0 to 1000000000"),
         ("shutdown_grace_seconds = 60\n", "keyhouse.toml:1: `shutdown_grace_seconds` must be a number from 0 to 5"),
         ("[token]\nbrand = \"P\"\n", "keyhouse.toml:2: `token.brand`: a token brand is 2 to 10 of a-z and 0-9"),
         (

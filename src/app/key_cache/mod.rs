@@ -44,9 +44,12 @@ pub use shard::{Capacity, Lookup, Shard, Ticket};
 
 /// Number of shards, each behind its own lock. With 64, two of the calls that run on a machine's cores rarely meet.
 const SHARDS: usize = 64;
-/// Limits over all shards: an active key takes about 250 bytes, so 100,000 of them fit into 32 MiB with room for revoked
-/// ones. 16,384 absences take about 1 MiB.
-const CAPACITY: Capacity = Capacity { records: 100_000, bytes: 32 << 20, absent: 16_384 };
+/// Records that are kept without a setting: 32 MiB.
+pub const RECORDS: usize = 100_000;
+/// Bytes that are allowed for a record: an active key takes about 250, a revoked one more.
+pub const RECORD_BYTES: usize = 335;
+/// Hashes without a key that are kept, over all shards: about 1 MiB.
+const ABSENT: usize = 16_384;
 
 /// The outcome of a look-up, shared by all callers that wait for it.
 pub(crate) type LookupResult = Result<Option<Arc<ApiKey>>, Arc<StoreError>>;
@@ -72,9 +75,10 @@ impl fmt::Debug for KeyCache {
 }
 
 impl KeyCache {
-    pub(crate) fn new(store: Store, clock: Clock) -> Self {
-        let Capacity { records, bytes, absent } = CAPACITY;
-        let capacity = Capacity { records: records / SHARDS, bytes: bytes / SHARDS, absent: absent / SHARDS };
+    /// A cache for about as many `records`.
+    pub(crate) fn new(store: Store, clock: Clock, records: usize) -> Self {
+        let records = records.div_ceil(SHARDS);
+        let capacity = Capacity { records, bytes: records * RECORD_BYTES, absent: ABSENT / SHARDS };
         let shards = std::iter::repeat_with(|| Mutex::new(Shard::new(capacity))).take(SHARDS).collect();
         Self { loader: Loader::new(store.clone()), store, clock, shards, has_feed: Arc::default() }
     }

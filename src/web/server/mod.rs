@@ -249,7 +249,8 @@ async fn serve_connection<IO>(
     let mut http = http1::Builder::new();
     // A client that has sent everything may close its sending half; it still gets its response. The stream has the
     // time-out for a head: hyper's would count the idle time too.
-    http.half_close(true).max_buf_size(HEAD_MAX).max_headers(HEADERS_MAX);
+    // The limit on header lines is hyper's own: setting one, even the same, makes it allocate them for each request.
+    http.half_close(true).max_buf_size(HEAD_MAX);
     let mut connection = pin!(http.serve_connection(TokioIo::new(io), hyper_service));
 
     // How a connection ends is the client's business and is not logged.

@@ -1,0 +1,61 @@
+//! Budgets of a cached call in instructions and allocations, counted by valgrind. Unlike times they are the same on a busy
+//! machine, so that a regression of a few per cent is found.
+//!
+//! `cargo build --release -p test-support --bin measured-calls`, then `cargo nextest run --workspace --test budgets`.
+
+use std::path::Path;
+use std::process::Command;
+
+use rstest::rstest;
+
+/// Repetitions in the longer and in the shorter run. What a run needs once is the same in both.
+const MANY: u64 = 1_100;
+const FEW: u64 = 100;
+/// How far above its last count the work may be: a regression of more fails.
+const TOLERANCE_PERCENT: u64 = 5;
+/// Allocations that a cached call may make beyond those of an axum route that answers a fixed text.
+const MORE_ALLOCATIONS: u64 = 10;
+
+/// Runs the work under a tool of valgrind and returns the number after `marker` in its output.
+fn count(tool: &[&str], work: &str, repetitions: u64, marker: &str) -> u64 {
+    let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/measured-calls");
+    let run = Command::new("valgrind").args(tool).arg(&binary).args([work, &repetitions.to_string()]).output();
+    let output = run.expect("valgrind is installed");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{}: {text}", binary.display());
+    let found = text.lines().find_map(|line| line.split_once(marker));
+    let (_, rest) = found.unwrap_or_else(|| panic!("no {marker:?} in {text}"));
+    let digits: String = rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == ',').collect();
+    digits.replace(',', "").parse().unwrap_or_else(|_| panic!("no number after {marker:?} in {text}"))
+}
+
+fn per_repetition(tool: &[&str], work: &str, marker: &str) -> u64 {
+    let [many, few] = [MANY, FEW].map(|repetitions| count(tool, work, repetitions, marker));
+    (many - few) / (MANY - FEW)
+}
+
+fn allocations(work: &str) -> u64 {
+    per_repetition(&["--leak-check=no"], work, "total heap usage:")
+}
+
+/// `last` is the count of instructions for each repetition that this test printed when the work was last changed on
+/// purpose: after such a change, write the new count here. A bare axum route is counted to compare with.
+#[rstest]
+#[case::a_token_is_parsed_hashed_and_judged("verdict", 5_038)]
+#[case::a_cached_call("call", 30_154)]
+#[case::a_cached_call_with_its_log_line("logged-call", 35_543)]
+#[case::a_call_with_a_wrong_checksum("refused-call", 18_967)]
+#[case::a_bare_axum_route("bare-route", 9_131)]
+fn instructions_stay_within_5_percent_of_the_last_count(#[case] work: &str, #[case] last: u64) {
+    let counted = per_repetition(&["--tool=callgrind", "--callgrind-out-file=/dev/null"], work, "Collected :");
+    println!("{work}: {counted} instructions, last {last}");
+    let most = last + last * TOLERANCE_PERCENT / 100;
+    assert!(counted <= most, "{work}: {counted} instructions, more than {TOLERANCE_PERCENT} % over the last {last}");
+}
+
+#[test]
+fn a_cached_call_allocates_little_more_than_a_bare_route() {
+    let [call, bare] = ["call", "bare-route"].map(allocations);
+    println!("{call} allocations, a bare axum route makes {bare}");
+    assert!(call <= bare + MORE_ALLOCATIONS, "{call} allocations, a bare axum route makes {bare}");
+}
