@@ -5,6 +5,7 @@ use keyhouse_domain::product::FIELDS;
 use keyhouse_domain::scope::Scope;
 use keyhouse_token::Mode;
 use rstest::rstest;
+use serde_json::{Value, json};
 
 use test_support::{Answer, Engine, TestApp, assert_text};
 
@@ -30,20 +31,35 @@ async fn a_product_with_defaults(#[values(Engine::Sqlite, Engine::Postgres)] eng
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
     let answer = create(&app, &token, r#"{"name":"Anemometer","unitPrice":249.00,"currency":"eur"}"#).await;
-    assert_text!(answer.without_request_id(), @r#"
-    201 Created
-    cache-control: no-store
-    content-length: 289
-    content-type: application/json
-    etag: "2263f28864ed2b09a36496f8ce15971e"
-    location: /api/v1/products/01a20ce4-05c0-7299-9bd5-8c6f3fd36473
-    x-content-type-options: nosniff
-    x-request-id: req_…
-
-    {"data":{"id":"01a20ce4-05c0-7299-9bd5-8c6f3fd36473","name":"Anemometer","unitPrice":249,"currency":"EUR","description":null,"sku":null,"taxRate":null,"type":"SERVICES","unitOfMeasure":"unit","status":"active","createdAt":"2026-11-24T09:30:00.000Z","updatedAt":"2026-11-24T09:30:00.000Z"}}
-    "#);
-    let location = answer.header("location").unwrap();
-    assert_eq!(app.get(location).bearer(&token).await.text(), answer.text());
+    let path = "/api/v1/products/01a20ce4-05c0-7299-9bd5-8c6f3fd36473";
+    let headers = ["cache-control", "content-type", "location", "x-content-type-options"];
+    let values = ["no-store", "application/json", path, "nosniff"];
+    assert_eq!((answer.status.as_u16(), headers.map(|name| answer.header(name))), (201, values.map(Some)));
+    assert_eq!(answer.header("etag").map(str::len), Some(34), "a quoted hash");
+    let mut expected = json!({ "name": "Anemometer", "unitPrice": 249, "currency": "EUR" });
+    for spec in FIELDS {
+        match spec.presence {
+            Presence::Required => {}
+            Presence::Nullable => expected[spec.name] = Value::Null,
+            Presence::Default(text) => expected[spec.name] = text.into(),
+        }
+    }
+    for (field, value) in [
+        ("id", "01a20ce4-05c0-7299-9bd5-8c6f3fd36473"),
+        ("status", "active"),
+        ("createdAt", "2026-11-24T09:30:00.000Z"),
+        ("updatedAt", "2026-11-24T09:30:00.000Z"),
+    ] {
+        expected[field] = value.into();
+    }
+    assert_eq!(answer.json(), json!({ "data": expected }));
+    let position = |name: &str| answer.text().find(&format!("\"{name}\":")).expect("a field of the product");
+    assert!(
+        FIELDS.is_sorted_by_key(|spec| position(spec.name)),
+        "in the order of the documentation: {}",
+        answer.text()
+    );
+    assert_eq!(app.get(path).bearer(&token).await.text(), answer.text());
 }
 
 #[rstest]
@@ -51,17 +67,19 @@ async fn a_product_with_defaults(#[values(Engine::Sqlite, Engine::Postgres)] eng
 async fn a_product_with_everything_comes_back_as_sent(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let app = TestApp::on(engine).await;
     let token = app.live_token().await;
-    let answer = create(
-        &app,
-        &token,
-        r#"{
+    let examples: Vec<_> = FIELDS.iter().map(|spec| format!("\"{}\": {}", spec.name, spec.example)).collect();
+    let odd = r#"{
         "unitOfMeasure": "metre", "type": "GOODS", "taxRate": 8.1, "sku": "CAB-6", "description": "",
         "currency": "CHF", "unitPrice": 0.0025, "name": "Kabel, geschirmt \ud83d\udd0c \"6\u00d7\" "
-    }"#,
-    )
-    .await;
-    assert_text!(answer.text(), @r#"{"data":{"id":"01a20ce4-05c0-7299-9bd5-8c6f3fd36473","name":"Kabel, geschirmt 🔌 \"6×\" ","unitPrice":0.0025,"currency":"CHF","description":"","sku":"CAB-6","taxRate":8.1,"type":"GOODS","unitOfMeasure":"metre","status":"active","createdAt":"2026-11-24T09:30:00.000Z","updatedAt":"2026-11-24T09:30:00.000Z"}}"#);
-    assert_eq!(app.get(answer.header("location").unwrap()).bearer(&token).await.text(), answer.text());
+    }"#;
+    for body in [format!("{{{}}}", examples.join(", ")).as_str(), odd] {
+        let answer = create(&app, &token, body).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        for (field, value) in serde_json::from_str::<Value>(body).unwrap().as_object().unwrap() {
+            assert_eq!(&answer.json()["data"][field], value, "{field}");
+        }
+        assert_eq!(app.get(answer.header("location").unwrap()).bearer(&token).await.text(), answer.text());
+    }
 }
 
 #[rstest]

@@ -112,12 +112,10 @@ pub(crate) fn below(after: Option<Cursor>) -> String {
 
 /// Locks a product by writing to it: both engines then return the row as it is, and not as it was when they began.
 pub(crate) fn lock(tenant: &Tenant, id: ProductId) -> Statement {
-    sql("UPDATE products SET status = status WHERE team_id = $1 AND mode = $2 AND id = $3 \
-         RETURNING id, status, name, unit_price, currency, description, sku, tax_rate, kind, unit_of_measure, \
-                   created_at, updated_at")
-    .bind(tenant.team())
-    .bind(tenant.mode().as_str())
-    .bind(id)
+    sql_of(&["UPDATE products SET status = status WHERE team_id = $1 AND mode = $2 AND id = $3 RETURNING ", COLUMNS])
+        .bind(tenant.team())
+        .bind(tenant.mode().as_str())
+        .bind(id)
 }
 
 pub(crate) fn insert(tenant: &Tenant, product: &Product) -> Statement {
