@@ -1,6 +1,6 @@
 //! `keyhouse generate`: man pages and completions from the definition of the command line, for packages.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -30,8 +30,11 @@ impl Generate {
             Self::Man { folder } => clap_mangen::generate_to(command, &folder)
                 .with_context(|| format!("can't write man pages into {}", folder.display())),
             Self::Completions { shell } => {
-                clap_complete::generate(shell, &mut command, "keyhouse", &mut io::stdout());
-                Ok(())
+                // clap_complete panics if its output can't be written, so it writes into memory.
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut command, "keyhouse", &mut script);
+                let mut out = io::stdout();
+                out.write_all(&script).and_then(|()| out.flush()).context("can't write to standard output")
             }
         }
     }

@@ -123,9 +123,10 @@ impl Restore {
                     return Ok(());
                 }
                 let not = self.accept.map(|other| format!(", not {other}")).unwrap_or_default();
+                let (entries, them) = if count == 1 { ("entry", "it") } else { ("entries", "them") };
                 anyhow::bail!(
-                    "nothing was restored, because the backup gives back {count} entries{not}. To restore and take them \
-                     away again: `{}`. To restore and give them back: `{}`",
+                    "nothing was restored, because the backup gives back {count} {entries}{not}. To restore and take {them} \
+                     away again: `{}`. To restore and give {them} back: `{}`",
                     again("--carry-over"),
                     again(&format!("--accept {count}"))
                 );

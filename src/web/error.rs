@@ -200,7 +200,8 @@ impl From<StoreError> for ApiError {
 impl From<Arc<StoreError>> for ApiError {
     fn from(error: Arc<StoreError>) -> Self {
         match *error {
-            StoreError::Unavailable(_) | StoreError::FileReplaced => {
+            // After a change of the schema another node, of the newer version, can answer.
+            StoreError::Unavailable(_) | StoreError::FileReplaced | StoreError::SchemaChanged(_) => {
                 Self::new(ErrorCode::ServiceUnavailable).with_header(header::RETRY_AFTER, "1").with_source(error)
             }
             StoreError::Conflict(_) | StoreError::Corrupt { .. } | StoreError::Rejected(_) => {

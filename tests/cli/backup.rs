@@ -123,9 +123,9 @@ async fn a_restore_lists_what_it_would_give_back_and_changes_nothing_without_con
     let refused = shown(&run(&place, &["restore", text(&file)]));
     assert!(refused.starts_with("exit 1\n"), "{refused}");
     assert!(refused.contains(&keys[0]) && !refused.contains(&keys[1]), "{refused}");
-    assert!(refused.contains("the backup gives back 1 entries"), "{refused}");
+    assert!(refused.contains("the backup gives back 1 entry"), "{refused}");
     let refused = shown(&run(&place, &["restore", text(&file), "--accept", "2"]));
-    assert!(refused.starts_with("exit 1\n") && refused.contains("gives back 1 entries, not 2"), "{refused}");
+    assert!(refused.starts_with("exit 1\n") && refused.contains("gives back 1 entry, not 2"), "{refused}");
     assert_eq!(status_of(&place, &keys[0]), "revoked", "nothing was restored");
 
     let restored = run_json(&place, &["restore", text(&file), "--carry-over"]);

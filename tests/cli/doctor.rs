@@ -164,6 +164,10 @@ async fn faults_of_the_database_are_found() {
         it.place.execute_sql(drop).await.unwrap();
         it.place.execute_sql("UPDATE keys SET created_at = 1").await.unwrap();
         it.finds(&FREE, "keys", "warning", "was not used for 90 days", &format!("keyhouse key revoke {key}"));
+        // A key that expires soon.
+        run_json(&it.place, &["key", "conditions", &key, "--expires", "13d"]);
+        let remedy = format!("keyhouse key conditions {key} --expires 90d");
+        it.finds(&FREE, "keys", "warning", "\"K\" of acme expires at ", &remedy);
         // 13 An older schema.
         it.place.execute_sql("DELETE FROM _sqlx_migrations WHERE version > 4").await.unwrap();
         it.finds(&FREE, "migrations", "failure", "the database's schema is version 4", "keyhouse migrate");

@@ -13,5 +13,6 @@ mod postgres_tls;
 mod receipts;
 mod redis_tls;
 mod resources;
+mod schema_change;
 mod shell_and_server;
 mod traces;

@@ -1,5 +1,7 @@
 //! Backups and restores.
 
+use std::time::Duration;
+
 use keyhouse_store::{
     BackupError, CarryOver, Comparison, Location, MoveStep, OpenError, Restore, RestoreError, ReturningKind, Store,
 };
@@ -168,6 +170,24 @@ async fn unused_keys_were_neither_created_nor_used_since(#[values(Engine::Sqlite
     assert_eq!(it.queries().unused_keys(NOW).await.unwrap(), []);
     let unused = it.queries().unused_keys(NOW.plus(MS)).await.unwrap();
     assert_eq!((unused.len(), &*unused[0].id, &*unused[0].slug), (1, &*key.id.to_string(), "acme"));
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expiring_keys_are_active_and_end_within_the_period(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let it = Fixture::on(engine).await;
+    let key = it.key(9).await;
+    it.key(10).await;
+    let end = NOW.plus(Duration::from_secs(60));
+    let expire = format!("UPDATE keys SET expires_at = {} WHERE id = '{}'", end.ms(), key.id);
+    it.database.execute_sql(&expire).await.unwrap();
+    let found = it.queries().expiring_keys(NOW, end).await.unwrap();
+    assert_eq!((found.len(), &*found[0].id, found[0].expires_at), (1, &*key.id.to_string(), end));
+    // Neither one that ends later nor one that has ended.
+    assert_eq!(it.queries().expiring_keys(NOW, end.minus(MS)).await.unwrap(), []);
+    assert_eq!(it.queries().expiring_keys(end, end.plus(MS)).await.unwrap(), []);
 }
 
 #[rstest]

@@ -5,6 +5,7 @@
 //! machine without load.
 
 mod abuse;
+mod backups;
 mod cluster;
 mod histories;
 mod lease;
@@ -133,6 +134,11 @@ const SCENARIOS: &[Scenario] = &[
         name: "SQLite on a full disk",
         promise: "writes 503, reads continue, recovers by itself, revoke works at once",
         run: outages::disk_full,
+    },
+    Scenario {
+        name: "20 backups of SQLite under 500 writes a second",
+        promise: "0 changes missing that were acknowledged before a backup began; keys revoked after it are listed, and not admitted unless accepted",
+        run: backups::under_writes,
     },
     Scenario {
         name: "1,000,000 invented tokens",

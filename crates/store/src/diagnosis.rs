@@ -1,4 +1,4 @@
-//! What `keyhouse doctor` reads from a database: its delay, its clock, pending addresses, unused keys, observations
+//! What `keyhouse doctor` reads from a database: its delay, its clock, pending addresses, unused and expiring keys, observations
 
 use std::time::Duration;
 
@@ -44,6 +44,19 @@ pub struct UnusedKey {
     pub name: Option<String>,
     /// The slug of its team.
     pub slug: String,
+}
+
+/// An active key that expires soon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiringKey {
+    /// The key's id.
+    pub id: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// The slug of its team.
+    pub slug: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
 }
 
 impl Queries {
@@ -93,6 +106,21 @@ impl Queries {
                       LEFT JOIN key_usage ON key_id = keys.id WHERE ended_at IS NULL AND keys.created_at < $1 \
                       AND (last_used_at IS NULL OR last_used_at < $1) ORDER BY keys.id LIMIT $2";
         self.reads.fetch_all(sql(select).bind(since).bind(LISTED)).await
+    }
+
+    /// Active keys that expire after `now` and at `until` at the latest: the first twenty to expire.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`](crate::StoreError) of a read.
+    pub async fn expiring_keys(&self, now: Timestamp, until: Timestamp) -> Result<Vec<ExpiringKey>> {
+        let select = "SELECT keys.id, keys.name, slug, expires_at FROM keys JOIN teams ON teams.id = team_id \
+                      WHERE ended_at IS NULL AND expires_at > $1 AND expires_at <= $2 ORDER BY expires_at, keys.id LIMIT $3";
+        type Row = (String, Option<String>, String, i64);
+        let rows: Vec<Row> = self.reads.fetch_all(sql(select).bind(now).bind(until).bind(LISTED)).await?;
+        let key =
+            |(id, name, slug, expires_at)| ExpiringKey { id, name, slug, expires_at: Timestamp::from_ms(expires_at) };
+        Ok(rows.into_iter().map(key).collect())
     }
 
     /// What servers have observed about the requests that reach them, by name; see [`Store::set_observation`].

@@ -27,6 +27,9 @@ pub enum StoreError {
         /// The row's id.
         id: String,
     },
+    /// A table or a column is missing that was there at the start: a newer version has changed the schema.
+    #[error("a newer version has changed the database's schema: install it on this node ({0})")]
+    SchemaChanged(sqlx::Error),
     /// A statement that the database does not accept: a fault in Keyhouse, or a database changed by hand.
     #[error("the database refused a statement: {0}")]
     Rejected(sqlx::Error),
@@ -51,6 +54,7 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             sqlx::Error::Database(db) if db.is_unique_violation() => Self::Conflict(error),
             sqlx::Error::Database(db) if is_transient(db.as_ref()) => Self::Unavailable(error),
+            sqlx::Error::Database(db) if is_schema_mismatch(db.as_ref()) => Self::SchemaChanged(error),
             // `Configuration` is what `refuse_standby` raises: an address that follows the primary may lead to a standby
             // for a moment.
             sqlx::Error::Configuration(_)
@@ -229,9 +233,10 @@ impl From<sqlx::Error> for OpenError {
 impl From<StoreError> for OpenError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(error) | StoreError::Conflict(error) | StoreError::Rejected(error) => {
-                Self::Database(error)
-            }
+            StoreError::Unavailable(error)
+            | StoreError::Conflict(error)
+            | StoreError::SchemaChanged(error)
+            | StoreError::Rejected(error) => Self::Database(error),
             error @ (StoreError::FileReplaced | StoreError::Corrupt { .. }) => {
                 Self::Database(sqlx::Error::Configuration(Box::new(error)))
             }
@@ -252,6 +257,13 @@ impl From<sqlx::migrate::MigrateError> for OpenError {
 pub(crate) fn is_no_such_table(error: &(dyn DatabaseError + 'static)) -> bool {
     // SQLite has one code for every statement that it can't prepare.
     error.code().is_some_and(|code| code == "42P01") || error.message().starts_with("no such table")
+}
+
+/// Whether a statement names a table or a column that the database does not have.
+fn is_schema_mismatch(error: &(dyn DatabaseError + 'static)) -> bool {
+    // undefined_column. SQLite has no code for it.
+    let is_column = |message: &str| message.starts_with("no such column") || message.contains(" has no column named ");
+    is_no_such_table(error) || error.code().is_some_and(|code| code == "42703") || is_column(error.message())
 }
 
 /// Whether a database's error is about its state now, and not about the statement.

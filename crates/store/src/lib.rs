@@ -49,7 +49,7 @@ pub use accounts::{EmailLinkError, RemovePersonError};
 pub use backup::{BackupError, BackupSummary};
 pub use change_feed::{ChangeFeed, ChangeSet, Changed, POLL_TIMEOUT};
 pub use db::STATEMENT_TIMEOUT;
-pub use diagnosis::{Measurements, PendingAddress, UnusedKey};
+pub use diagnosis::{ExpiringKey, Measurements, PendingAddress, UnusedKey};
 pub use digests::{ChangedToken, Position};
 pub use error::{OpenError, StoreError, Warning};
 pub use expiry::ExpiryRefused;

@@ -157,7 +157,7 @@ pub(crate) async fn check_version(reads: &Pool) -> Result<(), OpenError> {
         Ok(Some(found)) if found < NEWEST => Err(OpenError::Old { found, known: NEWEST }),
         Ok(Some(found)) => Err(OpenError::New { found, known: NEWEST }),
         Ok(None) => Err(OpenError::NotSetUp("the database".to_owned())),
-        Err(StoreError::Rejected(sqlx::Error::Database(error))) if is_no_such_table(error.as_ref()) => {
+        Err(StoreError::SchemaChanged(sqlx::Error::Database(error))) if is_no_such_table(error.as_ref()) => {
             Err(OpenError::NotSetUp("the database".to_owned()))
         }
         Err(error) => Err(error.into()),

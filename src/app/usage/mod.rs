@@ -122,7 +122,7 @@ impl App {
             let rest = taken.split_off(taken.len().min(KEYS_PER_WRITE));
             let usage: Vec<_> = taken.iter().map(|(key, noted)| noted.usage(*key)).collect();
             if let Err(error) = self.store.store_usage(&usage, self.clock.now()).await {
-                if !matches!(error, StoreError::Rejected(_)) {
+                if !matches!(error, StoreError::Rejected(_) | StoreError::SchemaChanged(_)) {
                     self.usage.put_back(taken);
                 }
                 self.usage.put_back(rest);

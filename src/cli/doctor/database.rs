@@ -1,4 +1,4 @@
-//! Checks of the database, its clock, pending addresses and unused keys.
+//! Checks of the database, its clock, pending addresses, and keys that are unused or expire soon.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,6 +16,8 @@ const SKEW_MAX_MS: i64 = 1000;
 
 /// A key that was not used for so long is probably not needed.
 const UNUSED_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// How long before its expiry a key is listed; its responses announce the expiry as long.
+const EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 pub(super) async fn check(config: &Config, report: &mut Report) {
     let (store, warnings) = match Store::open(&config.database, config.brand.as_ref()).await {
@@ -95,7 +97,18 @@ async fn contents(config: &Config, queries: &Queries, report: &mut Report) -> Re
             format!("If it is not needed: keyhouse key revoke {}", key.id),
         );
     }
-    report.ok_unless_found(before, "keys", "every active key was used or created within 90 days");
+    for key in queries.expiring_keys(now, now.plus(EXPIRY_NOTICE)).await? {
+        report.warning(
+            "keys",
+            format!("\"{}\" of {} expires at {}", key.name.unwrap_or_default(), key.slug, key.expires_at),
+            format!("To keep it: keyhouse key conditions {} --expires 90d", key.id),
+        );
+    }
+    report.ok_unless_found(
+        before,
+        "keys",
+        "every active key was used or created within 90 days, and none expires within 14 days",
+    );
     Ok(())
 }
 
