@@ -49,7 +49,7 @@ impl NodeCommand {
                 node.name.clone().into(),
                 status,
                 node.started_at.ago(now).into(),
-                node.seen_at.ago(now).into(),
+                format!("{} s ago", (now.ms() - node.seen_at.ms()).max(0) / 1000).into(),
                 followed.into(),
                 Cell::new(node.id.to_string(), style::MUTED),
             ]);

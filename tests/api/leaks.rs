@@ -356,6 +356,26 @@ async fn gitlab_lists_the_type_and_revokes_tokens_with_the_shared_secret(
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
+async fn a_paused_key_works_again_once_an_admin_resumes_it(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let partners = partners(engine, LeakAction::Pause).await;
+    let app = &partners.app;
+    let team = app.team("Acme").await;
+    let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
+    let report = || {
+        let text = key.token.expose().to_owned();
+        app.call("POST", "/leaks/report").header("content-type", "text/plain").body(text)
+    };
+    assert_eq!(tokens(&report().await), 1);
+    assert!(!works(app, key.token.expose()).await);
+    assert_eq!(tokens(&report().await), 1, "a repeated report");
+    let events = reports(app, &team).await;
+    assert!(events.len() == 1 && events[0].detail.ends_with("paused"), "{events:?}");
+    app.inner.resume_key(&app.shell(&team), key.key.id).await.unwrap();
+    assert!(works(app, key.token.expose()).await, "it was not revoked");
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flagged_key_goes_on_working(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
     let partners = partners(engine, LeakAction::Flag).await;
     let app = &partners.app;

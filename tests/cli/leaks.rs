@@ -73,6 +73,7 @@ fn the_commands_of_the_guide_run() {
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", program.parent().unwrap().display()))
         .env("KEYHOUSE_DATA", &place.flags()[1])
+        .env("KEY_ID", &id)
         .output()
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
@@ -80,4 +81,5 @@ fn the_commands_of_the_guide_run() {
     assert!(said.contains(&format!("To revoke it: keyhouse key revoke {id}")), "{said}");
     assert!(said.contains("1 token in this text, 1 of them keys here."), "{said}");
     assert!(said.contains(&format!(" Leaked ({id}): revoked")), "{said}");
+    assert!(said.contains("Complete: no node accepts it."), "{said}");
 }

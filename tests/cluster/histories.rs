@@ -17,7 +17,7 @@ use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use rstest::rstest;
 
-use test_support::{Engine, TestApp, follow, open};
+use test_support::{Engine, TestApp, follow, lifecycles, open};
 
 const STEPS: usize = 1500;
 const SEEDS: [u8; 2] = [1, 2];
@@ -181,4 +181,18 @@ async fn two_nodes_respond_as_the_model_does(#[values(Engine::Sqlite, Engine::Po
     }
     let revoked = history.keys.iter().filter(|key| key.revoked.is_some()).count();
     assert!(history.keys.len() >= 20 && revoked >= 10, "{} keys, {revoked} revoked", history.keys.len());
+}
+
+/// Random lives of keys on three nodes. The system tests run 10,000 steps on each engine.
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_treat_keys_throughout_their_lives_as_the_model_does(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let report = lifecycles::run(&TestApp::on(engine).await, 1, 900).await;
+    assert_eq!(report.differences, [""; 0], "{report:?}");
+    for result in ["admitted", "revoked", "former_token", "expired", "paused", "address"] {
+        assert!(report.calls.contains_key(result), "no call was {result}: {report:?}");
+    }
+    assert!(report.complete >= 3 && report.calls_after_completion >= 9, "{report:?}");
 }

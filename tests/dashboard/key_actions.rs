@@ -196,6 +196,11 @@ async fn a_key_is_revoked_with_a_reason_and_a_successor(#[values(Engine::Sqlite,
     let done = app.send(&ada, &path(id, "/revoke"), &[("reason", reason), ("from", "key")]).await;
     assert_eq!((status(&app, key.token.expose()).await, status(&app, &token).await), (401, 200));
     assert!(app.page(&ada, done.location()).await.text().contains("“<bdi>Found in a public repository</bdi>”"));
+    assert_eq!(listed(&app, id).await.successor, Some(new_id));
+    let link = format!("<dt>Successor</dt><dd><a href=\"{}\"", path(new_id, ""));
+    assert!(app.page(&ada, done.location()).await.text().contains(&link));
+    let created = app.page(&ada, &path(new_id, "")).await;
+    assert!(created.text().contains(&format!("in place of {}", key.key.prefix())), "{created}");
     let successor = listed(&app, new_id).await;
     assert_eq!((successor.name, successor.key.scope), (listed(&app, id).await.name, Scope::ReadOnly));
 }

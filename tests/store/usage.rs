@@ -6,7 +6,8 @@ use keyhouse_domain::api_key::LastUse;
 use keyhouse_domain::ids::{IdSeed, KeyId, RequestId};
 use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_domain::usage::{
-    CALLS_KEPT, CALLS_PER_KEY, CallFilter, DAYS_KEPT, KeyUsage, Outcome, RecordedCall, SeenAddress, UtcDay,
+    CALLS_KEPT, CALLS_PER_KEY, CALLS_PER_WRITE, CallFilter, DAYS_KEPT, KeyUsage, Outcome, RecordedCall, SeenAddress,
+    UtcDay,
 };
 use rstest::rstest;
 use test_support::Engine;
@@ -58,6 +59,50 @@ async fn store_usage_keeps_the_latest_use(#[values(Engine::Sqlite, Engine::Postg
     let older = LastUse { at: NOW.minus(MS), from: "192.0.2.8".into() };
     it.store.store_usage(&[KeyUsage { last_use: Some(older), ..nothing(key) }], NOW).await.unwrap();
     assert_eq!(it.queries().key(key).await.unwrap().unwrap().last_use, Some(used));
+}
+
+/// Ten keys that are called all the time from many addresses, written four times a day for 30 days. What a key may occupy
+/// has a fixed bound, so a write per minute needs the same space.
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_month_of_ten_busy_keys_takes_less_than_five_mebibytes(
+    #[values(Engine::Sqlite, Engine::Postgres)] engine: Engine,
+) {
+    let it = Fixture::on(engine).await;
+    let mut keys = Vec::new();
+    for n in 10..20 {
+        keys.push(it.key(n).await.id);
+    }
+    let (mut number, began) = (1_u64 << 40, NOW);
+    for round in 0..30 * 4_u32 {
+        let now = began.plus(6 * HOUR * round);
+        let usage: Vec<_> = keys.iter().map(|&key| busy_time(key, now, &mut number)).collect();
+        it.store.store_usage(&usage, now).await.unwrap();
+        it.store.purge_usage(now, 500).await.unwrap();
+        if engine == Engine::Postgres && round % 4 == 3 {
+            // PostgreSQL does it by itself after a while; a day of this test takes less.
+            it.database.execute_sql("VACUUM key_addresses, key_calls, key_calls_by_day").await.unwrap();
+        }
+    }
+    let bytes = it.database.usage_bytes().await;
+    println!("{engine:?}: {bytes} bytes");
+    assert!(bytes > 1 << 20, "{bytes} bytes: the tables were measured");
+    assert!(bytes <= 5 << 20, "{bytes} bytes");
+}
+
+/// Some hours of a busy key: every outcome, 20 addresses with long user agents, and the most calls that a write may have.
+fn busy_time(key: KeyId, now: Timestamp, number: &mut u64) -> KeyUsage {
+    let agent = format!("storefront/2.0 (+https://shop.example/{})", "x".repeat(60));
+    let host = |n: u64| format!("2001:db8:85a3:8d3:1319:8a2e:370:{:x}", n % 40);
+    let addresses = (0..20).map(|n| SeenAddress { agent: agent.clone(), ..seen(&host(n + *number / 20), now) });
+    let addresses = addresses.collect();
+    let calls = (0..CALLS_PER_WRITE as u64).map(|n| {
+        *number += 1;
+        RecordedCall { request: request(*number), address: host(n), agent: agent.clone(), ..call(n, now) }
+    });
+    let calls = calls.collect();
+    let days = Outcome::ALL.iter().map(|&outcome| (UtcDay::of(now), outcome, 1000)).collect();
+    KeyUsage { last_use: Some(LastUse { at: now, from: host(1) }), days, addresses, calls, ..nothing(key) }
 }
 
 #[rstest]

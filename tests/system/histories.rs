@@ -18,7 +18,7 @@ use super::load::{Client, Reply, get, now, post};
 use super::nodes::{Browser, InProcessApp, OWNER, database, serve};
 use super::{Outcome, rounds, setting};
 use test_support::process::{ServerProcess, run, run_json};
-use test_support::{Server, TestDatabase};
+use test_support::{Engine, Server, TestApp, TestDatabase, lifecycles};
 
 /// Steps with one team. Then another team is created, so that lists stay short.
 const STEPS_PER_TEAM: usize = 500;
@@ -95,6 +95,29 @@ pub(crate) fn histories() -> Outcome {
         let done: Vec<_> = simulation.done.iter().map(|(operation, count)| format!("{count} {operation}")).collect();
         counts.push(format!("{engine}: {} differences in {}{first}", simulation.differences.len(), done.join(", ")));
         passed &= simulation.differences.is_empty();
+    }
+    Outcome { times: None, n: 2 * steps, counts: format!("seed {seed}; {}", counts.join("; ")), passed }
+}
+
+/// The in-process history of three nodes, in which keys are rotated, paused, limited, expire and are revoked.
+pub(crate) fn lifecycles() -> Outcome {
+    let seed = setting("SYSTEM_TEST_SEED").map_or_else(|| Clock::System.now().ms().unsigned_abs(), |seed| seed as u64);
+    let steps = rounds(10_000);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (mut counts, mut passed) = (Vec::new(), true);
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let report = runtime.block_on(async { lifecycles::run(&TestApp::on(engine).await, seed, steps).await });
+        let first = report.differences.first().map_or_else(String::new, |first| format!(", first: {first}"));
+        let calls: usize = report.calls.values().sum();
+        counts.push(format!(
+            "{engine:?}: {} differences{first} in {} operations and {calls} calls, {} revocations complete, {} calls after a \
+             receipt",
+            report.differences.len(),
+            report.done.values().sum::<usize>(),
+            report.complete,
+            report.calls_after_completion
+        ));
+        passed &= report.differences.is_empty() && report.complete > 0;
     }
     Outcome { times: None, n: 2 * steps, counts: format!("seed {seed}; {}", counts.join("; ")), passed }
 }

@@ -14,6 +14,7 @@ mod load;
 mod nodes;
 mod outages;
 mod races;
+mod receipts;
 mod report;
 mod revocation;
 mod soak;
@@ -46,6 +47,16 @@ const SCENARIOS: &[Scenario] = &[
         run: revocation::second_process,
     },
     Scenario {
+        name: "revoke and wait for the receipt, three nodes under load, one of them suspended now and then, 300 times",
+        promise: "0 calls that begin after the receipt admitted",
+        run: receipts::receipts_under_load,
+    },
+    Scenario {
+        name: "rotation while 20 clients switch one by one, 200 calls a second on three nodes, 5 times",
+        promise: "0 calls refused, former token dead at its end ± 1 s",
+        run: receipts::rotation,
+    },
+    Scenario {
         name: "one node disconnected from the database",
         promise: "nothing admitted later than 3 s, then 503 + Retry-After, healthy 2 s after repair",
         run: lease::cut_off,
@@ -72,13 +83,18 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "100,000 random and 100,000 forced interleavings of late look-ups",
-        promise: "0 revoked keys admitted again",
+        promise: "0 revoked keys admitted again or after a receipt",
         run: races::late_answers,
     },
     Scenario {
         name: "random histories of 10,000 steps, both engines",
         promise: "0 differences from the model",
         run: histories::histories,
+    },
+    Scenario {
+        name: "random lives of keys on three nodes, 10,000 steps, both engines",
+        promise: "0 differences from the model, 0 calls admitted after a receipt",
+        run: histories::lifecycles,
     },
     Scenario {
         name: "one limit over three nodes with Redis, at 0.5, 1, 2 and 10 times the limit",

@@ -3,7 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 
-import { call, check, inspect, launch, open, start, story } from "./dashboard_kit.mjs";
+import { call, check, inspect, launch, open, start, story, tabTo } from "./dashboard_kit.mjs";
 
 const demo = await start("demo");
 const { base, team } = demo;
@@ -151,8 +151,110 @@ await story("revoke from the key's page", async () => {
     await owner.getByRole("button", { name: "Revoke key" }).click();
     await owner.getByRole("alert").or(owner.locator(".banner.bad")).first().waitFor();
     check((await call(demo, token)) === 401, "a revoked key is refused");
-    await owner.reload();
+    await owner.goto(`${KEYS}/${id}`);
+    // The script loads the receipt until it is complete.
+    await owner.locator('[data-receipt="complete"]').first().waitFor();
+    await owner.getByText(/^Refused on the only node [\d,]+ ms later\.$/).waitFor();
     await look(owner, "key-revoked");
+});
+
+const testKey = (name) =>
+    demo.shell("key", "create", "--team", team.slug, "--name", name, "--mode", "test", "--scope", "read_only");
+
+await story("the actions on a key by keyboard alone", async () => {
+    const { keyboard } = owner;
+    const made = testKey("Keyboard");
+    const choose = async (name, heading) => {
+        const link = owner.getByRole("link", { name, exact: true }).first();
+        await tabTo(owner, link);
+        await keyboard.press("Enter");
+        await dialog.getByRole("heading", { name: heading }).waitFor();
+        return link;
+    };
+    const submit = async (name) => {
+        await tabTo(owner, dialog.getByRole("button", { name, exact: true }));
+        await keyboard.press("Enter");
+    };
+    const pick = async () => {
+        const checked = dialog.locator("input[type=radio]:checked");
+        await tabTo(owner, (await checked.count()) ? checked : dialog.getByRole("radio").first());
+        await keyboard.press("ArrowDown");
+        check((await checked.count()) === 1, "arrow keys choose");
+    };
+    await owner.goto(`${KEYS}/${made.id}`);
+    const opener = await choose("Pause", "Pause ");
+    await keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+    check(await opener.evaluate((node) => node === document.activeElement), "the focus is back on the link");
+    await choose("Pause", "Pause ");
+    await pick();
+    await submit("Pause key");
+    await owner.locator(".banner.warn").first().waitFor();
+    check((await call(demo, made.token)) === 401, "a paused key is refused");
+    await choose("Resume", "Resume ");
+    await submit("Resume key");
+    await owner.getByText("Resumed ").first().waitFor();
+    check((await call(demo, made.token)) === 200, "a resumed key is accepted");
+
+    await choose("Rotate", "Rotate ");
+    await pick();
+    await submit("Rotate key");
+    await dialog.getByRole("heading", { name: "Key rotated" }).waitFor();
+    const token = await dialog.locator("code[data-secret]").first().innerText();
+    await keyboard.press("Escape");
+    await dialog.getByRole("alert").waitFor();
+    await submit("Close anyway");
+    await owner.waitForURL(`**/${made.id}`);
+    await owner.goto(`${KEYS}/${made.id}`);
+    await choose("End former token now", "End the former token");
+    await submit("End former token");
+    await owner.getByText("Former token ended").first().waitFor();
+    check((await call(demo, made.token)) === 401 && (await call(demo, token)) === 200, "only the new token is accepted");
+
+    await choose("Edit conditions", "Conditions of");
+    await tabTo(owner, dialog.getByLabel("Allowed addresses"));
+    await keyboard.type("203.0.113.0/28");
+    await submit("Save conditions");
+    await owner.getByText(/Conditions saved|would have been refused/).first().waitFor();
+    if (await dialog.count()) await submit("Save anyway");
+    await owner.getByText("Conditions saved").first().waitFor();
+    check((await call(demo, token)) === 401, "this address is not allowed");
+
+    await choose("Revoke", "Revoke ");
+    await tabTo(owner, dialog.getByLabel(/^Reason/));
+    await keyboard.type("No longer needed");
+    await submit("Revoke key");
+    await owner.locator('[data-receipt="complete"]').first().waitFor();
+    await owner.getByText("“No longer needed”").first().waitFor();
+});
+
+await story("the actions on a key without JavaScript", async () => {
+    const storageState = await owner.context().storageState();
+    const plain = await open(browser, base, { javaScriptEnabled: false, storageState });
+    const made = testKey("Without a script");
+    const page = `${KEYS}/${made.id}`;
+    await plain.goto(page);
+    await plain.getByRole("link", { name: "Rotate", exact: true }).click();
+    await plain.getByRole("radio", { name: /^Now/ }).check();
+    await plain.getByRole("button", { name: "Rotate key" }).click();
+    await plain.getByRole("heading", { name: "Key rotated" }).waitFor();
+    const token = await plain.locator("code[data-secret]").first().innerText();
+    check((await call(demo, made.token)) === 401 && (await call(demo, token)) === 200, "the new token replaced the former one");
+    await plain.goto(page);
+    await plain.getByRole("link", { name: "Pause", exact: true }).click();
+    await plain.getByRole("radio", { name: "1 hour" }).check();
+    await plain.getByRole("button", { name: "Pause key" }).click();
+    await plain.locator(".banner.warn").first().waitFor();
+    check((await call(demo, token)) === 401, "a paused key is refused");
+    await plain.getByRole("link", { name: "Resume", exact: true }).click();
+    await plain.getByRole("button", { name: "Resume key" }).click();
+    await plain.getByRole("link", { name: "Revoke", exact: true }).click();
+    await plain.getByRole("button", { name: "Revoke key", exact: true }).click();
+    await plain.waitForURL("**/api-keys/**");
+    // Without the script the receipt is as of the last load.
+    for (let loads = 0; loads < 20 && !(await plain.locator('[data-receipt="complete"]').count()); loads++) await plain.goto(page);
+    await plain.getByText(/^Refused on the only node [\d,]+ ms later\.$/).waitFor();
+    check((await call(demo, token)) === 401, "a revoked key is refused");
 });
 
 await browser.close();

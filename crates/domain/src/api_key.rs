@@ -32,17 +32,24 @@ pub struct NewKey {
     pub scope: Scope,
     /// Until when and from where it may be used.
     pub conditions: Conditions,
+    /// The key that it takes the place of, which is revoked once the new token is in use.
+    pub replaces: Option<KeyId>,
 }
 
 impl NewKey {
     /// A key with the properties that every key must have; the others keep their defaults.
     pub fn new(name: KeyName, mode: Mode, scope: Scope) -> Self {
-        Self { name, mode, scope, conditions: Conditions::default() }
+        Self { name, mode, scope, conditions: Conditions::default(), replaces: None }
     }
 
     /// The same key with conditions.
     pub fn with_conditions(self, conditions: Conditions) -> Self {
         Self { conditions, ..self }
+    }
+
+    /// The same key, as the successor of another one.
+    pub fn in_place_of(self, old: KeyId) -> Self {
+        Self { replaces: Some(old), ..self }
     }
 }
 
@@ -240,6 +247,8 @@ pub struct ListedKey {
     pub current_use: Option<LastUse>,
     /// The token that the last rotation replaced, if there was one.
     pub former: Option<FormerToken>,
+    /// The key that was created in place of this one.
+    pub successor: Option<KeyId>,
     /// When every node had dropped the revoked key; `None` while that is not certain.
     pub revocation_complete_at: Option<Timestamp>,
 }

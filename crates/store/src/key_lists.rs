@@ -24,6 +24,7 @@ struct ListedRow {
     current_used_from: Option<String>,
     #[sqlx(flatten)]
     former: FormerRow,
+    successor_id: Option<String>,
     revocation_complete_at: Option<i64>,
     creator_is_member: i64,
 }
@@ -40,7 +41,7 @@ struct FormerRow {
     former_used_from: Option<String>,
 }
 
-const LISTED_COLUMNS: &str = ", name, created_by, created_by_name, revocation_complete_at, key_usage.last_used_at, \
+const LISTED_COLUMNS: &str = ", name, created_by, created_by_name, successor_id, revocation_complete_at, key_usage.last_used_at, \
      key_usage.last_used_from, current_use.last_used_at AS current_used_at, \
      current_use.last_used_from AS current_used_from, former.number AS former_number, former.prefix AS former_prefix, \
      former.created_at AS former_created_at, former.first_used_at AS former_first_used_at, \
@@ -224,6 +225,7 @@ impl TryFrom<ListedRow> for ListedKey {
 
     fn try_from(row: ListedRow) -> Result<Self> {
         let bad = || corrupt("keys", &row.key.id);
+        let successor = row.successor_id.as_deref().map(str::parse).transpose().map_err(|_| bad())?;
         let name = row.name.as_deref().map(KeyName::from_stored).transpose().map_err(|_| bad())?;
         let person = row.created_by.as_deref().map(str::parse).transpose().map_err(|_| bad())?;
         let former = match row.former.former_number {
@@ -238,6 +240,7 @@ impl TryFrom<ListedRow> for ListedKey {
             last_use: last_use(row.last_used_at, row.last_used_from),
             current_use: last_use(row.current_used_at, row.current_used_from),
             former,
+            successor,
             revocation_complete_at: row.revocation_complete_at.map(Timestamp::from_ms),
         })
     }

@@ -114,8 +114,12 @@ impl Store {
         tx.record_expiries(admin.team()).await?;
         let slot = tx.free_slot(admin.team()).await?.ok_or(CreateKeyError::LimitReached)?;
         tx.insert_key(&new, slot).await?;
+        let replaces = match new.new.replaces {
+            Some(old) => tx.set_successor(admin.team(), old, key.id).await?,
+            None => String::new(),
+        };
         let conditions = conditions_detail(&key.conditions);
-        let detail = format!("{} \"{}\", {}{conditions}", key.prefix(), new.new.name, key.scope.label());
+        let detail = format!("{} \"{}\", {}{conditions}{replaces}", key.prefix(), new.new.name, key.scope.label());
         tx.audit(key.team, Action::KeyCreated, key.id, detail).await?;
         Ok(tx.commit().await?)
     }
@@ -244,6 +248,14 @@ impl Tx {
             .bind(stored_networks(&key.conditions.allowed));
         self.execute(insert).await?;
         self.insert_token(key.id, &key.token, &new.hash).await
+    }
+
+    /// Names a key's successor. Returns the addition to the audit event of the new key; empty if the team has no such key.
+    /// Nodes need no new record: the successor decides nothing.
+    async fn set_successor(&mut self, team: TeamId, old: KeyId, successor: KeyId) -> Result<String> {
+        let Some(listed) = self.key_of_team(team, old).await? else { return Ok(String::new()) };
+        self.execute(sql("UPDATE keys SET successor_id = $2 WHERE id = $1").bind(old).bind(successor)).await?;
+        Ok(format!(", in place of {}", listed.key.prefix()))
     }
 
     /// Revokes a team's active keys, or those that one person created; under the team's lock.

@@ -5,6 +5,7 @@ pub mod child_process;
 pub mod dashboard;
 pub mod http;
 pub mod interleavings;
+pub mod lifecycles;
 pub mod metrics;
 pub mod nginx;
 pub mod pgbouncer;
@@ -124,6 +125,39 @@ impl TestDatabase {
             Self::Postgres { url } => {
                 let mut connection = sqlx::PgConnection::connect(url).await?;
                 Ok(sqlx::query(sql).execute(&mut connection).await?.rows_affected())
+            }
+        }
+    }
+
+    /// The bytes that the tables of usage and their indexes occupy.
+    pub async fn usage_bytes(&self) -> i64 {
+        use sqlx::Connection;
+        const TABLES: &str = "'key_usage', 'key_activity', 'key_calls_by_day', 'key_addresses', 'key_calls'";
+        match self {
+            // SQLite's build lacks a table of sizes per table: the pages in use are measured with and without the rows.
+            Self::Folder(folder) => {
+                let url = format!("sqlite://{}/keyhouse.db", folder.path().display());
+                let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the database opens");
+                let used = "SELECT (page_count - freelist_count) * page_size \
+                            FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+                let mut sizes = Vec::new();
+                for clear in [false, true] {
+                    if clear {
+                        for table in TABLES.split(", ") {
+                            let delete = sqlx::AssertSqlSafe(format!("DELETE FROM {}", table.trim_matches('\'')));
+                            sqlx::query(delete).execute(&mut connection).await.expect("rows are deleted");
+                        }
+                    }
+                    sizes.push(sqlx::query_scalar::<_, i64>(used).fetch_one(&mut connection).await.expect("a size"));
+                }
+                sizes[0] - sizes[1]
+            }
+            Self::Postgres { url } => {
+                let mut connection = sqlx::PgConnection::connect(url).await.expect("the database opens");
+                let sizes = format!(
+                    "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class WHERE relname IN ({TABLES})"
+                );
+                sqlx::query_scalar(sqlx::AssertSqlSafe(sizes)).fetch_one(&mut connection).await.expect("a size")
             }
         }
     }

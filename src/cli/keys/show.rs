@@ -44,6 +44,9 @@ pub(super) async fn show(context: &CommandContext<'_>, id: KeyId) -> anyhow::Res
     if !key.conditions.allowed.is_any() {
         row("Allowed from", key.conditions.allowed.to_string().into());
     }
+    if let Some(successor) = listed.successor {
+        row("Successor", successor.to_string().into());
+    }
     row("Last used", last_used(listed.last_use.as_ref()).into());
     row("Token", current_token(&listed).into());
     if let Some(former) = listed.living_former(now) {
@@ -110,6 +113,7 @@ pub(super) fn key_json(listed: &ListedKey, now: Timestamp) -> Value {
         "createdById": listed.creator.person.map(|person| person.to_string()),
         "lastUsedAt": listed.last_use.as_ref().map(|used| used.at.to_string()),
         "lastUsedFrom": listed.last_use.as_ref().map(|used| used.from.as_str()),
+        "successorId": listed.successor.map(|successor| successor.to_string()),
         "expiresAt": key.conditions.expires_at.map(|at| at.to_string()),
         "allowedNetworks": key.conditions.allowed.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });

@@ -156,7 +156,9 @@ async fn create_successor(
     raw: &RawForm,
 ) -> PageResult {
     let name = old.name.clone().ok_or_else(Rejection::not_found)?;
-    let new = NewKey::new(name, old.key.mode, old.key.scope).with_conditions(old.key.conditions.clone());
+    let new = NewKey::new(name, old.key.mode, old.key.scope)
+        .with_conditions(old.key.conditions.clone())
+        .in_place_of(old.key.id);
     let id = form.successor.parse().unwrap_or_else(|_| state.app.new_key_id());
     let refused = match state.app.create_key_once(&access.permit, id, new).await {
         Ok(created) => {

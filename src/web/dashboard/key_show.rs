@@ -8,7 +8,7 @@ use super::authorize::{Authorized, LastPathParam};
 use super::key_receipt::ReceiptCells;
 use super::key_row::{self, KeyRow, PAGE};
 use super::layout::{Layout, TimeTag};
-use super::rejection::PageResult;
+use super::rejection::{PageResult, Rejection};
 use super::requests::CallRow;
 use super::responses;
 use super::safety::Safety;
@@ -25,6 +25,8 @@ use keyhouse_domain::usage::{CallFilter, DailyCalls, Outcome, SeenAddress, UtcDa
 /// Recent calls and changes on the page; the others are a link away.
 const CALLS: u32 = 8;
 const CHANGES: u32 = 8;
+/// Recent calls with a former token whose addresses are shown.
+const FORMER_CALLS: u32 = 20;
 /// The periods of the chart, in days.
 const PERIODS: [u32; 3] = [7, 30, 90];
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -52,6 +54,11 @@ struct Tried {
     calls: String,
     addresses: Vec<String>,
     last: Option<TimeTag>,
+}
+
+struct Successor {
+    id: String,
+    name: String,
 }
 
 struct Figures {
@@ -83,6 +90,12 @@ struct KeyPage {
     safety: Option<Safety>,
     /// Since the key ended or was paused.
     tried: Option<Tried>,
+    /// With the former token since it ended, while the key itself is active.
+    former_tried: Option<Tried>,
+    /// The beginning of that former token.
+    former_prefix: String,
+    /// The key that was created in place of this one, while a list shows it.
+    successor: Option<Successor>,
     /// Of a revoked key that nodes used to accept.
     receipt: Option<ReceiptCells>,
     /// The exact time of the end.
@@ -142,11 +155,46 @@ pub(super) async fn show(
         changes: changes.collect(),
         safety: key.ended.is_none().then(|| Safety::of(&listed, &addresses, now)),
         tried: tried(&listed, &counted, &addresses, now),
+        former_tried: former_tried(&state, &access, &listed, &counted, now).await?,
+        former_prefix: listed.former.as_ref().map_or_else(String::new, |former| former.token.prefix.to_string()),
+        successor: successor(&state, &listed, now).await?,
         receipt: queries.receipt(id).await?.and_then(|receipt| ReceiptCells::of(&receipt)),
         ended_at: listed.key.ended_at(now).map(TimeTag::exact),
         has_ended: key.ended.is_some(),
         key,
     }))
+}
+
+async fn successor(state: &AppState, listed: &ListedKey, now: Timestamp) -> Result<Option<Successor>, Rejection> {
+    let Some(id) = listed.successor else { return Ok(None) };
+    let found = state.app.queries().key(id).await?;
+    let shown = found.filter(|found| found.key.listed_until(now).is_none_or(|until| now < until));
+    Ok(shown.map(|found| Successor { id: id.to_string(), name: KeyRow::of(&found, now).name }))
+}
+
+/// The calls with a former token since it ended. A call with an active key counts as expired only if its token was a former one.
+async fn former_tried(
+    state: &AppState,
+    access: &Authorized<ManageKeys>,
+    listed: &ListedKey,
+    counted: &[DailyCalls],
+    now: Timestamp,
+) -> Result<Option<Tried>, Rejection> {
+    let ended = listed.former.as_ref().and_then(|former| former.token.ends_at).filter(|end| *end <= now);
+    let Some(since) = ended.filter(|_| listed.key.is_active(now)) else { return Ok(None) };
+    let is_counted = |count: &&DailyCalls| count.day >= UtcDay::of(since) && count.outcome == Outcome::Expired;
+    let calls: u64 = counted.iter().filter(is_counted).map(|count| count.calls).sum();
+    if calls == 0 {
+        return Ok(None);
+    }
+    let (key, outcome) = (Some(listed.key.id), Some(Outcome::Expired));
+    let filter = CallFilter { key, outcome, since: Some(since), ..CallFilter::default() };
+    let recent = state.app.queries().recent_calls(access.team().id, &filter, None, FORMER_CALLS).await?;
+    let mut addresses: Vec<_> = recent.iter().map(|(_, call)| call.address.clone()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let last = recent.first().map(|(_, call)| TimeTag::past(call.at, now));
+    Ok(Some(Tried { calls: thousands(calls), addresses, last }))
 }
 
 fn address_row(seen: &SeenAddress, now: Timestamp) -> AddressRow {
