@@ -2,18 +2,13 @@
 //!
 //! Every write takes a [`KeyAdmin`]: a person's session or the command line. A key never manages keys.
 
-use std::net::IpAddr;
-use std::time::Duration;
-
 use super::{App, in_batches};
-use keyhouse_domain::api_key::{
-    ApiKey, KeyName, KeyState, KeyToken, LastUse, ListedKey, NewKey, Overlap, RevocationReason,
-};
+use keyhouse_domain::api_key::{ApiKey, KeyName, KeyState, KeyToken, ListedKey, NewKey, Overlap, RevocationReason};
 use keyhouse_domain::ids::{KeyId, PersonId, TeamId};
 use keyhouse_domain::permission::KeyAdmin;
 use keyhouse_domain::team::{Team, TeamRef};
 use keyhouse_domain::timestamp::Timestamp;
-use keyhouse_domain::usage::{KeyUsage, Outcome, SeenAddress, UtcDay};
+use keyhouse_domain::usage::KeyUsage;
 use keyhouse_store::{NewKeyRow, NewToken, StoreError};
 use keyhouse_token::{Mode, RawToken};
 
@@ -250,34 +245,12 @@ impl App {
         in_batches(|batch| self.store.redact_ended_key_names(self.clock.now(), batch)).await
     }
 
-    /// Stores uses of a key without API calls, the last one now: for sample data. `by_day` counts the calls of each day, from
-    /// today backwards.
+    /// Stores the usage of a key that no API calls have made: for sample data.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`] of a write.
-    pub async fn store_sample_usage(
-        &self,
-        key: KeyId,
-        (from, agent): (IpAddr, &str),
-        by_day: &[u64],
-    ) -> Result<(), StoreError> {
-        let at = self.clock.now();
-        let day = |ago: i64| UtcDay::from_number(UtcDay::of(at).number() - ago);
-        let days = (0..).zip(by_day).map(|(ago, calls)| (day(ago), Outcome::Admitted, *calls)).collect();
-        let since = Duration::from_secs(24 * 60 * 60) * u32::try_from(by_day.len()).unwrap_or(u32::MAX);
-        let seen = SeenAddress {
-            address: from.to_string(),
-            agent: agent.to_owned(),
-            first_at: at.minus(since),
-            last_at: at,
-            calls: by_day.iter().sum(),
-            refused: 0,
-            refused_at: None,
-            accepted_at: Some(at),
-        };
-        let last_use = Some(LastUse { at, from: from.to_string() });
-        let usage = KeyUsage { key, last_use, days, addresses: vec![seen], calls: Vec::new() };
-        self.store.store_usage(&[usage], at).await
+    pub async fn store_sample_usage(&self, usage: &KeyUsage) -> Result<(), StoreError> {
+        self.store.store_usage(std::slice::from_ref(usage), self.clock.now()).await
     }
 }

@@ -2,6 +2,7 @@
 
 mod history;
 mod products;
+mod usage;
 
 use std::net::Ipv4Addr;
 
