@@ -7,6 +7,7 @@ mod docs;
 mod identity;
 mod monitoring;
 mod packages;
+mod postman;
 mod refused_writes;
 mod scanners;
 
@@ -119,10 +120,10 @@ fn generated_types_compile_in_strict_typescript() {
         .arg(tool("node_modules/openapi-typescript/bin/cli.js"))
         .args([&format!("http://{}/api/v1/openapi.json", serving.address), "-o", "api.d.ts"])
         .arg("--default-non-nullable=false"));
-    std::fs::copy(here("generated_types.ts"), folder.path().join("story.ts")).expect("a copy");
+    std::fs::copy(here("generated_types.ts"), folder.path().join("client.ts")).expect("a copy");
     run(Command::new(tool("bin/node"))
         .current_dir(folder.path())
         .arg(tool("node_modules/typescript/bin/tsc"))
         .args(["--strict", "--noEmit", "--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"])
-        .args(["--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "story.ts", "api.d.ts"]));
+        .args(["--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "client.ts", "api.d.ts"]));
 }

@@ -86,6 +86,10 @@ const PICTURES: [&str; 3] = ["keys.png", "created.png", "revoke.png"];
 /// The language that examples were last read in.
 const COOKIE_LANGUAGE: &str = "keyhouse_language";
 
+/// The requests of the API for Postman and Bruno, which `scripts/postman` makes.
+const COLLECTION: &str = "keyhouse.postman_collection.json";
+const COLLECTION_TEXT: &str = include_str!("../../../assets/postman.json");
+
 /// Where a reader's own server is in the guide's texts.
 const SERVER: &str = "http://127.0.0.1:8080";
 
@@ -226,6 +230,7 @@ struct GuidePage<'a> {
 struct ReferencePage<'a> {
     frame: Frame,
     entries: Vec<(&'a reference::Entry, String)>,
+    collection: String,
     common: &'a [(u16, Vec<&'static str>)],
 }
 
@@ -248,7 +253,7 @@ pub(super) async fn index_markdown(reader: Reader) -> Response {
     markdown(TEXTS[0].replace(SERVER, &reader.base_url))
 }
 
-/// `/docs/{page}` and `/docs/{page}.md`.
+/// `/docs/{page}` and `/docs/{page}.md`, and the collection.
 pub(super) async fn page(Path(name): Path<String>, reader: Reader) -> Response {
     match name.strip_suffix(".md") {
         Some(REFERENCE) => markdown(reference_markdown()),
@@ -256,10 +261,16 @@ pub(super) async fn page(Path(name): Path<String>, reader: Reader) -> Response {
             Some(place) => markdown(TEXTS[place].replace(SERVER, &reader.base_url)),
             None => absent(),
         },
+        None if name == COLLECTION => text_of("application/json", COLLECTION_TEXT.replace(SERVER, &reader.base_url)),
         None if name == REFERENCE => {
             let entries =
                 reference::ENTRIES.iter().map(|entry| (entry, reader.fill(&entry.example(reader.language)))).collect();
-            reader.page(&ReferencePage { frame: Frame::new(REFERENCE), entries, common: &reference::COMMON })
+            reader.page(&ReferencePage {
+                frame: Frame::new(REFERENCE),
+                entries,
+                collection: address(COLLECTION),
+                common: &reference::COMMON,
+            })
         }
         None if name == SEARCH => results(&reader),
         None => guide(&name, &reader),
