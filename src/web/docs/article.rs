@@ -141,7 +141,13 @@ pub(super) fn tabbed(call: &Call, language: Language, id: &str) -> String {
     let mut tabs = String::new();
     for other in Language::ALL {
         let current = if other == language { " aria-current=\"true\"" } else { "" };
-        let _infallible = write!(tabs, "<a href=\"?lang={}#{id}\"{current}>{}</a>", other.as_str(), other.label());
+        // "Go" alone does not describe a link.
+        let _infallible = write!(
+            tabs,
+            "<a href=\"?lang={}#{id}\"{current}>{}<span class=\"unseen\"> code</span></a>",
+            other.as_str(),
+            other.label()
+        );
     }
     let mut name = String::new();
     escape_into(&mut name, &format!("{} example", language.label()));
