@@ -1,25 +1,25 @@
-// The dashboard's stories in a real browser: by mouse, by keyboard alone, without JavaScript; who may what; what happens
-// when the session ends, the network fails, a button is pressed twice; and that a token is never shown again. `NAME` is
-// the name that the browser knows the server by: what works on localhost only is found by another.
-import { TOKEN, call, check, curl, fail, launch, open, pasted, start, story, tabTo, until } from "./dashboard_kit.mjs";
+// End-to-end tests of the dashboard in a real browser: by mouse, by keyboard alone and without JavaScript; permissions; a session
+// that ends, a network that fails, a button that is pressed twice; and that a token is shown only once. $NAME is the host name in
+// the browser's address: with a name other than localhost, features that need a secure context are missing.
+import { TOKEN, call, check, curl, fail, launch, open, pasted, start, scenario, tabTo, until } from "./dashboard_kit.mjs";
 
 const KEYS = "/settings/integrations/api-keys";
 const PASSWORD = "nine lives of a cat";
 const browser = await launch();
 const dialog = (page) => page.locator("dialog[open]");
 const press = (page, name) => page.getByRole("button", { name, exact: true }).click();
-// Where the name is not trusted there is no clipboard to allow: copying goes by the selection.
+// Over plain HTTP, on a name other than localhost, there is no clipboard API: the page copies a selection instead.
 const allowCopying = async (page, base) => {
     if (new URL(base).hostname === "127.0.0.1") await page.context().grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
 };
 const link = (page, name) => page.getByRole("link", { name, exact: true });
-// The same names stand in breadcrumbs, and an empty list repeats the button above it.
+// Breadcrumbs have links of the same name, and an empty list repeats the button above it.
 const nav = (page, name) => page.getByRole("navigation", { name: "Main" }).getByRole("link", { name, exact: true });
 const createKey = (page) => page.locator(".head").getByRole("link", { name: "Create API Key", exact: true });
 
-// ---- From nothing to a revoked key, three ways.
+// ---- From an empty installation to a revoked key, in three ways.
 
-await story("by mouse", async () => {
+await scenario("by mouse", async () => {
     const server = await start("serve");
     const { base } = server;
     const page = await open(browser, base, { expected: ["422"] });
@@ -65,15 +65,15 @@ await story("by mouse", async () => {
     await press(page, "Copy token");
     await page.getByText("Copied", { exact: true }).waitFor();
     const token = await pasted(page);
-    check(TOKEN.test(token) && token.length === 50, "the token is what is copied");
+    check(TOKEN.test(token) && token.length === 50, "the copied text is not the token");
     await page.getByRole("button", { name: "Copy cURL command" }).click();
     await until("the cURL line is copied", async () => (await pasted(page)).startsWith("curl"));
-    check((await curl(await pasted(page), server)) === 200, "the cURL line works as pasted");
-    // Where the name is no trusted one, that was the selection's doing.
+    check((await curl(await pasted(page), server)) === 200, "the pasted cURL command fails");
+    // Without the clipboard API the text was copied by way of a selection.
     check((await page.evaluate(() => navigator.clipboard === undefined)) === (process.env.NAME === "keyhouse.test"), "the clipboard is there, or is not");
     await link(page, "I’ve saved it").click();
     await page.getByRole("row", { name: /Production backend/ }).waitFor();
-    check((await dialog(page).count()) === 0, "the dialog is gone");
+    check((await dialog(page).count()) === 0, "the dialog is still there");
 
     // A live key in use: its name must be typed.
     await until("its last use shows", async () => {
@@ -85,11 +85,11 @@ await story("by mouse", async () => {
     await page.getByLabel(/^Type .* to confirm/).fill("production");
     await press(page, "Revoke key");
     await page.getByText("That doesn’t match the key’s name").waitFor();
-    check((await call(server, token)) === 200, "a wrong name revokes nothing");
+    check((await call(server, token)) === 200, "a wrong name revoked the key");
     await page.getByLabel(/^Type .* to confirm/).fill("Production backend");
     await press(page, "Revoke key");
     await page.locator(".done", { hasText: "Revoked Production backend" }).waitFor();
-    check((await call(server, token)) === 401, "a revoked key gets 401");
+    check((await call(server, token)) === 401, "a revoked key is still accepted");
     await page.getByRole("row", { name: /Production backend.*Ada Quill/ }).waitFor();
 
     await page.locator(".person-button").click();
@@ -101,7 +101,7 @@ await story("by mouse", async () => {
     await page.waitForURL("**/t/larkspur/products");
 });
 
-await story("a new team's first request, and undoing a rename", async () => {
+await scenario("a new team's first request, and undoing a rename", async () => {
     const server = await start("serve");
     const { base } = server;
     const page = await open(browser, base);
@@ -114,7 +114,7 @@ await story("a new team's first request, and undoing a rename", async () => {
     await page.getByText("0 of 4 done").waitFor();
     await link(page, "Create test key").click();
     await page.getByLabel("Key name").fill("First test");
-    check(await page.getByRole("radio", { name: /^Test/ }).isChecked(), "the mode is chosen");
+    check(await page.getByRole("radio", { name: /^Test/ }).isChecked(), "the mode is not chosen");
     await page.getByRole("radio", { name: /^Read-only/ }).check();
     await press(page, "Create key");
     const token = await page.locator("[data-secret]").first().innerText();
@@ -122,7 +122,7 @@ await story("a new team's first request, and undoing a rename", async () => {
     await page.getByRole("row", { name: /First test/ }).waitFor();
     await nav(page, "Products").click();
     await page.getByText("Waiting for the first request").waitFor();
-    check((await call(server, token)) === 200, "the key works");
+    check((await call(server, token)) === 200, "the key does not work");
     await page.getByText("2 of 4 done").waitFor();
 
     await nav(page, "Integrations").click();
@@ -135,7 +135,7 @@ await story("a new team's first request, and undoing a rename", async () => {
     };
     await rename("First test", "Second test");
     await page.locator(".done", { hasText: "Renamed to Second test" }).waitFor();
-    check(!page.url().includes("First"), "no name is in the address");
+    check(!page.url().includes("First"), "the name is in the address");
     await press(page, "Undo");
     await page.locator(".done", { hasText: "Renamed to First test" }).waitFor();
     await page.getByRole("row", { name: /First test/ }).waitFor();
@@ -153,7 +153,7 @@ await story("a new team's first request, and undoing a rename", async () => {
     await page.getByLabel("Key name").waitFor();
 });
 
-await story("by keyboard", async () => {
+await scenario("by keyboard", async () => {
     const server = await start("serve");
     const { base } = server;
     const page = await open(browser, base, { expected: ["422"] });
@@ -192,7 +192,7 @@ await story("by keyboard", async () => {
     await keyboard.press("Tab");
     await keyboard.press("Space");
     await keyboard.press("ArrowDown");
-    check(await page.getByRole("radio", { name: /^Manager/ }).isChecked(), "arrows choose a role");
+    check(await page.getByRole("radio", { name: /^Manager/ }).isChecked(), "arrow keys do not choose a role");
     await keyboard.press("Enter");
     await focused(page.getByRole("button", { name: /Copy link/ }), "Copy link");
     await go(link(page, "Done"));
@@ -215,7 +215,7 @@ await story("by keyboard", async () => {
     await keyboard.press("Space");
     await keyboard.press("Tab");
     await keyboard.press("Space");
-    // Whatever is behind the dialog is out of reach.
+    // The page behind the dialog can't be reached.
     for (let n = 0; n < 12; n++) {
         await keyboard.press("Tab");
         check(await page.evaluate(() => !document.activeElement.closest("main, nav")), "Tab leaves the dialog");
@@ -224,7 +224,7 @@ await story("by keyboard", async () => {
     const copy = page.getByRole("button", { name: "Copy token" });
     await focused(copy, "Copy token");
 
-    // Leaving without a copy is asked about.
+    // Closing without a copy asks for confirmation.
     await keyboard.press("Escape");
     await focused(page.getByRole("button", { name: "Keep open" }), "Keep open");
     await keyboard.press("Enter");
@@ -232,8 +232,8 @@ await story("by keyboard", async () => {
     await keyboard.press("Enter");
     await page.getByText("Copied", { exact: true }).waitFor();
     const token = await pasted(page);
-    check(TOKEN.test(token), "the keyboard copies the token");
-    check((await call(server, token)) === 200, "the copied token works");
+    check(TOKEN.test(token), "the token was not copied by keyboard");
+    check((await call(server, token)) === 200, "the copied token does not work");
     await keyboard.press("Escape");
     await dialog(page).waitFor({ state: "detached" });
     const menu = page.getByLabel("Actions for Robot");
@@ -259,11 +259,11 @@ await story("by keyboard", async () => {
     await focused(link(page, "Keep key"), "the harmless button");
     await go(page.getByRole("button", { name: "Revoke key" }));
     await page.locator(".done", { hasText: "Revoked Robot two" }).waitFor();
-    check((await call(server, token)) === 401, "a revoked key gets 401");
-    check(await page.evaluate(() => Boolean(document.activeElement.closest("main"))), "after revoking the focus is nowhere");
+    check((await call(server, token)) === 401, "a revoked key is still accepted");
+    check(await page.evaluate(() => Boolean(document.activeElement.closest("main"))), "after revoking, the focus is on the body");
 });
 
-await story("without JavaScript", async () => {
+await scenario("without JavaScript", async () => {
     const server = await start("serve");
     const { base } = server;
     const page = await open(browser, base, { javaScriptEnabled: false, expected: ["409", "422", "ERR_CACHE_MISS"] });
@@ -298,18 +298,18 @@ await story("without JavaScript", async () => {
     await press(page, "Create key");
     await page.getByText("Key created").waitFor();
     const token = await page.locator("[data-secret]").first().innerText();
-    check(TOKEN.test(token), "the token is on the page");
-    check((await page.getByRole("button", { name: /^Copy/ }).count()) === 0, "buttons that can't work are not there");
-    check((await curl(await page.locator("[data-secret]").last().innerText(), server)) === 200, "the cURL line works");
+    check(TOKEN.test(token), "the token is not on the page");
+    check((await page.getByRole("button", { name: /^Copy/ }).count()) === 0, "a button that needs JavaScript is shown");
+    check((await curl(await page.locator("[data-secret]").last().innerText(), server)) === 200, "the cURL command fails");
 
-    // The same form again, as the browser sends it again.
+    // Submits the same form again, as a reload does.
     const never = async (when) => {
         await page.waitForLoadState();
         check(!(await page.locator("html").innerHTML()).includes(token.slice(12)), `the token is shown again: ${when}`);
     };
     await link(page, "How to use it").click();
     await page.waitForURL("**/docs/authentication");
-    // Browsers ask before they send a form again; this test does not answer.
+    // Browsers ask before they submit a form again; this test does not answer the question.
     const unasked = (error) => check(/ERR_CACHE_MISS/.test(error), `back or forward: ${error}`);
     await page.goBack().catch(unasked);
     await never("back from the docs");
@@ -323,7 +323,7 @@ await story("without JavaScript", async () => {
     await page.goto(unsent);
     await never("there anew");
     await page.goto(`${base}/t/larkspur${KEYS}`);
-    check((await page.getByLabel(/^Actions for/).count()) === 1, "one form makes one key");
+    check((await page.getByLabel(/^Actions for/).count()) === 1, "one form created two keys");
     await never("in the list");
 
     await page.getByLabel("Actions for Cron").click();
@@ -339,19 +339,19 @@ await story("without JavaScript", async () => {
     await link(page, "Revoke").click();
     await press(page, "Revoke key");
     await page.locator(".done", { hasText: "Revoked Cron, nightly" }).waitFor();
-    check((await call(server, token)) === 401, "a revoked key gets 401");
+    check((await call(server, token)) === 401, "a revoked key is still accepted");
     await page.locator(".person-button").click();
     await press(page, "Sign out");
     await page.getByText("You’re signed out").waitFor();
 });
 
-// ---- The demo's people.
+// ---- With the members of the demo's team.
 
 const demo = await start("demo");
 const { base, team } = demo;
 const at = (rest) => `${base}/t/${team.slug}${rest}`;
 
-// Signed in, with a password where it will be asked for.
+// Signs in as the member with this role.
 const enter = async (role, options) => {
     const page = await open(browser, base, options);
     await page.goto(demo.here(demo.people.find((person) => person.role === role).link));
@@ -361,7 +361,7 @@ const enter = async (role, options) => {
 };
 const active = () => demo.shell("key", "list", "--team", team.slug);
 const count = (name) => JSON.stringify(active()).split(`"${name}"`).length - 1;
-// Room for the keys of the next stories: a team has ten at most.
+// Revokes all keys but the demo's: a team has at most ten, and the next scenarios create some.
 const makeRoom = () => {
     for (const key of active()) {
         if (key.status === "active" && !demo.keys.some(({ id }) => id === key.id)) demo.shell("key", "revoke", key.id);
@@ -378,7 +378,7 @@ const openCreate = async (page) => {
     await page.getByLabel("Key name").waitFor();
 };
 
-await story("who may what", async () => {
+await scenario("each role can open only its own pages", async () => {
     for (const role of ["manager", "member"]) {
         const page = await enter(role, { expected: ["403"] });
         const links = await page.locator("nav a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
@@ -397,19 +397,19 @@ await story("who may what", async () => {
 
     const admin = await enter("admin", { expected: ["403"] });
     await admin.goto(at("/settings"));
-    check((await admin.getByText("Delete").count()) === 0, "admin: can't delete the team");
-    check((await admin.goto(at("/settings/delete"))).status() === 403, "admin: can't delete the team by its address");
+    check((await admin.getByText("Delete").count()) === 0, "admin: the page offers to delete the team");
+    check((await admin.goto(at("/settings/delete"))).status() === 403, "admin: the address of the dialog is allowed");
     await admin.goto(at("/settings/members"));
-    check((await admin.getByText("Transfer ownership").count()) === 0, "admin: can't hand the team over");
+    check((await admin.getByText("Transfer ownership").count()) === 0, "admin: the page offers to transfer ownership");
 
-    // The role is lost while a dialog is open.
+    // The role changes while a dialog is open.
     await openCreate(admin);
     await fillKey(admin, "Too late");
     demo.shell("member", "role", "--team", team.slug, "--email", "admin@example.com", "--role", "member");
     await press(admin, "Create key");
     await admin.getByText("You don’t have access to this page").waitFor();
     demo.shell("member", "role", "--team", team.slug, "--email", "admin@example.com", "--role", "admin");
-    check(count("Too late") === 0, "a role that was lost makes no key");
+    check(count("Too late") === 0, "a key was created without the permission");
     await admin.context().close();
 });
 
@@ -428,7 +428,7 @@ const signIn = async (page) => {
 
 for (const javaScriptEnabled of [true, false]) {
     const way = javaScriptEnabled ? "with JavaScript" : "without JavaScript";
-    await story(`the session ends in mid-action, ${way}`, async () => {
+    await scenario(`the session ends in mid-action, ${way}`, async () => {
         const storageState = await owner.context().storageState();
         const page = await open(browser, base, { javaScriptEnabled, storageState, expected: ["403"] });
         await openCreate(page);
@@ -446,7 +446,7 @@ for (const javaScriptEnabled of [true, false]) {
         await page.context().close();
     });
 
-    await story(`who one is is asked again, ${way}`, async () => {
+    await scenario(`a live key needs a recent password, ${way}`, async () => {
         const storageState = await owner.context().storageState();
         const page = await open(browser, base, { javaScriptEnabled, storageState, expected: ["403"] });
         demo.age(16);
@@ -462,13 +462,13 @@ for (const javaScriptEnabled of [true, false]) {
         await press(page, "Confirm");
         await page.getByText("Key created").waitFor();
         check(count(`Proved ${way}`) === 1, `${way}: the right password makes no key`);
-        // Proving oneself changes the cookie: the others go on with it.
+        // Confirming the password replaces the session cookie, which the other tests then use.
         await owner.context().addCookies(await page.context().cookies());
         await page.context().close();
     });
 }
 
-await story("the network fails in mid-action", async () => {
+await scenario("the network fails in mid-action", async () => {
     makeRoom();
     const page = owner;
     await openCreate(page);
@@ -479,14 +479,14 @@ await story("the network fails in mid-action", async () => {
     check((await page.getByLabel("Key name").inputValue()) === "Offline", "the name is lost when offline");
     check(await page.getByRole("radio", { name: /^Test/ }).isChecked(), "the mode is lost when offline");
     await page.context().setOffline(false);
-    check(count("Offline") === 0, "offline makes no key");
+    check(count("Offline") === 0, "a key was created offline");
     await press(page, "Create key");
     await page.locator("[data-reveal]").waitFor();
-    check(count("Offline") === 1, "trying again makes one key");
+    check(count("Offline") === 1, "trying again did not create exactly one key");
     await link(page, "I’ve saved it").click();
     await page.getByRole("row", { name: /Offline/ }).waitFor();
 
-    // A proxy answers in our place, while we restart: nothing is known of what was done, so nothing is taken as done.
+    // A proxy answers in the server's place. The page can't tell whether the request was handled, and must not report success.
     await openCreate(page);
     await fillKey(page, "Behind a proxy");
     await page.evaluate(() => {
@@ -502,7 +502,7 @@ await story("the network fails in mid-action", async () => {
     await page.keyboard.press("Escape");
     await dialog(page).waitFor({ state: "detached" });
 
-    // The answer is lost, not the question.
+    // The response is lost after the server has handled the request.
     await openCreate(page);
     await fillKey(page, "Lost answer");
     await page.evaluate(() => {
@@ -517,20 +517,20 @@ await story("the network fails in mid-action", async () => {
     await dialog(page).getByText("Keyhouse can’t be reached").waitFor();
     await press(page, "Create key");
     await dialog(page).getByText("Already created").waitFor();
-    check(count("Lost answer") === 1, "a lost answer and another try make one key");
+    check(count("Lost answer") === 1, "a lost response and a retry did not create exactly one key");
     await link(page, "Revoke key…").click();
     await press(page, "Revoke key");
     await page.locator(".done", { hasText: "Revoked Lost answer" }).waitFor();
 });
 
-await story("pressed twice", async () => {
+await scenario("a form that is submitted twice creates one key", async () => {
     const page = owner;
     await openCreate(page);
     await fillKey(page, "Double");
     const id = await page.locator("input[name=id]").inputValue();
     await page.getByRole("button", { name: "Create key" }).dblclick();
     await page.locator("[data-reveal]").waitFor();
-    check(count("Double") === 1, "a double click makes one key");
+    check(count("Double") === 1, "a double click did not create exactly one key");
     const token = await page.locator("[data-secret]").first().innerText();
     const personId = await page.locator("#person input[name=for]").getAttribute("value");
     const again = await page.evaluate(async ([url, form]) => {
@@ -538,11 +538,11 @@ await story("pressed twice", async () => {
         return { status: answer.status, text: await answer.text() };
     }, [at(`${KEYS}/new`), { for: personId, id, name: "Double", mode: "test", scope: "read_only" }]);
     check(again.status === 409 && again.text.includes("Already created") && !again.text.includes(token.slice(12)), `the same form again: ${again.status}`);
-    check(count("Double") === 1, "the same form twice makes one key");
+    check(count("Double") === 1, "submitting the form twice did not create exactly one key");
     await link(page, "I’ve saved it").click();
 });
 
-await story("a token is never shown again", async () => {
+await scenario("a token is shown only once", async () => {
     makeRoom();
     const page = owner;
     const make = async (name) => {
@@ -551,9 +551,9 @@ await story("a token is never shown again", async () => {
         await press(page, "Create key");
         await page.locator("[data-reveal]").waitFor();
         const token = await page.locator("[data-secret]").first().innerText();
-        check(TOKEN.test(token), "a token is shown once");
+        check(TOKEN.test(token), "the token is shown again");
         const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, history.state]) + location.href + document.title + document.cookie);
-        check(!kept.includes(token.slice(12)), "the browser keeps the token");
+        check(!kept.includes(token.slice(12)), "the token is in the browser's storage, address or title");
         return token.slice(12);
     };
     const never = async (token, when, tab = page) => {
@@ -573,7 +573,7 @@ await story("a token is never shown again", async () => {
     await never(token, "in a new tab", tab);
     await tab.close();
 
-    // Away with the dialog open, and back.
+    // Leaves the page while the dialog is open, and goes back.
     token = await make("Went back");
     await link(page, "How to use it").click();
     await page.waitForURL("**/docs/authentication");
@@ -586,7 +586,7 @@ await story("a token is never shown again", async () => {
     await step("back", `**${KEYS}`);
     await never(token, "back again");
 
-    // A token that was typed, and a page that the browser brings back from its memory as it was.
+    // A typed token must not come back with a page from the browser's back-forward cache.
     await page.goto(at(`${KEYS}/find`));
     await page.getByLabel(/^Token, or/).fill(demo.keys[0].token);
     await page.evaluate(() => (location.href = "/docs/authentication"));
@@ -597,7 +597,7 @@ await story("a token is never shown again", async () => {
     check((await page.getByLabel(/^Token, or/).inputValue()) === "", "a typed token comes back");
 });
 
-await story("who copies by hand has copied", async () => {
+await scenario("copying by hand counts as a copy", async () => {
     const page = owner;
     await openCreate(page);
     await fillKey(page, "By hand");
@@ -605,11 +605,11 @@ await story("who copies by hand has copied", async () => {
     const token = page.locator("[data-secret]").first();
     await tabTo(page, token);
     await page.keyboard.press("Control+C");
-    check((await pasted(page)) === (await token.innerText()), "Ctrl+C copies the token whole");
+    check((await pasted(page)) === (await token.innerText()), "Ctrl+C did not copy the full token");
     await page.keyboard.press("Escape");
     await page.getByRole("row", { name: /By hand/ }).waitFor();
 });
 
 await browser.close();
-if (process.exitCode) fail("the stories have faults");
+if (process.exitCode) fail("some scenarios failed");
 process.exit();

@@ -1,4 +1,4 @@
-// What the dashboard's browser tests share: the real server, a browser that tells on the page, and small steps.
+// Shared by the browser tests of the dashboard: a real server, a browser that reports errors of the page, and common steps.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,29 +14,29 @@ export const fail = (why) => {
 };
 export const check = (good, why) => good || fail(why);
 
-/** Runs every test, also after one has failed. */
-export const story = async (name, tell) => {
-    const begun = Date.now();
+/** Runs a scenario; a failed one does not stop the others. */
+export const scenario = async (name, run) => {
+    const started = Date.now();
     try {
-        await tell();
+        await run();
     } catch (error) {
         fail(`${name}: ${error.stack ?? error}`);
     }
-    console.log(`${name}: ${Date.now() - begun} ms`);
+    console.log(`${name}: ${Date.now() - started} ms`);
 };
 
-/** Asks again until the answer is yes: some things are true only soon. */
+/** Polls until the condition holds, or fails after `within` milliseconds. */
 export const until = async (what, ask, within = 60_000) => {
     for (const end = Date.now() + within; Date.now() < end; ) {
         if (await ask()) return;
         await new Promise((next) => setTimeout(next, 100));
     }
-    throw new Error(`never: ${what}`);
+    throw new Error(`did not happen in time: ${what}`);
 };
 
 const settings = { PATH: process.env.PATH, KEYHOUSE_LOG: "warn", KEYHOUSE_SHUTDOWN_GRACE_SECONDS: "0" };
 
-/** `keyhouse serve` or `keyhouse demo` with a folder of its own; gone with this program. */
+/** Starts `keyhouse serve` or `keyhouse demo` with a data folder of its own. Both are removed when this program exits. */
 export const start = async (command, env = {}) => {
     const data = mkdtempSync(join(tmpdir(), "keyhouse-"));
     const child = spawn(process.env.KEYHOUSE, [command, "--data", data, "--listen", "127.0.0.1:0", "--json"], {
@@ -47,25 +47,25 @@ export const start = async (command, env = {}) => {
         child.kill("SIGKILL");
         rmSync(data, { recursive: true, force: true });
     });
-    const said = await new Promise((ready, broken) => {
+    const printed = await new Promise((ready, broken) => {
         createInterface(child.stdout).once("line", (line) => ready(JSON.parse(line)));
         child.once("exit", () => broken(new Error("keyhouse ended")));
     });
     const shell = (...words) =>
         JSON.parse(execFileSync(process.env.KEYHOUSE, [...words, "--data", data, "--json"], { env: settings, encoding: "utf8" }));
-    // As if all had signed in some time ago: the real clock can't be turned.
+    // Moves all sign-ins into the past, because the server's clock can't be changed.
     const age = (minutes) => execFileSync("python3", ["-c", `import sqlite3
 with sqlite3.connect("${join(data, "keyhouse.db")}", timeout=10) as db:
     db.execute("UPDATE sessions SET authenticated_at = authenticated_at - ${minutes * 60_000}")`]);
-    const url = new URL(said.url);
-    // As the browser calls it: the name that the tests are run with, which is not what the server calls itself.
+    const url = new URL(printed.url);
+    // The address that the browser uses: with the host name of this run, not the one that the server printed.
     const base = `http://${process.env.NAME ?? url.hostname}:${url.port}`;
     const here = (link) => link.replace(/^https?:\/\/[^/]+/, base);
     const reset = (email) => here(shell("person", "reset", email).link);
-    return { ...said, data, base, here, shell, reset, age };
+    return { ...printed, data, base, here, shell, reset, age };
 };
 
-/** As readers have it: with the memory of pages that Playwright would turn off. */
+/** Chromium with its back-forward cache, which Playwright turns off. */
 export const launch = () => chromium.launch({
     executablePath: "/usr/bin/chromium",
     ignoreDefaultArgs: ["--disable-back-forward-cache"],
@@ -73,8 +73,8 @@ export const launch = () => chromium.launch({
         "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP keyhouse.test 127.0.0.1"],
 });
 
-/** A browser window of its own, with cookies of its own, that fails at whatever a page does wrong. `expected`: what the
- * console may say. */
+/** A page with cookies of its own. Errors in the console, violations of the policy and responses of 5xx fail the test; `expected`
+ * lists failed requests that may appear in the console. */
 export const open = async (browser, base, { expected = [], ...options } = {}) => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
     context.setDefaultTimeout(60_000);
@@ -88,9 +88,9 @@ export const open = async (browser, base, { expected = [], ...options } = {}) =>
     });
     context.on("page", (page) => {
         page.on("console", (message) => {
-            const said = message.text();
-            const failed = said.startsWith("Failed to load resource:") && expected.some((word) => said.includes(word));
-            if (["error", "warning"].includes(message.type()) && !failed) fail(`${page.url()}: console: ${said}`);
+            const text = message.text();
+            const failed = text.startsWith("Failed to load resource:") && expected.some((word) => text.includes(word));
+            if (["error", "warning"].includes(message.type()) && !failed) fail(`${page.url()}: console: ${text}`);
         });
         page.on("pageerror", (error) => fail(`${page.url()}: ${error.stack}`));
         page.on("request", (request) => {
@@ -102,7 +102,7 @@ export const open = async (browser, base, { expected = [], ...options } = {}) =>
     return context.newPage();
 };
 
-/** What an engine for accessibility finds, and what does not fit the width. */
+/** Fails for each violation that axe-core finds, and if the page scrolls sideways. */
 export const inspect = async (page, where) => {
     if (!(await page.evaluate(() => Boolean(window.axe)))) await page.evaluate(axe);
     const { violations, wide } = await page.evaluate(async () => {
@@ -120,7 +120,7 @@ export const inspect = async (page, where) => {
     check(!wide, `${where}: scrolls sideways: ${wide}`);
 };
 
-/** Goes there by Tab alone. */
+/** Presses Tab until the target has the focus. */
 export const tabTo = async (page, target) => {
     for (let presses = 0; presses < 80; presses++) {
         if (await target.evaluate((node) => node === document.activeElement)) return;
@@ -129,7 +129,7 @@ export const tabTo = async (page, target) => {
     throw new Error(`Tab does not lead to ${target}`);
 };
 
-/** The first status that is not 503: a node that got no processor for three seconds has no lease. */
+/** The first status that is not 503: on a busy machine a node may lose its lease for some seconds. */
 const settled = async (ask) => {
     for (let tries = 0; ; tries++) {
         const status = await ask();
@@ -138,18 +138,18 @@ const settled = async (ask) => {
     }
 };
 
-/** The status of an API call. */
+/** The status of an API call with this token. */
 export const call = ({ url }, token) =>
     settled(async () => (await fetch(`${url}/api/v1/products`, { headers: { Authorization: `Bearer ${token}` } })).status);
 
-/** Runs a cURL line as it was copied; the status it gets. */
+/** Runs a copied cURL command; returns the status of the response. */
 export const curl = (line, { base }) => {
     const { hostname, port } = new URL(base);
     const script = `${line} -s -o /dev/null -w '%{http_code}' --resolve ${hostname}:${port}:127.0.0.1`;
     return settled(() => Number(execFileSync("bash", ["-c", script], { encoding: "utf8" })));
 };
 
-/** What the clipboard holds, as it arrives elsewhere. */
+/** The text of the clipboard, pasted into another page. */
 export const pasted = async (page) => {
     const tab = await page.context().newPage();
     await tab.goto(new URL("/docs", page.url()).href);

@@ -1,22 +1,22 @@
-// Opens every page and every dialog of the dashboard as others see them: light and dark, narrow and wide, magnified, with
-// forced colors, and as an engine for accessibility does. Makes the pictures of the README and the guide into $SHOTS.
+// Opens every page and every dialog of the dashboard in light and dark, narrow and wide, magnified and with forced colors, and
+// checks each with axe-core. Writes the screenshots of the README and the guide to $SHOTS.
 import { join } from "node:path";
 
-import { check, call, fail, inspect, launch, open, start, story, until } from "./dashboard_kit.mjs";
+import { check, call, fail, inspect, launch, open, start, scenario, until } from "./dashboard_kit.mjs";
 
 const demo = await start("demo");
 const { base, team } = demo;
 const at = (rest) => `${base}/t/${team.slug}${rest}`;
 const KEYS = "/settings/integrations/api-keys";
 const browser = await launch();
-// On a busy machine Chromium sometimes has no frame to give; then it is asked again.
-const shoot = async (page, name, tries = 3) => {
+// On a busy machine Chromium sometimes fails to capture a frame; then the screenshot is taken again.
+const screenshot = async (page, name, tries = 3) => {
     if (!process.env.SHOTS) return;
     try {
         await page.screenshot({ path: join(process.env.SHOTS, `${name}.png`), animations: "disabled" });
     } catch (error) {
         if (tries === 1 || !String(error).includes("Unable to capture screenshot")) throw error;
-        await shoot(page, name, tries - 1);
+        await screenshot(page, name, tries - 1);
     }
 };
 
@@ -30,7 +30,7 @@ const enter = async (role, options) => {
     return page;
 };
 
-// The same view in both themes and all widths, with times as long as they can be; menus and dialogs stay open meanwhile.
+// Checks the view in both themes and three widths, with the longest relative times; menus and dialogs stay open.
 const look = async (page, what) => {
     const times = await page.locator("time").evaluateAll((times) => times.map((time) => {
         const words = time.textContent;
@@ -63,25 +63,25 @@ const press = (page, name) => page.getByRole("button", { name, exact: true }).cl
 const people = { owner: "Ines Marlow", admin: "Tomás Reyes", manager: "Priya Natarajan", member: "Jonas Weber" };
 const owner = await enter("owner");
 
-await story("the demo's keys are used", async () => {
-    for (const key of demo.keys.slice(0, 2)) check((await call(demo, key.token)) === 200, "the demo's keys work");
+await scenario("the demo's keys are used", async () => {
+    for (const key of demo.keys.slice(0, 2)) check((await call(demo, key.token)) === 200, "a key of the demo is refused");
 });
 
-await story("the keys' dialogs", async () => {
+await scenario("the keys' dialogs", async () => {
     const page = owner;
     await page.goto(at(KEYS));
     await page.getByRole("link", { name: "Create API Key" }).click();
     await dialog(page).waitFor();
     await look(page, "the create dialog");
     await press(page, "Create key");
-    check(await page.getByLabel("Key name").evaluate((field) => field.matches(":invalid:focus")), "an empty name is asked for");
+    check(await page.getByLabel("Key name").evaluate((field) => field.matches(":invalid:focus")), "an empty name was accepted");
     await page.getByLabel("Key name").fill("Nightly price export");
     await page.getByRole("radio", { name: /^Live/ }).check();
     await page.getByRole("radio", { name: /^Read-only/ }).check();
-    await shoot(page, "create");
+    await screenshot(page, "create");
     await press(page, "Create key");
     await page.locator("[data-reveal]").waitFor();
-    await shoot(page, "created");
+    await screenshot(page, "created");
     await look(page, "the token");
     await page.keyboard.press("Escape");
     await page.locator("[data-guard]").waitFor();
@@ -120,12 +120,12 @@ await story("the keys' dialogs", async () => {
         await page.reload();
         return (await page.locator("table.keys").getByText("Never used").count()) === 1;
     });
-    await shoot(page, "keys");
+    await screenshot(page, "keys");
     await page.emulateMedia({ colorScheme: "dark" });
-    await shoot(page, "keys-dark");
+    await screenshot(page, "keys-dark");
     await page.emulateMedia({ colorScheme: "light" });
     await page.setViewportSize({ width: 320, height: 720 });
-    await shoot(page, "keys-narrow");
+    await screenshot(page, "keys-narrow");
     await look(page, "API keys");
     await page.getByLabel("Actions for Staging").click();
     await look(page, "a key's menu");
@@ -136,13 +136,13 @@ await story("the keys' dialogs", async () => {
         await page.emulateMedia({ colorScheme });
         await inspect(page, `the narrow menu, ${colorScheme}, 320`);
     }
-    await shoot(page, "menu-narrow");
+    await screenshot(page, "menu-narrow");
     await page.keyboard.press("Escape");
     await page.setViewportSize({ width: 1280, height: 800 });
     await page.emulateMedia({ colorScheme: "light" });
     await act(page, "Production backend", "Revoke");
     await page.getByLabel(/^Type .* to confirm/).fill("Production backend");
-    await shoot(page, "revoke");
+    await screenshot(page, "revoke");
     await page.getByLabel(/^Type .* to confirm/).fill("Production");
     await press(page, "Revoke key");
     await page.locator("#name-fault").waitFor();
@@ -150,7 +150,7 @@ await story("the keys' dialogs", async () => {
     await close(page);
 });
 
-await story("the team's pages and dialogs", async () => {
+await scenario("the team's pages and dialogs", async () => {
     const page = owner;
     await page.goto(at("/settings/members/invite"));
     await look(page, "the invite page");
@@ -167,7 +167,7 @@ await story("the team's pages and dialogs", async () => {
     await page.getByRole("link", { name: "Done" }).click();
     await dialog(page).waitFor({ state: "detached" });
     await page.getByText("newcomer@example.com").first().waitFor();
-    await shoot(page, "members");
+    await screenshot(page, "members");
     await look(page, "Members");
     for (const [action, what] of [["Change role", "the role dialog"], ["Transfer ownership", "the hand-over dialog"], ["Remove", "the remove dialog"]]) {
         await act(page, people.manager, action);
@@ -184,15 +184,19 @@ await story("the team's pages and dialogs", async () => {
     await dialog(page).waitFor();
     await look(page, "the delete-team dialog");
     await close(page);
+    const ids = new Map(demo.shell("key", "list", "--team", team.slug).map(({ name, id }) => [name, id]));
+    const keyPages = [["Warehouse display", "with two tokens"], ["Trade fair kiosk", "that is paused"], ["Fjord Marine partner feed", "that expires soon"],
+        ["Old storefront", "that is safe to revoke"], ["Catalog import", "that was revoked"], ["Local trial", "that expired"]]
+        .map(([name, state]) => [`${KEYS}/${ids.get(name)}`, `the page of a key ${state}`]);
     for (const [path, what] of [["/settings/integrations", "Integrations"], ["/settings/audit", "the audit log"], ["/products", "Products"],
         ["/products?q=nothing", "no product found"], ["/products/new?mode=test", "a new product"], [`${KEYS}/new`, "the create page"],
-        [`${KEYS}?status=revoked&mode=test`, "revoked test keys"], [`${KEYS}/${demo.keys[0].id}`, "the page of a key"],
+        [`${KEYS}?status=revoked&mode=test`, "ended test keys"], ...keyPages,
         ["/settings/integrations/requests", "the requests"]]) {
         await page.goto(at(path));
         check((await page.evaluate(() => window.shifted)) < 0.01, `${what} shifts while it loads`);
-        if (path === "/settings/audit") await shoot(page, "audit");
-        if (path.includes("/key_")) await shoot(page, "key");
-        if (path === "/products") await shoot(page, "products");
+        if (path === "/settings/audit") await screenshot(page, "audit");
+        if (what === "the page of a key with two tokens") await screenshot(page, "key");
+        if (path === "/products") await screenshot(page, "products");
         await look(page, what);
     }
     await page.goto(at("/products"));
@@ -212,7 +216,7 @@ await story("the team's pages and dialogs", async () => {
 
     await page.goto(`${base}/docs/reference`);
     await page.locator("#listProducts").waitFor();
-    await shoot(page, "reference");
+    await screenshot(page, "reference");
     await page.locator("[data-try] summary").first().click();
     await press(page, "Create a test key");
     await page.getByText("Created the test key").first().waitFor();
@@ -238,7 +242,25 @@ await story("the team's pages and dialogs", async () => {
     await look(signedOut, "the sign-in page after a wrong password");
 });
 
-await story("who may not", async () => {
+await scenario("a leaked key", async () => {
+    const { token } = demo.shell("key", "create", "--team", team.slug, "--name", "Leaked", "--mode", "test", "--scope", "read_only");
+    const finder = await enter(null);
+    await finder.goto(`${base}/leaks`);
+    await look(finder, "the leak report");
+    await finder.getByLabel(/^Token, or/).fill("no token here");
+    await press(finder, "Report");
+    await finder.locator("#token-fault").waitFor();
+    await look(finder, "the leak report with a fault");
+    await finder.getByLabel(/^Token, or/).fill(`found: ${token}`);
+    await press(finder, "Report");
+    await finder.getByText("1 token was reported").waitFor();
+    await look(finder, "the leak report after a report");
+    await owner.goto(at(KEYS));
+    await owner.getByText("A key was reported as leaked").waitFor();
+    await look(owner, "API keys with a leak notice");
+});
+
+await scenario("pages of a member without permission", async () => {
     const page = await open(browser, base, { reducedMotion: "reduce", expected: ["403", "404"] });
     await page.goto(demo.reset("member@example.com"));
     await look(page, "choosing a password");
@@ -259,7 +281,7 @@ await story("who may not", async () => {
     await look(page, "the leave dialog");
 });
 
-await story("confirm it's you", async () => {
+await scenario("confirm it's you", async () => {
     const page = await open(browser, base, { reducedMotion: "reduce", expected: ["403"] });
     await page.goto(demo.reset("admin@example.com"));
     await page.getByLabel("New password", { exact: true }).fill("nine lives of a cat");
@@ -276,7 +298,7 @@ await story("confirm it's you", async () => {
     await look(page, "the confirm dialog");
 });
 
-await story("nothing yet, ten of ten, and names as long as can be", async () => {
+await scenario("an empty team, ten keys, and the longest names", async () => {
     const page = owner;
     const long = "Wolkenhöhenmesser".repeat(15);
     const { slug } = demo.shell("team", "create", long.slice(0, 100), "--owner", "owner@example.com", "--existing-account");
@@ -289,7 +311,7 @@ await story("nothing yet, ten of ten, and names as long as can be", async () => 
     for (let n = 0; n < 10; n++) demo.shell("key", "create", "--team", slug, "--name", long.slice(n, n + 100), "--mode", "live", "--scope", "read_write");
     await page.reload();
     await look(page, "ten keys with long names");
-    // It says why not, rather than nothing.
+    // The dialog gives the reason.
     await page.getByRole("link", { name: "Create API Key" }).click({ force: true });
     await dialog(page).getByText("the maximum").waitFor();
     await look(page, "the create dialog when there are ten keys");
@@ -314,7 +336,7 @@ await story("nothing yet, ten of ten, and names as long as can be", async () => 
     await inspect(page, "the open team switcher, light, 1280");
 });
 
-await story("magnified, with less motion, in forced colors", async () => {
+await scenario("magnified, with less motion, in forced colors", async () => {
     const storageState = await owner.context().storageState();
     for (const path of ["/products", KEYS, `${KEYS}/new`, "/settings", "/settings/members", "/settings/audit", "/products/new"]) {
         // 200 % of a window of 1280: half its width, twice the pixels.
@@ -333,15 +355,15 @@ await story("magnified, with less motion, in forced colors", async () => {
     check((await moving()) === 0, "the dialog moves under prefers-reduced-motion");
     await close(page);
     await page.emulateMedia({ forcedColors: "active", reducedMotion: "reduce" });
-    await shoot(page, "forced-colors");
+    await screenshot(page, "forced-colors");
     await page.getByRole("link", { name: "Create API Key" }).click();
     await dialog(page).waitFor();
     await page.getByRole("radio", { name: /^Live/ }).check();
-    await shoot(page, "forced-colors-create");
+    await screenshot(page, "forced-colors-create");
     const line = await page.locator("dialog .choice").first().evaluate((choice) => getComputedStyle(choice).borderTopStyle);
-    check(line === "solid", "choices have edges in forced colors");
+    check(line === "solid", "choices have no edges in forced colors");
 });
 
 await browser.close();
-if (process.exitCode) fail("the looks have faults");
+if (process.exitCode) fail("some pages have faults");
 process.exit();

@@ -1,5 +1,5 @@
-// Verifies tokens with jose, as a service does: one token a line on standard input, its subject or `refused` a line on standard
-// output. Usage: identity.mjs URL, the address of the public keys.
+// Verifies tokens with jose, as a service does: reads one token per line from standard input, and writes its subject or
+// `refused` to standard output. Usage: identity.mjs URL, the address of the public keys.
 import { createInterface } from "node:readline";
 const { createRemoteJWKSet, jwtVerify } = await import(process.env.JOSE);
 

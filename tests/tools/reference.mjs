@@ -1,4 +1,4 @@
-// Drives /docs/reference as a reader would, and opens every page of the guide in light and dark, wide and narrow.
+// Uses /docs/reference as a reader does, and checks every page of the guide in light and dark, wide and narrow.
 import { readFileSync } from "node:fs";
 
 const { chromium } = await import(process.env.PLAYWRIGHT);
@@ -50,7 +50,7 @@ if (stored.includes(process.env.TOKEN.slice(8))) fail("the token is kept by the 
 await page.reload();
 if ((await page.content()).includes(process.env.TOKEN.slice(8))) fail("the token outlives the page");
 
-// Languages: the choice holds on the next page, and the example stays where it was.
+// Languages: the choice applies to the next page, and choosing does not move the example on the screen.
 await page.goto(`${base}/docs/endpoints`);
 await page.locator(".tabs").first().getByRole("link", { name: "Python" }).click();
 await page.locator("#example-1 pre", { hasText: "requests.post" }).waitFor();
@@ -61,7 +61,7 @@ await page.keyboard.type("restore");
 await page.keyboard.press("Enter");
 await page.getByRole("heading", { name: "Restore a product", exact: true }).waitFor();
 
-// Every page, as others see it, and as an engine for accessibility does.
+// Every page in both themes and all widths, with axe-core.
 const axe = readFileSync(process.env.AXE, "utf8");
 for (const colorScheme of ["light", "dark"]) {
     for (const width of [320, 1280]) {
@@ -88,7 +88,7 @@ for (const colorScheme of ["light", "dark"]) {
     }
 }
 
-// Without JavaScript the pages read the same, in every language.
+// Without JavaScript the pages have the same content, in every language.
 const plain = await open({ javaScriptEnabled: false });
 await plain.goto(`${base}/docs/reference?lang=go`);
 if (!(await plain.locator("#example-getKey pre").innerText()).includes("http.NewRequest")) fail("no Go without JavaScript");

@@ -1,4 +1,4 @@
-// As refused_writes.py, with axios and a keep-alive agent. Usage: refused_writes.mjs URL
+// The same as refused_writes.py, with axios and a keep-alive agent. Usage: refused_writes.mjs URL
 
 import http from "node:http";
 import { pathToFileURL } from "node:url";
