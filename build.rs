@@ -22,6 +22,11 @@ fn main() {
         None if is_release => day(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
         None => "unknown".to_owned(),
     };
+    let known = [std::env::var("CARGO_PKG_VERSION").unwrap_or_default(), commit.clone(), date.clone()];
+    println!(
+        "cargo:rustc-env=BUILD_LABEL={}",
+        known.into_iter().filter(|part| part != "unknown").collect::<Vec<_>>().join(" · ")
+    );
     // Cargo also sets these for `cargo run`, so they must not look like settings, which begin with KEYHOUSE_.
     println!("cargo:rustc-env=BUILD_COMMIT={commit}");
     println!("cargo:rustc-env=BUILD_DATE={date}");

@@ -397,6 +397,8 @@ const filter = async (form) => {
             field.focus();
             field.setSelectionRange?.(field.value.length, field.value.length);
         }
+        // On a narrow page the filters are folded again.
+        if (document.activeElement === document.body) find(document, ".fold-button")?.focus();
         const found = all(document, "main caption, main .empty p").map((node) => node.textContent);
         say(found.join(". "));
     } catch {
@@ -451,6 +453,8 @@ const exact = new Intl.DateTimeFormat("en-US", { dateStyle: "medium", timeStyle:
 const stamp = new Intl.DateTimeFormat("en-US", { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 const localize = (root) => {
     for (const time of all(root, "time.when")) {
+        // Where the text is the exact time in UTC already.
+        if (time.textContent === time.dataset.tip) time.textContent = stamp.format(new Date(time.dateTime));
         time.dataset.tip = exact.format(new Date(time.dateTime));
         // One tab stop for a row: its times show their tips while its link or menu has the focus.
         if (time.closest("tr")?.querySelector("a, summary, button")) time.tabIndex = -1;

@@ -9,5 +9,5 @@ pub const DATE: &str = env!("BUILD_DATE");
 /// All three, as `--version` prints them.
 pub const LONG: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("BUILD_COMMIT"), ", built ", env!("BUILD_DATE"), ")");
-/// The version and the commit, as pages show them.
-pub const SHORT: &str = concat!(env!("CARGO_PKG_VERSION"), " · ", env!("BUILD_COMMIT"), " · ", env!("BUILD_DATE"));
+/// All three, as pages show them; what is unknown is left out.
+pub const SHORT: &str = env!("BUILD_LABEL");

@@ -91,6 +91,8 @@ async fn a_pause_says_who_was_refused_and_resuming_a_live_key_needs_a_recent_sig
     app.inner.flush_usage(Flush::Everything).await.unwrap();
     let page = app.page(&ada, paused.location()).await;
     assert!(page.text().contains("Refused 1 time</strong> from <code>203.0.113.7</code>"), "{page}");
+    let undo = format!("</span><form method=\"post\" action=\"{}\">", path(id, "/resume"));
+    assert!(page.text().contains(&undo), "the message offers Undo: {page}");
     assert!(app.page(&ada, KEYS).await.text().contains(">Paused</span>"));
 
     let asked = app.send(&ada, &path(id, "/resume"), &[]).await;

@@ -315,6 +315,11 @@ async fn a_new_team_has_a_checklist_until_its_steps_are_done(
     let team = app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
     let list = async || app.page(&ada, "/t/acme/products").await;
     assert!(list().await.text().contains("0 of 4 done"), "{}", list().await);
+    let dismissed = app.send(&ada, "/t/acme/products/checklist", &[]).await;
+    let cookie = dismissed.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie");
+    let page = app.page(&format!("{ada}; {cookie}"), dismissed.location()).await;
+    assert!(!page.text().contains("Get started"), "dismissed in this browser: {page}");
+    assert!(list().await.text().contains("0 of 4 done"), "and in no other");
     assert!(app.page(&ada, &format!("{KEYS}/new?mode=test")).await.text().contains("value=\"test\" required checked"));
     let key = app.key(&team, Mode::Test, Scope::ReadWrite).await;
     let page = list().await;

@@ -130,11 +130,11 @@ impl Store {
         context: &AuditContext,
     ) -> Result<bool> {
         let mut tx = self.begin(context).await?;
-        let update = sql("UPDATE people SET password = $2 WHERE id = $1 AND password IS NULL");
-        if tx.execute(update.bind(person).bind(password.as_str())).await? == 0 {
+        let update = sql("UPDATE people SET password = $2 WHERE id = $1 AND password IS NULL RETURNING email");
+        let Some(email) = tx.fetch_scalar::<String>(update.bind(person).bind(password.as_str())).await? else {
             return Ok(false);
-        }
-        tx.audit_in_teams(person, Action::PasswordChanged, "the first one").await?;
+        };
+        tx.audit_in_teams(person, Action::PasswordChanged, &format!("of {email}, their first one")).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -74,7 +74,7 @@ async fn account_page(
     });
     let (name, email) = input.unwrap_or((user.person.name.as_str(), user.person.email.as_str()));
     Ok(AccountPage {
-        layout: Layout::personal(user, &teams, "Your account", "account").with_message(message),
+        layout: Layout::of_person(user, &teams, "Your account", "account").with_message(message),
         name: name.to_owned(),
         email: email.to_owned(),
         set_email: state.shell.line(&format!(

@@ -94,7 +94,7 @@ pub(super) fn words(action: Action) -> &'static str {
         Action::SignedIn => "Signed in",
         Action::SignInFailed => "Failed to sign in",
         Action::SignedOut => "Signed out",
-        Action::PasswordChanged => "Changed their password",
+        Action::PasswordChanged => "Changed the password",
         Action::ProfileChanged => "Changed their profile",
         Action::LinkMade => "Created a one-time link",
     }

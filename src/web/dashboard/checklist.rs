@@ -1,10 +1,14 @@
-//! The checklist of a new team: from a test key to a live one. It disappears once everything is done.
+//! The checklist of a new team: from a test key to a live one. It disappears once everything is done, or for this browser when it
+//! is dismissed.
 
-use super::authorize::Authorized;
+use axum::response::{IntoResponse, Response};
+
+use super::authorize::{Authorized, AuthorizedForm};
+use super::forms::EmptyForm;
 use super::key_row;
 use super::layout::TimeTag;
 use super::members;
-use super::rejection::Rejection;
+use super::rejection::{Rejection, see_other};
 use crate::web::AppState;
 use keyhouse_domain::api_key::{KeyName, ListedKey};
 use keyhouse_domain::permission::ViewTeam;
@@ -12,6 +16,8 @@ use keyhouse_token::Mode;
 
 /// Revoked keys that are looked at: a new team has few.
 const REVOKED: u32 = 20;
+/// Dismissals that a browser remembers, the latest ones.
+const DISMISSED_MAX: usize = 20;
 
 pub(super) struct Checklist {
     pub done: usize,
@@ -23,6 +29,8 @@ pub(super) struct Checklist {
     /// Path of the keys page, and of the members page.
     pub keys: String,
     pub members: String,
+    /// Where the form that dismisses the checklist is sent.
+    pub dismiss: String,
     /// Where the API is reached.
     pub url: String,
 }
@@ -45,7 +53,8 @@ impl Checklist {
 
 /// The checklist, if the member can do its steps and the team has not been through them.
 pub(super) async fn of(state: &AppState, access: &Authorized<ViewTeam>) -> Result<Option<Checklist>, Rejection> {
-    if !access.membership.role.administers() {
+    let is_dismissed = access.user.client.without_checklist.iter().any(|slug| slug == access.team().slug.as_str());
+    if is_dismissed || !access.membership.role.administers() {
         return Ok(None);
     }
     let (app, team) = (&state.app, access.team());
@@ -74,9 +83,21 @@ pub(super) async fn of(state: &AppState, access: &Authorized<ViewTeam>) -> Resul
         }),
         keys: access.path(key_row::PAGE),
         members: access.path(members::PAGE),
+        dismiss: access.path("/products/checklist"),
         url: access.user.client.base_url.clone(),
     };
     let done = [list.test_key.is_some(), list.is_called, list.has_invited, list.has_live_key];
     let done = done.iter().filter(|done| **done).count();
     Ok((done < Checklist::STEPS).then_some(Checklist { done, ..list }))
+}
+
+/// Hides the checklist of a team in this browser.
+pub(super) async fn dismiss(
+    AuthorizedForm { access, .. }: AuthorizedForm<Authorized<ViewTeam>, EmptyForm>,
+) -> Response {
+    let client = &access.user.client;
+    let slug = access.team().slug.as_str();
+    let others = client.without_checklist.iter().map(String::as_str).filter(|other| *other != slug);
+    let teams: Vec<_> = std::iter::once(slug).chain(others).take(DISMISSED_MAX).collect();
+    (client.cookies.set_without_checklist(&teams.join(".")), see_other(&access.path("/products"))).into_response()
 }

@@ -14,6 +14,7 @@ use keyhouse_domain::session::ABSOLUTE_TIMEOUT;
 pub(super) struct Cookies {
     session: String,
     last_team: String,
+    without_checklist: String,
     is_https: bool,
 }
 
@@ -23,7 +24,7 @@ impl Cookies {
     pub(super) fn new(tag: &str, is_https: bool) -> Self {
         let prefix = if is_https { "__Host-" } else { "" };
         let name = |purpose: &str| format!("{prefix}keyhouse_{tag}_{purpose}");
-        Self { session: name("session"), last_team: name("team"), is_https }
+        Self { session: name("session"), last_team: name("team"), without_checklist: name("started"), is_https }
     }
 
     pub(super) fn session_secret(&self, jar: &CookieJar) -> Option<Secret> {
@@ -48,6 +49,15 @@ impl Cookies {
 
     pub(super) fn set_last_team(&self, team: &str) -> CookieJar {
         self.set(&self.last_team, team)
+    }
+
+    /// The teams whose checklist was dismissed in this browser, as slugs with a dot between them.
+    pub(super) fn without_checklist<'a>(&self, jar: &'a CookieJar) -> Option<&'a str> {
+        jar.get(&self.without_checklist).map(Cookie::value)
+    }
+
+    pub(super) fn set_without_checklist(&self, teams: &str) -> CookieJar {
+        self.set(&self.without_checklist, teams)
     }
 
     fn set(&self, name: &str, value: &str) -> CookieJar {

@@ -7,7 +7,7 @@ use super::audit;
 use super::authorize::{Authorized, LastPathParam};
 use super::key_receipt::ReceiptCells;
 use super::key_row::{self, KeyRow, PAGE};
-use super::layout::{Layout, TimeTag};
+use super::layout::{Layout, TimeTag, Undo};
 use super::rejection::{PageResult, Rejection};
 use super::requests::CallRow;
 use super::responses;
@@ -131,6 +131,12 @@ pub(super) async fn show(
         "former-ended" if key.former.is_none() => "Former token ended".to_owned(),
         _ => String::new(),
     };
+    let undo = match query.get_or_empty("done") {
+        "paused" if key.paused.is_some() => {
+            Some(Undo { action: access.path(&format!("{PAGE}/{id}/resume")), verb: "" })
+        }
+        _ => None,
+    };
     let changes = events.iter().map(|event| Change {
         at: TimeTag::exact(event.at),
         by: event
@@ -142,7 +148,7 @@ pub(super) async fn show(
         is_end: matches!(event.action, Action::KeyRevoked | Action::KeyExpired),
     });
     Ok(responses::ok(&KeyPage {
-        layout: Layout::of(&access, &key.name, "keys").with_message(message),
+        layout: Layout::of(&access, &key.name, "keys").with_message(message).with_undo(undo),
         base: access.path(PAGE),
         integrations: access.path("/settings/integrations"),
         requests: access.path(super::requests::PAGE),

@@ -68,6 +68,24 @@ impl Layout {
         }
     }
 
+    /// For a page of the person, with the team whose pages this browser opened last, or else the first of their teams.
+    pub(super) fn of_person(user: &CurrentUser, teams: &[(Team, Role)], title: &str, section: &'static str) -> Self {
+        let personal = Self::personal(user, teams, title, section);
+        let is_last = |(team, _): &&(Team, Role)| user.client.last_team.as_deref() == Some(team.slug.as_str());
+        let Some((team, role)) = teams.iter().find(is_last).or(teams.first()) else { return personal };
+        let others = teams.iter().filter(|(other, _)| other.id != team.id);
+        Self {
+            role: role.label(),
+            team: Some(LayoutTeam {
+                name: team.name.as_str().to_owned(),
+                base: name_and_path(team).1,
+                administers: role.administers(),
+            }),
+            others: others.map(|(team, _)| name_and_path(team)).collect(),
+            ..personal
+        }
+    }
+
     /// For a page that says that the member's role does not have a permission.
     pub(super) fn for_member(membership: &Membership, title: &str) -> Self {
         let team = &membership.team;

@@ -78,6 +78,7 @@ pub fn routes(state: &AppState) -> Router<AppState> {
         .route("/t/{team}", get(home::show))
         .route("/t/{team}/leave", get(leave::show).post(leave::destroy))
         .route("/t/{team}/products", get(products::index))
+        .route("/t/{team}/products/checklist", post(checklist::dismiss))
         .route("/t/{team}/products/new", get(product::new).post(product::create))
         .route("/t/{team}/products/{id}", get(product::edit).post(product::update))
         .route("/t/{team}/settings", get(settings::edit).post(settings::update))

@@ -31,6 +31,8 @@ pub(super) struct ClientSession {
     pub cookies: Cookies,
     /// The slug or id of the team whose pages this browser opened last.
     pub last_team: Option<String>,
+    /// The slugs of the teams whose checklist was dismissed in this browser.
+    pub without_checklist: Vec<String>,
     /// The path and query of the request.
     pub path_and_query: String,
     /// The scheme and host at which browsers reach this installation.
@@ -55,6 +57,9 @@ impl FromRequestParts<AppState> for ClientSession {
             user_agent: user_agent::describe(user_agent),
             secret: cookies.session_secret(&jar),
             last_team: cookies.last_team(&jar).map(str::to_owned),
+            without_checklist: cookies
+                .without_checklist(&jar)
+                .map_or_else(Vec::new, |teams| teams.split('.').map(str::to_owned).collect()),
             cookies,
             path_and_query: path_and_query(parts).to_owned(),
             base_url: base_url.to_string(),
