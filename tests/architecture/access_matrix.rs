@@ -76,6 +76,7 @@ const PAGES: [(&str, [u16; 7]); 66] = [
     ("GET /t/{team}/products", [303, 303, 404, 200, 200, 200, 200]),
     ("GET /t/{team}/products/new", [303, 303, 404, 403, 200, 200, 200]),
     ("POST /t/{team}/products/new", [403, 403, 404, 403, 422, 422, 422]),
+    ("POST /t/{team}/products/checklist", [403, 403, 404, 303, 303, 303, 303]),
     ("GET /t/{team}/products/{id}", [303, 303, 404, 200, 200, 200, 200]),
     ("POST /t/{team}/products/{id}", [403, 403, 404, 403, 422, 422, 422]),
     ("GET /t/{team}/settings", [303, 303, 404, 403, 403, 200, 200]),
