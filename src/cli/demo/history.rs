@@ -124,8 +124,9 @@ async fn with_two_tokens(app: &App, admin: &KeyAdmin) -> anyhow::Result<()> {
     let display = app.behind(42 * DAY).create_key(admin, new).await?;
     let id = display.key.id;
     let [first, second] = CLOUD;
-    used(app, id, [42 * DAY, MINUTE], 1400, &[first, OLD_DISPLAY, second], &READS).await?;
+    used(app, id, [42 * DAY, 6 * HOUR], 1400, &[first, OLD_DISPLAY, second], &READS).await?;
     let rotated = app.behind(5 * HOUR).rotate_key(admin, id, Overlap::default()).await?;
+    used(app, id, [5 * HOUR, MINUTE], 300, &CLOUD, &READS).await?;
     let [current, _] = &CLOUD;
     for (ago, token, client) in [
         (4 * HOUR, rotated.key.token.clone(), current),
