@@ -56,7 +56,7 @@ const REPORTS: [(&str, u16); 5] = [
 /// admin, the owner. A form is sent empty. Without a session a page is a redirect to the sign-in page, 303, and a
 /// form is the sign-in page itself, 403.
 #[rustfmt::skip]
-const PAGES: [(&str, [u16; 7]); 66] = [
+const PAGES: [(&str, [u16; 7]); 67] = [
     ("GET /", [303, 303, 303, 200, 200, 200, 200]),
     ("GET /sign-in", [200, 200, 303, 303, 303, 303, 303]),
     ("POST /sign-in", [422, 422, 422, 422, 422, 422, 422]),
