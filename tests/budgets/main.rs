@@ -41,7 +41,7 @@ fn allocations(work: &str) -> u64 {
 /// `last` is the count of instructions for each repetition that this test printed when the work was last changed on
 /// purpose: after such a change, write the new count here. A bare axum route is counted to compare with.
 #[rstest]
-#[case::a_token_is_parsed_hashed_and_judged("verdict", 5_038)]
+#[case::a_token_is_parsed_hashed_and_checked("verdict", 5_038)]
 #[case::a_cached_call("call", 30_154)]
 #[case::a_cached_call_with_its_log_line("logged-call", 35_543)]
 #[case::a_call_with_a_wrong_checksum("refused-call", 18_967)]

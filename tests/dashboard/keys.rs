@@ -73,7 +73,7 @@ async fn a_token_is_shown_once_and_a_repeat_makes_nothing(#[values(Engine::Sqlit
         assert!(!page.text().contains(&token[12..]), "never again");
     }
     let list = app.page(&ada, PAGE).await;
-    assert_text!(rows(&list).join("\n"), @"Back &#38; end pk_live_LHd... · Read-only · Ada Live Read-only A Ada ada@example.com just now Never used 0 requests in 30 days Rename Rotate Pause Conditions View requests View activity Revoke");
+    assert_text!(rows(&list).join("\n"), @"Back &#38; end pk_live_LHd... · Ada A · Read-only Live Read-only A Ada ada@example.com just now Never used 0 requests in 30 days Rename Rotate Pause Conditions View requests View activity Revoke");
     assert!(list.text().contains("<strong>1 of 10</strong> active"));
 }
 
@@ -135,7 +135,7 @@ async fn rename_and_revoke_from_the_page(#[values(Engine::Sqlite, Engine::Postgr
     assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 401, "the very next call");
     let list = app.page(&ada, revoked.location()).await;
     assert!(list.text().contains("Revoked New"));
-    assert_text!(rows(&list).join("\n"), @"New Revoked pk_live_VyL... · Read-only · Ada Live Read-only A Ada ada@example.com in 90 days just now by Ada Not tried");
+    assert_text!(rows(&list).join("\n"), @"New Revoked pk_live_VyL... · Ada A · Read-only Live Read-only A Ada ada@example.com in 90 days just now by Ada Not tried");
     assert_eq!(app.send(&ada, &format!("{PAGE}/{id}/rename"), &[("name", "x")]).await.status, 422, "not any more");
 
     app.advance(90 * DAY - Duration::from_millis(1));

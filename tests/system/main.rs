@@ -163,7 +163,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "guesses at a password from 1,000 networks",
-        promise: "the owner signs in 20 times and revokes keys meanwhile, RSS + 48 MiB",
+        promise: "the owner signs in 10 times and revokes 5 keys meanwhile, RSS + 48 MiB",
         run: abuse::guesses,
     },
     Scenario {

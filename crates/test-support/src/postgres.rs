@@ -198,7 +198,8 @@ impl Server {
         std::fs::write(&file, dump).expect("the dump can be written");
         self.sql(&format!("DROP DATABASE {name} WITH (FORCE)"));
         self.sql(&format!("CREATE DATABASE {name}"));
-        self.run("psql", &["-Xq", "-v", "ON_ERROR_STOP=1", "-d", url, "-f"], &[&file]);
+        // In one transaction, because nodes that connect meanwhile must not write rows between its statements.
+        self.run("psql", &["-Xq", "-1", "-v", "ON_ERROR_STOP=1", "-d", url, "-f"], &[&file]);
     }
 
     /// Runs a statement as the superuser; returns the rows as unaligned text.

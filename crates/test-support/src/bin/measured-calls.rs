@@ -1,7 +1,7 @@
 //! Repeats one piece of work, so that `tests/budgets` can count its instructions and its allocations: those of many
 //! repetitions less those of few.
 //!
-//! `measured-calls WORK NUMBER`, with WORK one of `verdict` (token parsed, hashed, judged by a cached record), `call`
+//! `measured-calls WORK NUMBER`, with WORK one of `verdict` (token parsed and hashed, its cached record checked), `call`
 //! (`GET /api/v1/key` without the socket), `logged-call` (the same with its line in the log), `refused-call` (a wrong
 //! checksum) and `bare-route` (one axum route that answers a fixed response).
 
