@@ -120,7 +120,9 @@ fn write_and_back_up(place: &TestDatabase, good: &Key, keys: Vec<Vec<Key>>, file
             backups.push(Taken { file, took, created, revoked: before });
             later.push(after);
         }
-        later.iter().for_each(|key| drop(revoke(place, key)));
+        for key in &later {
+            revoke(place, key);
+        }
         stop.store(true, Ordering::Relaxed);
     });
     let writes = acknowledged.into_inner().expect("no writer panicked").len();
