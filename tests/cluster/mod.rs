@@ -7,6 +7,7 @@ mod descriptors;
 mod histories;
 mod lease;
 mod lifecycle;
+mod look_ups;
 mod nodes;
 mod pooler;
 mod postgres_tls;

@@ -4,6 +4,7 @@ mod assets;
 mod auth_flows;
 mod catalog;
 mod forms;
+mod guesses;
 mod http_conformance;
 mod key_actions;
 mod key_page;

@@ -1,5 +1,7 @@
 //! Model-based test: random operations on processes that are restarted and killed, compared with a model of two maps.
 
+mod model;
+
 use std::collections::BTreeMap;
 use std::process::Output;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use serde_json::Value;
 use super::load::{Client, Reply, get, now, post};
 use super::nodes::{Browser, InProcessApp, OWNER, database, serve};
 use super::{Outcome, rounds, setting};
+use model::{KeyModel, KeyRow, Model, Revoked, row};
 use test_support::process::{ServerProcess, run, run_json};
 use test_support::{Engine, Server, TestApp, TestDatabase, lifecycles};
 
@@ -26,44 +29,6 @@ const OTHERS: [&str; 3] = ["ben@example.com", "cam@example.com", "dee@example.co
 const GIVEN: [Role; 3] = [Role::Admin, Role::Manager, Role::Member];
 /// Within which every other process applies a revocation.
 const PROPAGATION: Duration = Duration::from_secs(1);
-
-/// The expected state.
-#[derive(Default)]
-struct Model {
-    keys: BTreeMap<String, KeyModel>,
-    roles: BTreeMap<&'static str, Role>,
-}
-
-#[derive(Debug, Clone)]
-struct KeyModel {
-    token: String,
-    name: String,
-    mode: Mode,
-    scope: Scope,
-    revoked: Option<Revoked>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Revoked {
-    at: Duration,
-    /// The node that revoked it and refuses it at once; `None`: another process.
-    by: Option<usize>,
-}
-
-impl Model {
-    fn active(&self) -> usize {
-        self.keys.values().filter(|key| key.revoked.is_none()).count()
-    }
-
-    fn manages_keys(&self, email: &str) -> bool {
-        matches!(self.roles[email], Role::Owner | Role::Admin)
-    }
-
-    fn revoke(&mut self, id: &str, by: Option<usize>) {
-        let key = self.keys.get_mut(id).expect("a key of the model");
-        key.revoked = key.revoked.or(Some(Revoked { at: now(), by }));
-    }
-}
 
 struct Simulation {
     place: TestDatabase,
@@ -407,13 +372,6 @@ impl Simulation {
     fn any_name(&self) -> String {
         format!("Name {}", self.pick(1_000_000))
     }
-}
-
-/// Name, mode, scope, and whether it is revoked.
-type KeyRow = (String, String, String, bool);
-
-fn row(key: &KeyModel) -> KeyRow {
-    (key.name.clone(), key.mode.as_str().to_owned(), key.scope.as_str().to_owned(), key.revoked.is_some())
 }
 
 /// The `data` of a response of the API, or null.

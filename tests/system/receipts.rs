@@ -102,7 +102,7 @@ struct Seen {
     calls: usize,
 }
 
-/// 200 calls a second over three nodes, while the clients switch to the new token one by one; a watcher on each node goes on
+/// 200 calls a second over three nodes, while the clients switch to the new token one by one; a watcher on each node calls
 /// with the former token until it is refused.
 pub(crate) fn rotation() -> Outcome {
     let server = Server::start();
