@@ -191,8 +191,8 @@ async fn repeat<F: Future<Output = Result<u64, StoreError>>>(
     }
 }
 
-/// Registers this process as a node and polls the change feed once, so that the first call finds a lease; then polls regularly. Ends only with an error that
-/// another poll can't overcome.
+/// Registers this process as a node and polls the change feed once, so that the first call finds a lease; then polls regularly.
+/// Ends only with an error that another poll can't overcome.
 pub(crate) async fn spawn_change_feed(app: App) -> JoinHandle<StoreError> {
     let mut feed = app.change_feed();
     if let Err(error) = app.follow_changes(&mut feed).await {

@@ -322,9 +322,10 @@ async fn close(
     };
     match tokio::time::timeout(WRITES_END_WITHIN, ended).await {
         Ok(Ok(())) => {}
-        Ok(Err(_)) | Err(_) => {
-            tracing::warn!("this node could not be removed from the list of nodes, it is deleted later")
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "this node could not be removed from the list of nodes, it is deleted later");
         }
+        Err(_) => tracing::warn!("this node was not removed from the list of nodes in time, it is deleted later"),
     }
     if matches!(failure, Some(Ok(StoreError::FileReplaced))) {
         let detached = tokio::time::timeout(WRITES_END_WITHIN, app.checkpoint_and_detach()).await;

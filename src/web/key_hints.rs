@@ -1,14 +1,10 @@
 //! Headers that announce the end of a key or of its token, so that a client's log says it before a 401 does
 
-use std::time::Duration;
-
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use keyhouse_domain::api_key::ApiKey;
+use keyhouse_domain::conditions::EXPIRY_NOTICE;
 use keyhouse_domain::timestamp::Timestamp;
-
-/// How long before its expiry a key's responses announce it: 14 days.
-const ANNOUNCED_FOR: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 const KEY_EXPIRES: HeaderName = HeaderName::from_static("keyhouse-key-expires");
 const TOKEN_ENDS: HeaderName = HeaderName::from_static("keyhouse-token-ends");
@@ -19,7 +15,7 @@ pub(super) fn insert_key_hints(headers: &mut HeaderMap, key: &ApiKey, now: Times
     let mut insert = |name: HeaderName, value: String| {
         headers.insert(name, HeaderValue::try_from(value).expect("a time is ASCII"));
     };
-    if let Some(at) = key.conditions.expires_at.filter(|at| *at <= now.plus(ANNOUNCED_FOR)) {
+    if let Some(at) = key.conditions.expires_at.filter(|at| *at <= now.plus(EXPIRY_NOTICE)) {
         insert(KEY_EXPIRES, at.to_string());
     }
     if let Some(at) = key.token.ends_at {

@@ -7,6 +7,9 @@ use super::networks::AllowedNetworks;
 use super::time_span::parse_time_span;
 use super::timestamp::Timestamp;
 
+/// How long before its expiry a key's expiry is announced: in its responses, on its page, and by `keyhouse doctor`. 14 days.
+pub const EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
 /// What limits the use of a key besides its state. All of it is optional and can be changed while the key is active.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Conditions {

@@ -6,7 +6,7 @@
 use crate::db::sql;
 use crate::error::corrupt;
 use crate::keys::key_detail;
-use crate::tx::Tx;
+use crate::tx::{Transaction, Tx};
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};
 use keyhouse_domain::ids::{KeyId, NodeId};
@@ -76,15 +76,7 @@ impl Store {
     /// Any [`StoreError`](crate::StoreError) of a write.
     pub async fn record_followed(&self, id: NodeId, seq: i64, at: Timestamp, now: Timestamp) -> Result<bool> {
         let mut tx = self.begin_unaudited().await?;
-        // A revoked key keeps the number of its revocation: its record does not change any more.
-        let receipts = sql("INSERT INTO receipts (key_id, node_id, node_name, at, by_lease) \
-                            SELECT keys.id, nodes.id, nodes.name, $3, 0 FROM keys JOIN nodes ON nodes.id = $1 \
-                            WHERE keys.seq > followed_seq AND keys.seq <= $2 AND revoked_at IS NOT NULL \
-                            AND revocation_complete_at IS NULL ON CONFLICT (key_id, node_id) DO NOTHING")
-        .bind(id)
-        .bind(seq)
-        .bind(at);
-        tx.execute(receipts).await?;
+        tx.insert_receipts(id, seq, at).await?;
         let update = sql("UPDATE nodes SET seen_at = $3, followed_seq = $2, \
                           followed_at = CASE WHEN followed_seq = $2 THEN followed_at ELSE $3 END \
                           WHERE id = $1 AND stopped_at IS NULL");
@@ -101,17 +93,13 @@ impl Store {
     /// Any [`StoreError`](crate::StoreError) of a write.
     pub async fn remove_node(&self, id: NodeId, now: Timestamp) -> Result<()> {
         let mut tx = self.begin_unaudited().await?;
-        let receipts = sql("INSERT INTO receipts (key_id, node_id, node_name, at, by_lease) \
-                            SELECT keys.id, nodes.id, nodes.name, $2, 0 FROM keys JOIN nodes ON nodes.id = $1 \
-                            WHERE keys.seq > followed_seq AND revoked_at IS NOT NULL AND revocation_complete_at IS NULL \
-                            ON CONFLICT (key_id, node_id) DO NOTHING");
-        tx.execute(receipts.bind(id).bind(now)).await?;
+        tx.insert_receipts(id, i64::MAX, now).await?;
         tx.execute(sql("DELETE FROM nodes WHERE id = $1").bind(id)).await?;
         tx.commit().await
     }
 
-    /// Deletes nodes that ended without removing their row, in two steps: rows that were not written for 15 minutes no longer count as
-    /// registered, and a minute later they are deleted. Returns how many were deleted.
+    /// Deletes nodes that ended without removing their row, in two steps: rows that were not written for 15 minutes no longer
+    /// count as registered, and a minute later they are deleted. Returns how many were deleted.
     ///
     /// # Errors
     ///
@@ -161,6 +149,21 @@ impl Store {
         tx.mark_complete(key).await?;
         tx.commit().await?;
         Ok(true)
+    }
+}
+
+impl Transaction {
+    /// Writes a receipt of a node for each revocation from the change counter that it has followed up to `seq`. A revoked key
+    /// keeps the number of its revocation: its record does not change any more.
+    async fn insert_receipts(&mut self, node: NodeId, seq: i64, at: Timestamp) -> Result<()> {
+        let insert = sql("INSERT INTO receipts (key_id, node_id, node_name, at, by_lease) \
+                          SELECT keys.id, nodes.id, nodes.name, $3, 0 FROM keys JOIN nodes ON nodes.id = $1 \
+                          WHERE keys.seq > followed_seq AND keys.seq <= $2 AND revoked_at IS NOT NULL \
+                          AND revocation_complete_at IS NULL ON CONFLICT (key_id, node_id) DO NOTHING")
+        .bind(node)
+        .bind(seq)
+        .bind(at);
+        self.execute(insert).await.map(drop)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Report;
 use crate::app::infra::clock::Clock;
 use crate::config::Config;
+use keyhouse_domain::conditions::EXPIRY_NOTICE;
 use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_store::{Location, Measurements, OpenError, Queries, Store, StoreError};
 
@@ -16,8 +17,6 @@ const SKEW_MAX_MS: i64 = 1000;
 
 /// A key that was not used for so long is probably not needed.
 const UNUSED_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// How long before its expiry a key is listed; its responses announce the expiry as long.
-const EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 pub(super) async fn check(config: &Config, report: &mut Report) {
     let (store, warnings) = match Store::open(&config.database, config.brand.as_ref()).await {

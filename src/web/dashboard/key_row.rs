@@ -7,6 +7,7 @@ use super::layout::TimeTag;
 use super::rejection::Rejection;
 use crate::web::AppState;
 use keyhouse_domain::api_key::{KeyName, KeyStatus, LastUse, ListedKey};
+use keyhouse_domain::conditions::EXPIRY_NOTICE;
 use keyhouse_domain::ids::{KeyId, PersonId};
 use keyhouse_domain::permission::ManageKeys;
 use keyhouse_domain::timestamp::Timestamp;
@@ -21,8 +22,6 @@ const IN_USE_DAYS: i64 = 7;
 const UNUSED_DAYS: i64 = 30;
 /// A key that was used within this time is marked as used right now.
 const BUSY: Duration = Duration::from_secs(5 * 60);
-/// An expiry this near is highlighted.
-const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 pub(super) struct KeyRow {
@@ -78,7 +77,7 @@ pub(super) struct PausedCells {
 
 pub(super) struct ExpiryCells {
     pub at: TimeTag,
-    /// Within 14 days.
+    /// Within [`EXPIRY_NOTICE`].
     pub is_soon: bool,
 }
 
@@ -161,7 +160,8 @@ impl KeyRow {
             token_from: from(listed.current_use.as_ref()),
             former,
             paused,
-            expires: expires.map(|at| ExpiryCells { at: TimeTag::future(at, now), is_soon: at <= now.plus(SOON) }),
+            expires: expires
+                .map(|at| ExpiryCells { at: TimeTag::future(at, now), is_soon: at <= now.plus(EXPIRY_NOTICE) }),
             allowed: key.conditions.allowed.iter().map(ToString::to_string).collect(),
             ended,
             is_new: false,
