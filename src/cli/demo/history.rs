@@ -17,7 +17,7 @@ use keyhouse_domain::product::ProductFields;
 use keyhouse_domain::role::Role;
 use keyhouse_domain::scope::{Access, Scope};
 use keyhouse_domain::team::{Team, TeamName};
-use keyhouse_domain::usage::Outcome;
+use keyhouse_domain::usage::{CALLS_KEPT, Outcome};
 use keyhouse_token::Mode;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -126,6 +126,7 @@ async fn with_two_tokens(app: &App, admin: &KeyAdmin) -> anyhow::Result<()> {
     let [first, second] = CLOUD;
     used(app, id, [42 * DAY, 6 * HOUR], 1400, &[first, OLD_DISPLAY, second], &READS).await?;
     let rotated = app.behind(5 * HOUR).rotate_key(admin, id, Overlap::default()).await?;
+    used(app, id, [5 * HOUR, 20 * MINUTE], 100, &[OLD_DISPLAY], &READS).await?;
     used(app, id, [5 * HOUR, MINUTE], 300, &CLOUD, &READS).await?;
     let [current, _] = &CLOUD;
     for (ago, token, client) in [
@@ -152,7 +153,9 @@ async fn used(
     let now = app.clock().now();
     let usage =
         Usage { first: now.minus(first), last: now.minus(last), daily, rate_limited: daily / 8, clients, routes };
-    app.store_sample_usage(&usage.of(key)).await?;
+    let mut usage = usage.of(key);
+    usage.calls.retain(|call| call.at > now.minus(CALLS_KEPT));
+    app.store_sample_usage(&usage).await?;
     Ok(())
 }
 

@@ -65,7 +65,7 @@ impl Usage<'_> {
             key,
             last_use: used_from.map(|client| LastUse { at: self.last, from: client.address.to_owned() }),
             addresses: addresses.collect(),
-            calls: self.calls(),
+            calls: self.calls(total),
             days,
         }
     }
@@ -89,8 +89,8 @@ impl Usage<'_> {
         days
     }
 
-    /// The last calls, ever further apart: the first within a minute, the last some days before.
-    fn calls(&self) -> Vec<RecordedCall> {
+    /// The last calls, ever further apart: the first within a minute, the last some days before. At most `total`.
+    fn calls(&self, total: u64) -> Vec<RecordedCall> {
         if self.clients.is_empty() || self.routes.is_empty() {
             return Vec::new();
         }
@@ -111,7 +111,7 @@ impl Usage<'_> {
                 agent: client.agent.to_owned(),
             }
         };
-        (0..CALLS).map(call).filter(|call| call.at >= self.first).collect()
+        (0..CALLS.min(total)).map(call).filter(|call| call.at >= self.first).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::config::Config;
 
 pub(super) fn check(config: &Config, report: &mut Report) {
     let changed = config.changed.len();
-    report.ok("settings", format!("{changed} of them differ from the default"));
+    report.ok("settings", format!("{changed} differ{} from the default", if changed == 1 { "s" } else { "" }));
     public_url(config, report);
     trusted_proxies(config, report);
     if let Some(metrics) = config.metrics_listen.filter(|address| address.ip().is_unspecified()) {
@@ -54,5 +54,5 @@ fn trusted_proxies(config: &Config, report: &mut Report) {
             "Name the addresses of your proxies alone.",
         );
     }
-    report.ok_unless_found(before, "trusted_proxies", format!("{} named", config.trusted_proxies.len()));
+    report.ok_unless_found(before, "trusted_proxies", format!("{} in the settings", config.trusted_proxies.len()));
 }
