@@ -14,8 +14,8 @@ use test_support::{Engine, TestApp, TestDatabase};
 const ROWS: u32 = 1_000_000;
 /// The page query of `crates/store/src/products.rs`.
 const PAGE: &str = "SELECT id, name FROM products WHERE (team_id, mode, status) >= ('T', 'live', 'active') \
-                    AND (team_id, mode, status, id) < ('T', 'live', 'active', 'C') \
-                    ORDER BY team_id DESC, mode DESC, status DESC, id DESC LIMIT 101";
+                    AND (team_id, mode, status, id) <= ('T', 'live', 'active', 'C') \
+                    ORDER BY team_id DESC, mode DESC, status DESC, id DESC LIMIT 102";
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -127,7 +127,7 @@ impl ChangeFeed {
     /// [`StoreError::FileReplaced`] if the SQLite file is another one now: polling again
     /// can't succeed. Any other [`StoreError`] of a read: poll again.
     pub async fn poll(&mut self) -> Result<ChangeSet> {
-        self.store.check_file()?;
+        self.store.check_file().await?;
         // Taken out, and put back only after a good answer: after any failure the next poll has a new connection.
         let connected = self.connected.take();
         let mut connected = match connected {

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgPool, Row, SqliteConnection};
 
-use crate::db::{Engine, Pool, sql};
+use crate::db::{Engine, Pool, STATEMENT_TIMEOUT, sql};
 use crate::error::{OpenError, StoreError, Warning};
 use crate::location::{FILE, Location};
 use crate::{ChangeFeed, Queries, Store, schema, transfer};
@@ -149,11 +149,17 @@ impl Store {
     }
 
     /// Checks that the SQLite file at the path is still the one that is open: a backup may have been put in its place.
-    pub(crate) fn check_file(&self) -> crate::Result<()> {
-        match self.location.file() {
-            Ok(file) if file != self.file => Err(StoreError::FileReplaced),
-            Ok(_) => Ok(()),
-            Err(error) => Err(StoreError::Unavailable(sqlx::Error::Io(error))),
+    /// The file system is asked on a thread for blocking calls: a disk that does not answer holds up no other request.
+    pub(crate) async fn check_file(&self) -> crate::Result<()> {
+        let Location::Folder(_) = &self.location else { return Ok(()) };
+        let location = self.location.clone();
+        let asked = tokio::task::spawn_blocking(move || location.file());
+        match tokio::time::timeout(STATEMENT_TIMEOUT, asked).await {
+            Ok(Ok(Ok(file))) if file != self.file => Err(StoreError::FileReplaced),
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(StoreError::Unavailable(sqlx::Error::Io(error))),
+            Ok(Err(_)) => Err(StoreError::Unavailable(sqlx::Error::WorkerCrashed)),
+            Err(_) => Err(StoreError::timed_out()),
         }
     }
 

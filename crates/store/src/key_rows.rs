@@ -120,7 +120,7 @@ impl Store {
     ///
     /// Any [`StoreError`] of a read. A row that can't be read is an error of its own look-up alone.
     pub async fn keys_by_hashes(&self, hashes: &[TokenHash]) -> Result<KeyBatch> {
-        self.check_file()?;
+        self.check_file().await?;
         self.auth.count_wait(&self.waits.auth);
         // Filled up to a power of two with the last hash, so that there are seven statements to prepare and not 64.
         let number = hashes.len().next_power_of_two();

@@ -170,7 +170,7 @@ impl Store {
 
     /// Begins a transaction that leaves no audit event.
     async fn begin_unaudited(&self) -> Result<Transaction> {
-        self.check_file()?;
+        self.check_file().await?;
         self.writes.count_wait(&self.waits.writes);
         Ok(Transaction::new(self.writes.begin().await?, self.local_changes.clone()))
     }

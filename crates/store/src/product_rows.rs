@@ -72,11 +72,6 @@ impl Queries {
         after: Option<Cursor>,
         limit: Limit,
     ) -> std::result::Result<Page<Product>, ListProductsError> {
-        if let Some(cursor) = after
-            && self.product(tenant, cursor.product()).await?.is_none()
-        {
-            return Err(ListProductsError::Cursor);
-        }
         // Compared and ordered by the whole index and not by its last column alone: otherwise PostgreSQL may take the order
         // from the primary key, and read every other team's rows on the way.
         let select = match filter.status() {
@@ -84,24 +79,36 @@ impl Queries {
                 "SELECT ",
                 COLUMNS,
                 " FROM products WHERE ",
-                "(team_id, mode) >= ($1, $2) AND (team_id, mode, id) < ($1, $2, $3) \
+                "(team_id, mode) >= ($1, $2) AND (team_id, mode, id) <= ($1, $2, $3) \
                  ORDER BY team_id DESC, mode DESC, id DESC LIMIT $4",
             ]),
             Some(_) => sql_of(&[
                 "SELECT ",
                 COLUMNS,
                 " FROM products WHERE ",
-                "(team_id, mode, status) >= ($1, $2, $5) AND (team_id, mode, status, id) < ($1, $2, $5, $3) \
+                "(team_id, mode, status) >= ($1, $2, $5) AND (team_id, mode, status, id) <= ($1, $2, $5, $3) \
                  ORDER BY team_id DESC, mode DESC, status DESC, id DESC LIMIT $4",
             ]),
         };
-        let select =
-            select.bind(tenant.team()).bind(tenant.mode().as_str()).bind(below(after)).bind(u32::from(limit.get()) + 1);
+        // One more row shows whether there is another page. With a cursor its own row is selected too, so that no second query has
+        // to look for it.
+        let rows = u32::from(limit.get()) + 1 + u32::from(after.is_some());
+        let select = select.bind(tenant.team()).bind(tenant.mode().as_str()).bind(below(after)).bind(rows);
         let select = match filter.status() {
             None => select,
             Some(status) => select.bind(status.as_str()),
         };
-        Ok(page_of(self.reads.fetch_all(select).await?, limit)?)
+        let mut rows: Vec<ProductRow> = self.reads.fetch_all(select).await?;
+        if let Some(cursor) = after {
+            let id = cursor.product().to_string();
+            if rows.first().is_some_and(|row| row.id == id) {
+                rows.remove(0);
+            } else if filter.status().is_none() || self.product(tenant, cursor.product()).await?.is_none() {
+                // With a filter the cursor may be a product whose status has changed since.
+                return Err(ListProductsError::Cursor);
+            }
+        }
+        Ok(page_of(rows, limit)?)
     }
 }
 
