@@ -91,6 +91,28 @@ async fn three_nodes_share_one_limit_and_every_redis_key_expires() {
     assert_eq!(["slow", "failed", "away"].map(|reason| nodes.fallbacks(0, reason)), [0, 0, 0]);
 }
 
+#[tokio::test]
+async fn a_call_is_one_command_to_redis_and_calls_at_the_same_time_share_round_trips() {
+    let redis = Redis::start();
+    let nodes = Nodes::new(&redis, 1_000_000, HOUR, PATIENTLY).await;
+    let statistic = |section: &str, name: &str| -> u64 {
+        let info = redis.ask(&["info", section]);
+        let line = info.lines().find_map(|line| line.strip_prefix(name));
+        line.map_or(0, |rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap())
+    };
+    let counts = || {
+        let commands = ["evalsha", "eval", "script|load"].map(|name| format!("cmdstat_{name}:calls="));
+        (commands.map(|name| statistic("commandstats", &name)), statistic("stats", "total_reads_processed:"))
+    };
+    let (commands, reads) = counts();
+    futures_util::future::join_all((0..300).map(|_| nodes.call(0))).await;
+    let (commands_after, reads_after) = counts();
+    assert_eq!(commands_after, [commands[0] + 300, commands[1], commands[2]]);
+    // `redis-cli` reads too.
+    assert!(reads_after - reads < 100, "{} reads of the socket for 300 calls", reads_after - reads);
+    assert_eq!(["slow", "failed", "away"].map(|reason| nodes.fallbacks(0, reason)), [0, 0, 0]);
+}
+
 /// The Lua script and the Rust definition must agree on every call.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_redis_script_agrees_with_the_definition() {
