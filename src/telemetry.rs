@@ -5,9 +5,9 @@ pub(crate) mod tls_roots;
 
 use std::fmt;
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
@@ -22,10 +22,16 @@ use crate::web;
 /// Whether lines are JSON: then the access log writes its own, see [`json_lines`].
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
+/// The target of the access log.
+pub(crate) const REQUESTS: &str = "keyhouse::request";
+
+/// The levels of the access log that the filter lets pass, as bits: 1 for `info`, 2 for `error`. Before [`init`] both.
+static REQUEST_LEVELS: AtomicU8 = AtomicU8::new(3);
+
 /// As [`init`]; on a terminal requests are not logged, so that what was printed there stays in view.
 pub(crate) fn init_without_requests(filter: &Targets) {
     if io::stderr().is_terminal() {
-        init(&filter.clone().with_target("keyhouse::request", tracing_subscriber::filter::LevelFilter::WARN));
+        init(&filter.clone().with_target(REQUESTS, tracing_subscriber::filter::LevelFilter::WARN));
     } else {
         init(filter);
     }
@@ -36,6 +42,8 @@ pub(crate) fn init_without_requests(filter: &Targets) {
 /// A line that is logged while a request is handled carries the request's id: `request_id=…` at its end on a terminal, a
 /// `span` object in JSON.
 pub(crate) fn init(filter: &Targets) {
+    let passes = |level: Level| u8::from(filter.would_enable(REQUESTS, &level));
+    REQUEST_LEVELS.store(passes(Level::INFO) | passes(Level::ERROR) << 1, Ordering::Relaxed);
     let queue = log_queue::start(io::stderr());
     let writer = move || LineWriter(queue);
     let lines = if io::stderr().is_terminal() {
@@ -64,6 +72,13 @@ pub(crate) fn init(filter: &Targets) {
         tracing::error!(location, message = "panic", panic = message);
         flush();
     }));
+}
+
+/// Whether the filter of [`init`] lets lines of the access log pass at this level, `info` or `error`. It does not change, so no
+/// request has to ask the subscriber.
+pub(crate) fn logs_requests(level: Level) -> bool {
+    let bit = if level == Level::ERROR { 2 } else { 1 };
+    REQUEST_LEVELS.load(Ordering::Relaxed) & bit != 0
 }
 
 /// Writes the lines that are still in memory.

@@ -7,12 +7,15 @@ use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::extract::BODY_MAX;
+use super::json::{AsText, HEADERS};
 use super::middleware::http_check::TARGET_MAX;
+use super::small_bytes;
 use keyhouse_domain::auth::AuthError;
 use keyhouse_domain::idempotency::IdempotencyKey;
 use keyhouse_domain::ids::RequestId;
@@ -136,8 +139,19 @@ impl ApiError {
         self.message.as_deref().unwrap_or(self.code.message())
     }
 
+    /// The response without its body.
+    pub(super) fn head(&self) -> Response {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::from_u16(self.code.status()).expect("the table holds valid HTTP statuses");
+        *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
+        for (name, value) in &self.headers {
+            response.headers_mut().append(name.clone(), value.clone());
+        }
+        response
+    }
+
     /// The JSON body.
-    pub fn to_body(&self, request_id: RequestId) -> Vec<u8> {
+    pub(super) fn to_body(&self, request_id: RequestId) -> Bytes {
         #[derive(Serialize)]
         struct Envelope<'a> {
             error: Body<'a>,
@@ -147,7 +161,7 @@ impl ApiError {
             r#type: &'static str,
             code: &'static str,
             message: &'a str,
-            request_id: String,
+            request_id: AsText<RequestId>,
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
             details: &'a [ErrorDetail],
         }
@@ -155,10 +169,10 @@ impl ApiError {
             r#type: self.code.error_type(),
             code: self.code.code(),
             message: self.message(),
-            request_id: request_id.to_string(),
+            request_id: AsText(request_id),
             details: &self.details,
         };
-        serde_json::to_vec(&Envelope { error: body }).expect("strings always serialize")
+        small_bytes::json(&Envelope { error: body })
     }
 }
 
@@ -170,11 +184,7 @@ impl fmt::Display for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::from_u16(self.code.status()).expect("the table holds valid HTTP statuses");
-        for (name, value) in &self.headers {
-            response.headers_mut().append(name.clone(), value.clone());
-        }
+        let mut response = self.head();
         // Extensions must be `Clone`, which the source of an error is not.
         response.extensions_mut().insert(Arc::new(self));
         response

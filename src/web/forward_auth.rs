@@ -13,7 +13,8 @@ use super::AppState;
 use super::context::RequestContext;
 use super::error::{ApiError, ErrorCode};
 use super::extract::caller_for;
-use super::json::json_response;
+use super::json::{HEADERS, json_response};
+use super::small_bytes;
 use crate::app::identity::{IdentityError, KEYS_MAX_AGE};
 use keyhouse_domain::scope::Access;
 
@@ -40,12 +41,22 @@ const METHOD_HEADERS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
 /// Headers that make some frameworks run another method than the one on the request line.
 const OVERRIDE_HEADERS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
+const TEAM: HeaderName = HeaderName::from_static("x-keyhouse-team");
+const KEY: HeaderName = HeaderName::from_static("x-keyhouse-key");
+const MODE: HeaderName = HeaderName::from_static("x-keyhouse-mode");
+const SCOPE: HeaderName = HeaderName::from_static("x-keyhouse-scope");
+const MAX_AGE: HeaderName = HeaderName::from_static("x-keyhouse-max-age");
+const IDENTITY: HeaderName = HeaderName::from_static("x-keyhouse-identity");
+
 /// Longest time in seconds that a client of these endpoints may reuse an answer: the bound on a revocation's delay.
 const MAX_AGE_MAX: u64 = 3;
 
+/// The path of [`verify`].
+pub(super) const VERIFY: &str = "/auth/verify";
+
 /// The templates of the routes below. The root service authenticates these and no other path under `/auth`; a route that is
 /// missing here answers 500, because its handler finds no key.
-const TEMPLATES: [&str; 4] = ["/auth/verify", "/auth/envoy", "/auth/envoy/", "/auth/envoy/{*path}"];
+const TEMPLATES: [&str; 4] = [VERIFY, "/auth/envoy", "/auth/envoy/", "/auth/envoy/{*path}"];
 
 /// The templates of the routes that are authenticated.
 pub(super) fn templates(settings: &ForwardAuth) -> &'static [&'static str] {
@@ -57,7 +68,12 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
         return Router::new();
     }
     Router::new()
-        .route("/auth/verify", any(verify))
+        .route(
+            VERIFY,
+            any(async |State(state): State<AppState>, context: RequestContext, request: Request| {
+                verify(&state, &context, request.headers())
+            }),
+        )
         // Envoy appends the call's path to this prefix. The wildcard matches no empty path.
         .route("/auth/envoy", any(envoy))
         .route("/auth/envoy/", any(envoy))
@@ -65,38 +81,34 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
 }
 
 /// For proxies that send a request of their own. The method of that request is unrelated to the proxied call.
-async fn verify(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
-    respond(&state, &request, forwarded_access(request.headers()))
+pub(super) fn verify(state: &AppState, context: &RequestContext, headers: &HeaderMap) -> Result<Response, ApiError> {
+    respond(state, context, forwarded_access(headers))
 }
 
 /// For Envoy's `ext_authz` over HTTP, which repeats the method and the path of the proxied call.
-async fn envoy(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
+async fn envoy(State(state): State<AppState>, context: RequestContext, request: Request) -> Result<Response, ApiError> {
     let access =
         if is_read(request.method().as_str().as_bytes()) { override_access(request.headers()) } else { Access::Write };
-    respond(&state, &request, access)
+    respond(&state, &context, access)
 }
 
 /// 200 with the caller's identity in headers, or 403 if the scope of the key does not permit `access`.
-fn respond(state: &AppState, request: &Request, access: Access) -> Result<Response, ApiError> {
-    let (key, grant) = caller_for(request.extensions(), access)?;
-    let request_id = request.extensions().get::<RequestContext>().map(RequestContext::id);
-    let outside = || ApiError::new(ErrorCode::InternalError).with_source("a request outside the root service");
-    let identity = state.app.sign_identity(&key, request_id.ok_or_else(outside)?)?;
-    let mut response = Response::new(axum::body::Body::empty());
-    let headers = response.headers_mut();
-    let mut insert = |name: &'static str, value: &str| {
-        headers.insert(name, HeaderValue::from_str(value).expect("ids, modes and scopes are ASCII"));
-    };
-    insert("x-keyhouse-team", &grant.tenant().team().to_string());
-    insert("x-keyhouse-key", &key.id.to_string());
-    insert("x-keyhouse-mode", key.mode.as_str());
-    insert("x-keyhouse-scope", key.scope.as_str());
+fn respond(state: &AppState, context: &RequestContext, access: Access) -> Result<Response, ApiError> {
+    let (key, grant) = caller_for(context, access)?;
+    let identity = state.app.sign_identity(&key, context.id())?;
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.insert(TEAM, small_bytes::header(&grant.tenant().team().to_ascii()));
+    headers.insert(KEY, small_bytes::header(&key.id.to_ascii()));
+    headers.insert(MODE, HeaderValue::from_static(key.mode.as_str()));
+    headers.insert(SCOPE, HeaderValue::from_static(key.scope.as_str()));
     // Not Cache-Control: an HTTP cache between the proxy and this node must never store an answer about a credential.
     let max_age = state.app.lease_remaining().map_or(0, |left| left.as_secs().min(MAX_AGE_MAX));
-    insert("x-keyhouse-max-age", &max_age.to_string());
+    headers.insert(MAX_AGE, HeaderValue::from(max_age));
     if let Some(identity) = identity {
-        insert("x-keyhouse-identity", &identity);
+        headers.insert(IDENTITY, HeaderValue::try_from(identity).expect("a JSON Web Token is ASCII"));
     }
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.headers_mut() = headers;
     Ok(response)
 }
 

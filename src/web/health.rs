@@ -10,7 +10,10 @@ use keyhouse_store::POLL_TIMEOUT;
 /// The text below names it.
 const _: () = assert!(POLL_TIMEOUT.as_millis() == 900);
 
-pub(super) async fn alive() -> &'static str {
+/// The path of [`alive`].
+pub(super) const ALIVE: &str = "/healthz";
+
+pub(super) fn alive() -> &'static str {
     "alive\n"
 }
 

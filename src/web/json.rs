@@ -3,11 +3,14 @@
 use std::fmt;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+
+/// Most headers of usual responses of the API.
+pub(super) const HEADERS: usize = 12;
 
 /// The members of a JSON object in the order sent, repeated names included, each value as its source text. So no number
 /// is rounded to a float and no repeated name is dropped before the fields are validated.
@@ -77,6 +80,10 @@ impl<T: Serialize> IntoResponse for DataEnvelope<T> {
 
 /// A response whose body is JSON text.
 pub(super) fn json_response(status: StatusCode, body: impl Into<Body>) -> Response {
-    let json = HeaderValue::from_static("application/json");
-    (status, [(header::CONTENT_TYPE, json)], body.into()).into_response()
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    // Room for the headers that follow, so that the map is allocated once.
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }

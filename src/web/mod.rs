@@ -11,9 +11,10 @@
 //! 7. `http_check`: target length and Host, before a router reads either.
 //! 8. `authenticate`, before the routers: over all paths under `/api/v1`, so that nothing but `openapi.json` is reachable
 //!    without a key, and over the forward-auth routes, with the configured header.
-//! 9. The API router, for `/api/v1/**`, whose handlers' extractors check scope, media type and body, in the contract's
+//! 9. `direct`: the three requests that are answered without a router, because a node gets most of them.
+//! 10. The API router, for `/api/v1/**`, whose handlers' extractors check scope, media type and body, in the contract's
 //!    order; the forward-auth router, for `/auth/**`, whose handlers check the scope.
-//! 10. The site router, for everything else: `record_route` (the template is known only inside the router), then for the
+//! 11. The site router, for everything else: `record_route` (the template is known only inside the router), then for the
 //!     dashboard `csrf` before anything reads a form.
 
 pub mod api;
@@ -21,6 +22,7 @@ mod assets;
 mod base_url;
 mod context;
 pub mod dashboard;
+mod direct;
 mod docs;
 pub mod error;
 mod extract;
@@ -39,6 +41,7 @@ pub mod redirect_server;
 pub mod server;
 mod service;
 pub mod shared_secret;
+mod small_bytes;
 mod theme;
 
 use std::collections::BTreeSet;
@@ -131,7 +134,7 @@ pub fn service(state: AppState) -> RootService {
         .merge(open)
         .with_state(state.clone());
     let site = Router::new()
-        .route("/healthz", get(health::alive))
+        .route(health::ALIVE, get(async || health::alive()))
         .route("/readyz", get(health::ready))
         .route("/.well-known/jwks.json", get(forward_auth::public_keys))
         .route("/feed/keys", get(feed::keys))

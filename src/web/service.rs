@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::FutureExt;
 use tower::ServiceExt;
 
 use super::context::{self, RequestContext};
+use super::direct::Direct;
 use super::error::{ApiError, ErrorCode};
 use super::key_hints::insert_key_hints;
 use super::middleware::authenticate::authenticate;
@@ -23,7 +24,7 @@ use super::middleware::security_headers::set_security_headers;
 use super::middleware::{access_log, client_ip, http_check};
 use super::server::HttpService;
 use super::theme::{self, Theme};
-use super::{AppState, OPEN_DOCUMENT, forward_auth};
+use super::{AppState, OPEN_DOCUMENT, forward_auth, small_bytes};
 use crate::app::infra::metrics::{ApiOutcome, method_label};
 use crate::app::infra::traces::{RequestSpan, TraceContext};
 use crate::app::observations::Observation;
@@ -127,29 +128,43 @@ impl Root {
     }
 
     /// Checks the request, runs its handler, and turns a panic anywhere below into a 500.
-    async fn respond(&self, tree: Tree, context: &RequestContext, request: Request<Body>) -> Response {
-        if let Err(error) = http_check::check(&request) {
-            return error.into_response();
-        }
+    async fn respond(
+        &self,
+        tree: Tree,
+        context: &RequestContext,
+        request: Request<Body>,
+    ) -> Result<Response, ApiError> {
+        http_check::check(&request)?;
         match AssertUnwindSafe(self.authenticate_and_route(tree, context, request)).catch_unwind().await {
             Ok(response) => response,
             // The panic hook has logged the message and the place.
-            Err(_) => ApiError::new(ErrorCode::InternalError).with_source("a panic").into_response(),
+            Err(_) => Err(ApiError::new(ErrorCode::InternalError).with_source("a panic")),
         }
     }
 
-    async fn authenticate_and_route(&self, tree: Tree, context: &RequestContext, request: Request<Body>) -> Response {
-        if let Some(key_header) = self.key_header(tree, context, request.uri().path())
-            && let Err(error) = authenticate(&self.state.app, context, request.headers(), key_header).await
-        {
-            return error.into_response();
+    async fn authenticate_and_route(
+        &self,
+        tree: Tree,
+        context: &RequestContext,
+        mut request: Request<Body>,
+    ) -> Result<Response, ApiError> {
+        let direct = Direct::of(&self.state, request.method(), request.uri().path());
+        if let Some(direct) = direct {
+            context.set_found_route(direct.template());
         }
+        if let Some(key_header) = self.key_header(tree, context, request.uri().path()) {
+            authenticate(&self.state.app, context, request.headers(), key_header).await?;
+        }
+        if let Some(direct) = direct {
+            return Ok(direct.respond(&self.state, context, request.headers()));
+        }
+        request.extensions_mut().insert(context.clone());
         let router = match tree {
             Tree::Api => &self.routers.api,
             Tree::ForwardAuth => &self.routers.forward_auth,
             Tree::Site => &self.routers.site,
         };
-        router.clone().oneshot(request).await.unwrap_or_else(|never: Infallible| match never {})
+        router.clone().oneshot(request).await.map_err(|never: Infallible| match never {})
     }
 
     /// The header that holds the credential of a request; `None` for a request that needs none. Notes the route's template.
@@ -157,13 +172,17 @@ impl Root {
         match tree {
             // Unknown paths too: without a valid key the answer is 401 whatever the path.
             Tree::Api => {
-                if let Some(template) = self.api_templates.find(path) {
+                if context.route().is_none()
+                    && let Some(template) = self.api_templates.find(path)
+                {
                     context.set_found_route(template);
                 }
                 (path != OPEN_DOCUMENT).then_some(&header::AUTHORIZATION)
             }
             Tree::ForwardAuth => {
-                context.set_found_route(self.forward_auth_templates.find(path)?);
+                if context.route().is_none() {
+                    context.set_found_route(self.forward_auth_templates.find(path)?);
+                }
                 Some(&self.state.forward_auth.key_header)
             }
             Tree::Site => None,
@@ -178,7 +197,7 @@ impl Root {
         if let Some(key) = context.key() {
             insert_key_hints(headers, key, self.state.app.clock().now());
         }
-        headers.insert(&REQUEST_ID, HeaderValue::from_bytes(&context.id().to_ascii()).expect("an id is ASCII"));
+        headers.insert(REQUEST_ID, small_bytes::header(&context.id().to_ascii()));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
         headers.entry(header::CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-store") });
         if tree == Tree::Site {
@@ -190,12 +209,11 @@ impl Root {
         }
     }
 
-    async fn handle(&self, peer: SocketAddr, mut request: Request<Body>) -> Response {
+    async fn handle(&self, peer: SocketAddr, request: Request<Body>) -> Response {
         let app = &self.state.app;
         let began = app.clock().monotonic();
         let client = self.client_ip(peer.ip(), request.headers());
         let context = RequestContext::new(app.ids().request(), client);
-        request.extensions_mut().insert(context.clone());
         let method = request.method().clone();
         let trace = app.traces().map(|_| {
             let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
@@ -208,13 +226,11 @@ impl Root {
         let (mut response, error) = if tree == Tree::Site {
             let theme = Theme::of(request.headers());
             let respond = context::scope(context.id(), self.respond(tree, &context, request));
-            let mut response = theme::scope(theme, respond).await;
-            let error = theme::sync_scope(theme, || render_error(&mut response, &context, &method, format));
-            (response, error)
+            let answer = theme::scope(theme, respond).await;
+            theme::sync_scope(theme, || render_error(answer, &context, &method, format))
         } else {
-            let mut response = context::scope(context.id(), self.respond(tree, &context, request)).await;
-            let error = render_error(&mut response, &context, &method, format);
-            (response, error)
+            let answer = context::scope(context.id(), self.respond(tree, &context, request)).await;
+            render_error(answer, &context, &method, format)
         };
         self.set_headers(tree, &context, response.headers_mut());
 
@@ -290,69 +306,10 @@ fn insert_rate_limit_headers(headers: &mut HeaderMap, quota: &Quota) {
         }
         [same[0].1.clone(), same[1].1.clone()]
     });
-    headers.insert(&LIMIT, limit);
-    headers.insert(&REMAINING, HeaderValue::from(quota.remaining));
-    headers.insert(&RESET, reset);
+    headers.insert(LIMIT, limit);
+    headers.insert(REMAINING, small_bytes::number(quota.remaining));
+    headers.insert(RESET, reset);
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::http::StatusCode;
-    use axum::routing::get;
-
-    use super::super::Stopping;
-    use super::*;
-    use crate::app::App;
-    use crate::app::infra::clock::Clock;
-    use crate::app::infra::rng::Rng;
-    use keyhouse_domain::api_key::{KeyName, NewKey};
-    use keyhouse_domain::permission::KeyAdmin;
-    use keyhouse_domain::person::Email;
-    use keyhouse_domain::scope::Scope;
-    use keyhouse_domain::team::TeamName;
-    use keyhouse_store::{Location, Store};
-    use keyhouse_token::Mode;
-
-    async fn boom() -> StatusCode {
-        panic!("a fault in a handler, for the test")
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_panic_in_a_handler_is_a_500_for_that_request_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let location = Location::Folder(folder.path().to_owned());
-        let (store, brand, _) = Store::migrate_and_open(&location, None).await.unwrap();
-        let app = App::new(store, brand, Clock::System, Rng::System, Default::default());
-        let owner = Email::parse("ada@example.com").unwrap();
-        let team = app.create_team("tester", &TeamName::parse("Acme").unwrap(), &owner).await.unwrap();
-        let new = NewKey::new(KeyName::parse("K").unwrap(), Mode::Test, Scope::ReadOnly);
-        let key = app.create_key(&KeyAdmin::shell("tester", team.id), new).await.unwrap();
-        let state = AppState {
-            app,
-            trusted_proxies: [].into(),
-            public_url: None,
-            forward_auth: Default::default(),
-            shell: Default::default(),
-            leaks: Default::default(),
-            feed: Default::default(),
-            stopping: Stopping::default(),
-        };
-        let routes = |root: &str| {
-            Router::new().route(&format!("{root}/boom"), get(boom)).route(&format!("{root}/fine"), get(async || "fine"))
-        };
-        let routers = Routers { api: routes("/api/v1"), forward_auth: Router::new(), site: routes("") };
-        let root = RootService::new(state, routers, []);
-        let ask = async |path: &str| {
-            let token = format!("Bearer {}", key.token.expose());
-            let request = Request::get(path).header("host", "a").header("authorization", token);
-            let peer = SocketAddr::from(([203, 0, 113, 7], 1));
-            root.handle(peer, request.body(Body::empty()).unwrap()).await.status().as_u16()
-        };
-        for path in ["/boom", "/fine", "/api/v1/boom", "/api/v1/fine"] {
-            assert_eq!(ask(path).await, if path.ends_with("boom") { 500 } else { 200 }, "{path}");
-        }
-        assert!(
-            root.0.state.app.metrics_text().unwrap().contains("keyhouse_api_requests_total{outcome=\"admitted\"} 2")
-        );
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Rendering, and the pages that stand in for others: not allowed, confirm your password, sign in to continue, errors.
 
 use askama::Template;
+use axum::body::Bytes;
 use axum::http::{Extensions, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -89,7 +90,7 @@ struct FramedErrorPage<'a> {
 }
 
 /// An error as a page, for browsers, with the sidebar if the response carries one. Programs get the JSON envelope.
-pub fn error_page(error: &ApiError, id: RequestId, extensions: &Extensions) -> Vec<u8> {
+pub fn error_page(error: &ApiError, id: RequestId, extensions: &Extensions) -> Bytes {
     let title = match error.code.status() {
         404 => "Page not found",
         405 => "This page doesn’t support that request",
@@ -110,7 +111,7 @@ pub fn error_page(error: &ApiError, id: RequestId, extensions: &Extensions) -> V
         }
         None => ErrorPage { title, message, request_id, status }.render(),
     };
-    page.map_or_else(|_| error.to_body(id), String::into_bytes)
+    page.map_or_else(|_| error.to_body(id), Bytes::from)
 }
 
 #[derive(Template)]

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{Extensions, header};
 use keyhouse_domain::api_key::ApiKey;
 use keyhouse_domain::auth::{AuthError, Grant, Tenant};
 use keyhouse_domain::scope::Access;
@@ -60,7 +60,7 @@ impl<A: RequiredAccess, S: Sync> FromRequestParts<S> for Caller<A> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let context = RequestContext::from_request_parts(parts, state).await?;
-        let (key, grant) = caller_for(&parts.extensions, A::ACCESS)?;
+        let (key, grant) = caller_for(&context, A::ACCESS)?;
         Ok(Self { key, grant, context, access: PhantomData })
     }
 }
@@ -70,10 +70,9 @@ impl<A: RequiredAccess, S: Sync> FromRequestParts<S> for Caller<A> {
 /// # Errors
 ///
 /// `scope_insufficient` if the scope of the key does not permit `access`.
-pub(in crate::web) fn caller_for(extensions: &Extensions, access: Access) -> Result<(Arc<ApiKey>, Grant), ApiError> {
+pub(in crate::web) fn caller_for(context: &RequestContext, access: Access) -> Result<(Arc<ApiKey>, Grant), ApiError> {
     // Every route that extracts a caller is authenticated, so a missing key is a bug.
     let missing = || ApiError::new(ErrorCode::InternalError).with_source("a route without authentication");
-    let context = extensions.get::<RequestContext>().ok_or_else(missing)?;
     let key = context.key().cloned().ok_or_else(missing)?;
     let grant = key.grant(access, context.client_ip()).map_err(|error| {
         context.refuse(ApiOutcome::Scope);

@@ -3,7 +3,9 @@
 //! The line names the route's template, never the path, the query, a header or a person's address. Where lines are JSON it
 //! is written directly into the log's queue, because formatting an event of `tracing` takes several times as long.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::http::Method;
@@ -43,19 +45,22 @@ impl Answered<'_> {
 
 /// Logs an answered request: at level `error` for a 5xx, else `info`. `now` returns the time of the line.
 pub(in crate::web) fn log(context: &RequestContext, answered: &Answered<'_>, now: impl FnOnce() -> Timestamp) {
-    const TARGET: &str = "keyhouse::request";
     let is_fault = answered.status() >= 500;
-    let is_wanted = match is_fault {
-        true => tracing::enabled!(target: TARGET, Level::ERROR),
-        false => tracing::enabled!(target: TARGET, Level::INFO),
-    };
-    if !is_wanted {
+    let level = if is_fault { Level::ERROR } else { Level::INFO };
+    if !telemetry::logs_requests(level) {
         return;
     }
     if let Some(queue) = telemetry::json_lines() {
-        let level = if is_fault { "ERROR" } else { "INFO" };
+        let level = level.as_str();
         // Writing into memory does not fail.
         return queue.append(|line| write_json(line, level, context, answered, now()).unwrap_or_default());
+    }
+    let is_wanted = match is_fault {
+        true => tracing::enabled!(target: telemetry::REQUESTS, Level::ERROR),
+        false => tracing::enabled!(target: telemetry::REQUESTS, Level::INFO),
+    };
+    if !is_wanted {
+        return;
     }
     let (method, route, status, micros, code) =
         (answered.method, context.route(), answered.status(), answered.micros(), answered.code());
@@ -69,7 +74,7 @@ pub(in crate::web) fn log(context: &RequestContext, answered: &Answered<'_>, now
     let (request_id, client) = (context.id(), context.client_ip());
     macro_rules! line {
         ($level:ident) => {
-            tracing::$level!(target: TARGET, %method, route, status, micros, %request_id, %client, key, person, code, cause, trace_id)
+            tracing::$level!(target: telemetry::REQUESTS, %method, route, status, micros, %request_id, %client, key, person, code, cause, trace_id)
         };
     }
     if is_fault { line!(error) } else { line!(info) }
@@ -84,16 +89,29 @@ fn write_json(
     answered: &Answered<'_>,
     at: Timestamp,
 ) -> io::Result<()> {
-    let (method, status, micros) = (answered.method.as_str(), answered.status(), answered.micros());
-    write!(line, r#"{{"timestamp":"{at}","level":"{level}","method":"{method}""#)?;
+    let mut number = itoa::Buffer::new();
+    line.extend_from_slice(br#"{"timestamp":""#);
+    push_timestamp(line, at);
+    for part in [r#"","level":""#, level, r#"","method":""#, answered.method.as_str(), "\""] {
+        line.extend_from_slice(part.as_bytes());
+    }
     if let Some(route) = context.route() {
         line.extend_from_slice(br#","route":""#);
         line.extend_from_slice(route.as_bytes());
         line.push(b'"');
     }
-    write!(line, r#","status":{status},"micros":{micros},"request_id":""#)?;
+    line.extend_from_slice(br#","status":"#);
+    line.extend_from_slice(number.format(answered.status()).as_bytes());
+    line.extend_from_slice(br#","micros":"#);
+    line.extend_from_slice(number.format(answered.micros()).as_bytes());
+    line.extend_from_slice(br#","request_id":""#);
     line.extend_from_slice(&context.id().to_ascii());
-    write!(line, r#"","client":"{}""#, context.client_ip())?;
+    line.extend_from_slice(br#"","client":""#);
+    match context.client_ip() {
+        IpAddr::V4(client) => push_ipv4(line, client),
+        IpAddr::V6(client) => write!(line, "{client}")?,
+    }
+    line.push(b'"');
     match context.caller() {
         Some(CallerId::Key(key)) => {
             line.extend_from_slice(br#","key":""#);
@@ -115,4 +133,53 @@ fn write_json(
     }
     line.extend_from_slice(b",\"target\":\"keyhouse::request\"}\n");
     Ok(())
+}
+
+/// Pushes a time as its `Display` writes it. The text of the second is the same for many lines.
+fn push_timestamp(line: &mut Vec<u8>, at: Timestamp) {
+    thread_local! {
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    let (second, ms) = (at.ms().div_euclid(1000), at.ms().rem_euclid(1000));
+    SECOND.with_borrow_mut(|(known, text)| {
+        if *known != second {
+            *text = Timestamp::from_ms(second * 1000).to_string();
+            *known = second;
+        }
+        let digits = [ms / 100, ms / 10 % 10, ms % 10].map(|digit| b'0' + digit as u8);
+        match text.strip_suffix("000Z") {
+            Some(start) => [start.as_bytes(), &digits, b"Z"].iter().for_each(|part| line.extend_from_slice(part)),
+            // After the year 9999.
+            None => line.extend_from_slice(at.to_string().as_bytes()),
+        }
+    });
+}
+
+fn push_ipv4(line: &mut Vec<u8>, address: Ipv4Addr) {
+    for (n, octet) in address.octets().into_iter().enumerate() {
+        if n > 0 {
+            line.push(b'.');
+        }
+        line.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_addresses_are_written_as_they_are_displayed() {
+        let mut line = Vec::new();
+        for ms in [0, 7, 1_764_000_000_120, 1_764_000_000_999, 1_764_000_001_000, -1, 253_402_300_800_000, 12] {
+            line.clear();
+            push_timestamp(&mut line, Timestamp::from_ms(ms));
+            assert_eq!(String::from_utf8_lossy(&line), Timestamp::from_ms(ms).to_string());
+        }
+        for address in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, Ipv4Addr::new(192, 0, 2, 10)] {
+            line.clear();
+            push_ipv4(&mut line, address);
+            assert_eq!(String::from_utf8_lossy(&line), address.to_string());
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -19,7 +20,7 @@ const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 
 /// The answered requests by the template of their route; `-` for those of unknown paths.
 #[derive(Debug)]
-pub(super) struct HttpMetrics(PerThread<HashMap<Box<str>, RouteCounts>>);
+pub(super) struct HttpMetrics(PerThread<HashMap<Box<str>, RouteCounts, RandomState>>);
 
 #[derive(Debug, Clone, Default)]
 struct RouteCounts {
@@ -31,7 +32,7 @@ struct RouteCounts {
 
 impl HttpMetrics {
     pub(super) fn new() -> Self {
-        Self(PerThread::new(|_| HashMap::new()))
+        Self(PerThread::new(|_| HashMap::default()))
     }
 
     pub(super) fn record(&self, route: Option<&str>, method: &str, status: u16, took: Duration) {
