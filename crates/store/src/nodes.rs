@@ -56,7 +56,7 @@ impl Store {
     ///
     /// Any [`StoreError`](crate::StoreError) of a write.
     pub async fn register_node(&self, id: NodeId, name: &str, followed: Option<i64>, now: Timestamp) -> Result<()> {
-        self.check_file()?;
+        self.check_file().await?;
         let insert = sql("INSERT INTO nodes (id, name, started_at, seen_at, followed_seq, followed_at) \
                           SELECT $1, $2, $3, $3, CASE WHEN $4 > seq THEN 0 ELSE COALESCE($4, seq) END, $3 FROM changes WHERE id = 1 \
                           ON CONFLICT (id) DO UPDATE SET stopped_at = NULL, seen_at = excluded.seen_at, \
