@@ -68,16 +68,19 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
         return Router::new();
     }
     Router::new()
-        .route(
-            VERIFY,
-            any(async |State(state): State<AppState>, context: RequestContext, request: Request| {
-                verify(&state, &context, request.headers())
-            }),
-        )
+        .route("/auth/verify", any(verify_request))
         // Envoy appends the call's path to this prefix. The wildcard matches no empty path.
         .route("/auth/envoy", any(envoy))
         .route("/auth/envoy/", any(envoy))
         .route("/auth/envoy/{*path}", any(envoy))
+}
+
+async fn verify_request(
+    State(state): State<AppState>,
+    context: RequestContext,
+    request: Request,
+) -> Result<Response, ApiError> {
+    verify(&state, &context, request.headers())
 }
 
 /// For proxies that send a request of their own. The method of that request is unrelated to the proxied call.

@@ -134,7 +134,7 @@ pub fn service(state: AppState) -> RootService {
         .merge(open)
         .with_state(state.clone());
     let site = Router::new()
-        .route(health::ALIVE, get(async || health::alive()))
+        .route("/healthz", get(async || health::alive()))
         .route("/readyz", get(health::ready))
         .route("/.well-known/jwks.json", get(forward_auth::public_keys))
         .route("/feed/keys", get(feed::keys))
