@@ -81,12 +81,12 @@ pub(super) enum KeyCommand {
         #[arg(value_parser = KeyName::parse)]
         name: KeyName,
     },
-    /// Refuse a key's calls for a while; it keeps its place among the team's keys
+    /// Pause a key: its calls are refused, and it still counts toward the team's limit
     Pause {
         /// The key's id, key_…
         #[arg(value_parser = key_id)]
         id: KeyId,
-        /// How long, such as 1h; after it the key works again by itself [default: until it is resumed]
+        /// How long, such as 1h; then the key works again automatically [default: until it is resumed]
         #[arg(long = "for", value_name = "TIME", value_parser = parse_time_span)]
         length: Option<Duration>,
     },
@@ -142,7 +142,7 @@ pub(super) enum KeyCommand {
         #[arg(long, conflicts_with = "all")]
         wait: bool,
     },
-    /// Find the tokens in any text on standard input, and say whose keys they are
+    /// Find tokens in a text on standard input, and show their keys
     Find,
 }
 

@@ -43,11 +43,11 @@ impl LeakCommand {
             return print_json(&json!({ "tokens": report.len(), "action": action.past(), "keys": keys }));
         }
         let tokens = if report.len() == 1 { "token" } else { "tokens" };
-        outln!("{} {tokens} in this text, {} of them keys here.", report.len(), keys.len());
+        outln!("{} {tokens} in this text; keys of this server: {}.", report.len(), keys.len());
         for key in keys {
             let Some(listed) = context.app.queries().key(key.id).await? else { continue };
             let name = listed.name.as_ref().map_or("without a name", KeyName::as_str);
-            let done = if key.is_new { action.past() } else { "ended or reported before, unchanged" };
+            let done = if key.is_new { action.past() } else { "already ended or reported, unchanged" };
             outln!("{} {name} ({}): {done}", listed.key.prefix(), key.id);
         }
         Ok(())

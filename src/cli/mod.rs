@@ -77,7 +77,7 @@ enum Command {
     Health(health::Health),
     /// Back up the database while Keyhouse runs (PostgreSQL: print the pg_dump command)
     Backup(backup::Backup),
-    /// Put a backup in the database's place, without bringing back silently what was revoked since
+    /// Restore a backup, after listing what was revoked since
     Restore(restore::Restore),
     /// Move the database from SQLite to PostgreSQL, or back
     Move(move_database::Move),

@@ -22,7 +22,7 @@ pub(super) enum PersonCommand {
     SetEmail {
         /// Their address now
         old: EmailLookup,
-        /// Their new address; it counts once the link was used
+        /// Their new address; it takes effect when the link is used
         #[arg(value_parser = Email::parse)]
         new: Email,
     },
@@ -83,7 +83,7 @@ async fn reset(context: &CommandContext<'_>, account: &Account) -> anyhow::Resul
         return print_json(&json!({ "email": account.person.email.as_str(), "link": link }));
     }
     outln!("{} ({}) is signed out everywhere.", account.person.name, account.person.email);
-    outln!("\nSend them this one-time link (valid 7 days); who opens it can set a new password:\n{link}");
+    outln!("\nSend them this one-time link (valid for 7 days). Anyone who has it can set a new password:\n{link}");
     Ok(())
 }
 
@@ -94,11 +94,11 @@ async fn set_email(context: &CommandContext<'_>, account: &Account, new: &Email)
         return print_json(&json!({ "email": account.person.email.as_str(), "newEmail": new.as_str(), "link": link }));
     }
     outln!(
-        "{} ({}) gets the address {new} once this one-time link was used.",
+        "{} ({}) gets the address {new} when this one-time link is used.",
         account.person.name,
         account.person.email
     );
-    outln!("\nSend it to {new} (valid 7 days):\n{link}");
+    outln!("\nSend it to {new} (valid for 7 days):\n{link}");
     Ok(())
 }
 
@@ -129,7 +129,7 @@ async fn list(context: &CommandContext<'_>) -> anyhow::Result<()> {
 /// An account in one sentence, without its full stop, for those who give something to it.
 pub(super) fn describe(account: &Account) -> String {
     let teams = teams(account).map_or_else(|| "in no team".to_owned(), |teams| format!("in {teams}"));
-    format!("{} is the account of {}, here since {}, {teams}", account.person.email, account.person.name, day(account))
+    format!("{} is the account of {}, created {}, {teams}", account.person.email, account.person.name, day(account))
 }
 
 /// The teams of an account with its role in each: `acme (owner), globex (member)`.

@@ -132,13 +132,14 @@ impl Restore {
                 );
             }
             _ if self.without_comparison => return Ok(()),
-            Comparison::Unreadable(why) => format!("the database that is there can't be read ({why})"),
+            Comparison::Unreadable(why) => format!("the existing database can't be read ({why})"),
             Comparison::Unrelated => {
-                "the database that is there has no team of the backup: it is another installation's, or new".to_owned()
+                "the existing database has no team of the backup: it is new, or belongs to another installation"
+                    .to_owned()
             }
         };
         anyhow::bail!(
-            "nothing was restored: {why}, so what was revoked since the backup is not known. To restore all the same: `{}`",
+            "nothing was restored: {why}, so it is unknown what was revoked since the backup. To restore anyway: `{}`",
             again("--without-comparison")
         )
     }
@@ -172,7 +173,7 @@ fn restored_url(url: &str) -> String {
 }
 
 fn print_returning(returning: &[Returning]) -> anyhow::Result<()> {
-    outln!("Since the backup this was taken away, and the backup gives it back:");
+    outln!("The following access was removed after the backup. The backup gives it back:");
     let now = Clock::System.now();
     let mut table = Table::new(["", "What", "Team", "Taken away"]);
     for one in returning {

@@ -62,8 +62,8 @@ codes! {
     InvalidToken = "invalid_token", "authentication_error", 401, "Invalid or missing API token";
     ScopeInsufficient = "scope_insufficient", "permission_error", 403, "This key is read-only; use a Read & Write key for this call";
     ProductNotFound = "product_not_found", "not_found_error", 404, "No such product";
-    RouteNotFound = "route_not_found", "not_found_error", 404, "No such path; see /docs for those there are";
-    MethodNotAllowed = "method_not_allowed", "invalid_request_error", 405, "This path does not take this method; see the Allow header";
+    RouteNotFound = "route_not_found", "not_found_error", 404, "No such path; see /docs for the list of endpoints";
+    MethodNotAllowed = "method_not_allowed", "invalid_request_error", 405, "This path does not support this method; see the Allow header";
     SkuAlreadyExists = "sku_already_exists", "conflict_error", 409, "Another product has this SKU; SKUs are unique within a team and mode, archived products included";
     IdempotencyKeyInUse = "idempotency_key_in_use", "idempotency_error", 409, "A call with this Idempotency-Key is still running; try again shortly";
     IdempotencyKeyReused = "idempotency_key_reused", "idempotency_error", 422, "This Idempotency-Key was used for a call with another body";
@@ -71,8 +71,8 @@ codes! {
     PayloadTooLarge = "payload_too_large", "invalid_request_error", 413, format!("The request body is larger than {} KiB", BODY_MAX / 1024);
     UriTooLong = "bad_request", "invalid_request_error", 414, format!("The request target is longer than {} KiB", TARGET_MAX / 1024);
     UnsupportedMediaType = "unsupported_media_type", "invalid_request_error", 415, "The request body must be uncompressed application/json in UTF-8";
-    RateLimitExceeded = "rate_limit_exceeded", "rate_limit_error", 429, "Too many requests; wait for the seconds in Retry-After";
-    InternalError = "internal_error", "api_error", 500, "Something went wrong on our side; it is logged under this request id";
+    RateLimitExceeded = "rate_limit_exceeded", "rate_limit_error", 429, "Too many requests; retry after the number of seconds in Retry-After";
+    InternalError = "internal_error", "api_error", 500, "Internal server error; it is logged with this request id";
     ServiceUnavailable = "service_unavailable", "api_error", 503, "The service can't answer right now; try again shortly";
 }
 

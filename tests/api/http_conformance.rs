@@ -23,12 +23,12 @@ async fn unknown_paths_are_404_and_methods_405_with_a_valid_key(
     assert_text!(absent.without_request_id(), @r#"
     404 Not Found
     cache-control: no-store
-    content-length: 163
+    content-length: 169
     content-type: application/json
     x-content-type-options: nosniff
     x-request-id: req_…
 
-    {"error":{"type":"not_found_error","code":"route_not_found","message":"No such path; see /docs for those there are","request_id":"req_…"}}
+    {"error":{"type":"not_found_error","code":"route_not_found","message":"No such path; see /docs for the list of endpoints","request_id":"req_…"}}
     "#);
     for path in ["/api/v1", "/api/v1/", "/api/v1/products/", "/api/v1//products", "/api/v1/Products", "/api/v1/key/"] {
         let answer = app.get(path).bearer(&token).await;
@@ -38,12 +38,12 @@ async fn unknown_paths_are_404_and_methods_405_with_a_valid_key(
     405 Method Not Allowed
     allow: GET,HEAD,POST
     cache-control: no-store
-    content-length: 186
+    content-length: 189
     content-type: application/json
     x-content-type-options: nosniff
     x-request-id: req_…
 
-    {"error":{"type":"invalid_request_error","code":"method_not_allowed","message":"This path does not take this method; see the Allow header","request_id":"req_…"}}
+    {"error":{"type":"invalid_request_error","code":"method_not_allowed","message":"This path does not support this method; see the Allow header","request_id":"req_…"}}
     "#);
     for method in ["TRACE", "OPTIONS", "PUT", "BREW"] {
         let answer = app.call(method, "/api/v1/key").bearer(&token).await;

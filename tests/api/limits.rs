@@ -47,7 +47,7 @@ async fn a_key_over_its_limit_gets_429_with_retry_after() {
     405 Method Not Allowed
     allow: GET,HEAD,POST
     cache-control: no-store
-    content-length: 186
+    content-length: 189
     content-type: application/json
     x-content-type-options: nosniff
     x-ratelimit-limit: 3
@@ -55,13 +55,13 @@ async fn a_key_over_its_limit_gets_429_with_retry_after() {
     x-ratelimit-reset: 1795512660
     x-request-id: req_…
 
-    {"error":{"type":"invalid_request_error","code":"method_not_allowed","message":"This path does not take this method; see the Allow header","request_id":"req_…"}}
+    {"error":{"type":"invalid_request_error","code":"method_not_allowed","message":"This path does not support this method; see the Allow header","request_id":"req_…"}}
     "#);
     let refused = app.get("/api/v1/key").bearer(&token).await;
     assert_text!(refused.without_request_id(), @r#"
     429 Too Many Requests
     cache-control: no-store
-    content-length: 179
+    content-length: 192
     content-type: application/json
     retry-after: 61
     x-content-type-options: nosniff
@@ -70,7 +70,7 @@ async fn a_key_over_its_limit_gets_429_with_retry_after() {
     x-ratelimit-reset: 1795512660
     x-request-id: req_…
 
-    {"error":{"type":"rate_limit_error","code":"rate_limit_exceeded","message":"Too many requests; wait for the seconds in Retry-After","request_id":"req_…"}}
+    {"error":{"type":"rate_limit_error","code":"rate_limit_exceeded","message":"Too many requests; retry after the number of seconds in Retry-After","request_id":"req_…"}}
     "#);
     for path in ["/api/v1/nothing", "/api/v1/products"] {
         assert_eq!(app.post(path, "{}").bearer(&token).await.status, 429, "before all else but 401: {path}");
@@ -142,13 +142,13 @@ async fn refused_tokens_are_counted_by_network_and_a_good_key_is_never_refused_f
     assert_text!(refused.without_request_id(), @r#"
     429 Too Many Requests
     cache-control: no-store
-    content-length: 179
+    content-length: 192
     content-type: application/json
     retry-after: 61
     x-content-type-options: nosniff
     x-request-id: req_…
 
-    {"error":{"type":"rate_limit_error","code":"rate_limit_exceeded","message":"Too many requests; wait for the seconds in Retry-After","request_id":"req_…"}}
+    {"error":{"type":"rate_limit_error","code":"rate_limit_exceeded","message":"Too many requests; retry after the number of seconds in Retry-After","request_id":"req_…"}}
     "#);
     assert_eq!(from(&app, "203.0.114.1", UNKNOWN).await.status, 401, "another network");
     assert_eq!(from(&app, "203.0.113.200", &token).await.status, 200, "a good token is never refused for its address");

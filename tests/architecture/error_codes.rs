@@ -20,8 +20,8 @@ fn the_table_of_errors_has_not_changed() {
     401 authentication_error invalid_token: Invalid or missing API token
     403 permission_error scope_insufficient: This key is read-only; use a Read & Write key for this call
     404 not_found_error product_not_found: No such product
-    404 not_found_error route_not_found: No such path; see /docs for those there are
-    405 invalid_request_error method_not_allowed: This path does not take this method; see the Allow header
+    404 not_found_error route_not_found: No such path; see /docs for the list of endpoints
+    405 invalid_request_error method_not_allowed: This path does not support this method; see the Allow header
     409 conflict_error sku_already_exists: Another product has this SKU; SKUs are unique within a team and mode, archived products included
     409 idempotency_error idempotency_key_in_use: A call with this Idempotency-Key is still running; try again shortly
     422 idempotency_error idempotency_key_reused: This Idempotency-Key was used for a call with another body
@@ -29,8 +29,8 @@ fn the_table_of_errors_has_not_changed() {
     413 invalid_request_error payload_too_large: The request body is larger than 64 KiB
     414 invalid_request_error bad_request: The request target is longer than 8 KiB
     415 invalid_request_error unsupported_media_type: The request body must be uncompressed application/json in UTF-8
-    429 rate_limit_error rate_limit_exceeded: Too many requests; wait for the seconds in Retry-After
-    500 api_error internal_error: Something went wrong on our side; it is logged under this request id
+    429 rate_limit_error rate_limit_exceeded: Too many requests; retry after the number of seconds in Retry-After
+    500 api_error internal_error: Internal server error; it is logged with this request id
     503 api_error service_unavailable: The service can't answer right now; try again shortly
     ");
 }

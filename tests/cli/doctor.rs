@@ -97,7 +97,7 @@ fn faults_of_settings_are_found() {
     it.finds(&["--listen", "0.0.0.0:0"], "public_url", "warning", "links name the listen address", "Set public_url");
     // 3 No TLS in front.
     let plain = "public_url = \"http://keys.example.com\"";
-    it.finds_with(plain, "tls", "failure", "passwords, cookies and keys cross the network readable", "Put a TLS proxy");
+    it.finds_with(plain, "tls", "failure", "passwords, cookies and keys are sent unencrypted", "Put a TLS proxy");
     // 4 Everybody is a trusted proxy.
     let all = "trusted_proxies = [\"0.0.0.0/0\"]";
     it.finds_with(all, "trusted_proxies", "failure", "any client can claim any address", "Name the addresses");
@@ -148,7 +148,7 @@ async fn faults_of_the_database_are_found() {
         // 10 The clock of a node was ahead, or this one is behind.
         let insert = "INSERT INTO job_runs (name, started_at) VALUES ('a job', 4000000000000)";
         it.place.execute_sql(insert).await.unwrap();
-        it.finds(&FREE, "clock", "failure", "in the future of this machine's clock", "follow a time server");
+        it.finds(&FREE, "clock", "failure", "in the future of this machine's clock", "with a time server");
         it.place.execute_sql("DELETE FROM job_runs").await.unwrap();
         // 11 An address that waits.
         run_json(&it.place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
@@ -195,7 +195,7 @@ async fn a_server_that_loses_commits_is_found() {
     // 16 A crash of its machine loses what was acknowledged.
     let server = Server::start_with(&["fsync=off"]);
     let it = Installation::on(TestDatabase::Postgres { url: server.new_database().await });
-    it.finds(&FREE, "durability", "failure", "PostgreSQL runs with fsync = off", "does not lose a revocation");
+    it.finds(&FREE, "durability", "failure", "PostgreSQL runs with fsync = off", "Failover");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,7 +207,13 @@ async fn faults_of_ports_and_redis_are_found() {
     it.finds(&["--listen", &address], "listen", "failure", "another program", "End it");
     drop(taken);
     // 18 An address of another machine.
-    it.finds(&["--listen", "192.0.2.1:8080"], "listen", "failure", "is no address of this machine", "0.0.0.0 for all");
+    it.finds(
+        &["--listen", "192.0.2.1:8080"],
+        "listen",
+        "failure",
+        "is not an address of this machine",
+        "0.0.0.0 for all",
+    );
     // 19 Redis is not there.
     let away = ["--listen", "127.0.0.1:0", "--redis", "redis://127.0.0.1:1"];
     it.finds(&away, "redis", "failure", "does not answer", "Check redis_url");

@@ -71,13 +71,13 @@ async fn without_a_key_of_this_database_it_fails() {
     run_json(&place, &["migrate"]);
     assert_eq!(
         shown(&find(&place, &[], UNKNOWN)),
-        "exit 1\npk_live_012... has the form of a token, but no key here has it.\n\
-         error: no key here has a token that is in this text\n"
+        "exit 1\npk_live_012... has the format of a token, but no key on this server has it.\n\
+         error: no token in this text belongs to a key on this server\n"
     );
     assert_eq!(
         shown(&find(&place, &[], &UNKNOWN.replace("RB", "RX"))),
-        "exit 1\nA text that begins like a token is none (wrong checksum): it was cut or mistyped.\n\
-         error: no key here has a token that is in this text\n"
+        "exit 1\nOne text starts like a token but is not valid (wrong checksum). It may be truncated or mistyped.\n\
+         error: no token in this text belongs to a key on this server\n"
     );
     for text in ["", "nothing of the kind"] {
         assert_eq!(

@@ -16,10 +16,7 @@ async fn a_team_goes_to_an_existing_account_only_on_request() {
         set_up(&place);
         let create = ["team", "create", "Globex", "--owner", "ADA@example.com"];
         let refused = shown(&run(&place, &create));
-        assert!(
-            refused.starts_with("exit 1\nerror: ada@example.com is the account of ada, here since 20"),
-            "{refused}"
-        );
+        assert!(refused.starts_with("exit 1\nerror: ada@example.com is the account of ada, created 20"), "{refused}");
         assert!(refused.contains(", in acme (owner). If that is the owner you mean"), "{refused}");
         assert_eq!(run_json(&place, &["team", "list"]).as_array().unwrap().len(), 1, "no team was created");
 
@@ -34,7 +31,7 @@ async fn a_team_goes_to_an_existing_account_only_on_request() {
         let invite = ["member", "invite", "--team", "globex", "--role", "member", "--email"];
         run_json(&place, &["team", "create", "Initech", "--owner", "bob@example.com"]);
         let invited = shown(&run(&place, &[&invite[..], &["Bob@example.com"]].concat()));
-        assert!(invited.contains("bob@example.com is the account of bob, here since 20"), "{invited}");
+        assert!(invited.contains("bob@example.com is the account of bob, created 20"), "{invited}");
         assert!(run_json(&place, &[&invite[..], &["eve@example.com"]].concat())["existingAccount"].is_null());
     }
 }

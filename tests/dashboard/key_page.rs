@@ -169,7 +169,7 @@ async fn the_list_names_the_keys_most_worth_ending() {
     app.get("/api/v1/key").bearer(busy.token.expose()).await;
     app.inner.flush_usage(Flush::Everything).await.unwrap();
     let list = app.page(&ada, KEYS).await;
-    assert_text!(words(&list, r#"<div class="banner notice">"#, "</div></div>"), @"8 of 10 keys are active. Most worth ending: A key Never used since it was created 40 days ago. A key Never used since it was created 40 days ago. A key Never used since it was created 40 days ago.");
+    assert_text!(words(&list, r#"<div class="banner notice">"#, "</div></div>"), @"8 of 10 keys are active. Consider revoking: A key Never used since it was created 40 days ago. A key Never used since it was created 40 days ago. A key Never used since it was created 40 days ago.");
     assert_eq!(list.text().matches("In use now").count(), 1);
     assert!(list.text().contains(r#"<path d="M81 22v-20"/>"#), "a sparkline whose last day has a call: {list}");
 }

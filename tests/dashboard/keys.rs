@@ -126,7 +126,7 @@ async fn rename_and_revoke_from_the_page(#[values(Engine::Sqlite, Engine::Postgr
     assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 200);
     app.inner.flush_usage(keyhouse::app::usage::Flush::Everything).await.unwrap();
     let asked = app.page(&ada, &format!("{PAGE}/{id}/revoke")).await;
-    assert_text!(words(between(asked.text(), "<section", "</section>")), @r#"class="sheet" data-sheet aria-labelledby="sheet-title" Revoke New? Revoke key Token pk_live_VyL... Mode Live Read-only Last used just now from 203.0.113.7 Safe to revoke? No. Used just now from 203.0.113.7. This key is in use. Requests with this key will fail with 401 within a second. This can’t be undone. Type New to confirm Reason (optional) Shown on the key’s page and in the audit log. Still needed? Rotate the key to keep its slot and history, or Create a successor first Keep key Revoke key"#);
+    assert_text!(words(between(asked.text(), "<section", "</section>")), @r#"class="sheet" data-sheet aria-labelledby="sheet-title" Revoke New? Revoke key Token pk_live_VyL... Mode Live Read-only Last used just now from 203.0.113.7 Safe to revoke? No. Used just now from 203.0.113.7. This key is in use. Requests with this key will fail with 401 within a second. This can’t be undone. Type New to confirm Reason (optional) Shown on the key’s page and in the audit log. Still needed? Rotate the key to keep its history, or Create a successor first Keep key Revoke key"#);
     for typed in ["", "Old", "new"] {
         assert_eq!(app.send(&ada, &format!("{PAGE}/{id}/revoke"), &[("name", typed)]).await.status, 422, "{typed}");
     }

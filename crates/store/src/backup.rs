@@ -32,7 +32,7 @@ pub enum BackupError {
     #[error("PostgreSQL is backed up with pg_dump")]
     Postgres,
     /// The data folder has no database.
-    #[error("{} holds no Keyhouse database", .0.display())]
+    #[error("{} contains no Keyhouse database", .0.display())]
     NotSetUp(PathBuf),
     /// A file can't be written or read.
     #[error("{}: {error}", path.display())]
@@ -51,7 +51,7 @@ pub enum BackupError {
         problem: String,
     },
     /// The file is a SQLite database of something else.
-    #[error("{} is no backup of Keyhouse", .0.display())]
+    #[error("{} is not a Keyhouse backup", .0.display())]
     Foreign(PathBuf),
     /// SQLite refuses.
     #[error("{}", explain(.0))]

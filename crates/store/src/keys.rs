@@ -58,7 +58,7 @@ pub enum RenameKeyError {
     #[error("the key has expired, and an expired key can't be renamed")]
     Expired,
     /// Another admin gave the key this name after the form was opened.
-    #[error("the key has another name by now")]
+    #[error("the key was renamed in the meantime")]
     Renamed(String),
     /// The actor may not manage this team's keys.
     #[error(transparent)]

@@ -68,10 +68,12 @@ pub enum ChangeMemberError {
     #[error("there is no such member")]
     NoSuchMember,
     /// The owner can be neither changed nor removed, and can't leave: the team is transferred or deleted instead.
-    #[error("the owner can be neither changed nor removed, and can't leave: hand the team over first, or delete it")]
+    #[error(
+        "the owner can be neither changed nor removed, and can't leave: transfer ownership first, or delete the team"
+    )]
     IsOwner,
     /// Another admin gave the member this role after the form was opened.
-    #[error("the member has another role by now")]
+    #[error("the member's role was changed in the meantime")]
     Changed(Role),
     /// The actor may not.
     #[error(transparent)]

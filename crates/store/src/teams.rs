@@ -51,7 +51,7 @@ pub struct NewTeam<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeTeamError {
     /// Another admin gave the team this name after the form was opened.
-    #[error("the team has another name by now")]
+    #[error("the team was renamed in the meantime")]
     Renamed(String),
     /// The actor may not, or the team is deleted.
     #[error(transparent)]

@@ -29,7 +29,7 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
         report.ok("durability", "commits are flushed to disk before they are acknowledged");
     }
     for warning in warnings {
-        report.failure("durability", warning.0, "See \"PostgreSQL that does not lose a revocation\" in the guide.");
+        report.failure("durability", warning.0, "See \"Failover\" in the guide.");
     }
     if let Err(error) = contents(config, store.queries(), report).await {
         report.failure("database", error.to_string(), "See the database server's log.");
@@ -125,7 +125,7 @@ fn round_trip(took: Duration, report: &mut Report) {
 
 fn clocks(measured: &Measurements, now: Timestamp, report: &mut Report) {
     let before = report.0.len();
-    let set = "Let both machines follow a time server (chrony, systemd-timesyncd).";
+    let set = "Synchronize both machines with a time server (chrony, systemd-timesyncd).";
     if let Some(server) = measured.server_time {
         // The server answered halfway through the round trip, which ended a moment ago.
         let ahead = now.ms() - server.ms();

@@ -65,8 +65,8 @@ async fn can_bind(check: &'static str, address: SocketAddr, report: &mut Report)
         ),
         Some(ErrorKind::AddrNotAvailable) => report.failure(
             check,
-            format!("{} is no address of this machine", address.ip()),
-            format!("Let {check} name one of its addresses, or 0.0.0.0 for all."),
+            format!("{} is not an address of this machine", address.ip()),
+            format!("Set {check} to one of its addresses, or to 0.0.0.0 for all."),
         ),
         Some(ErrorKind::PermissionDenied) => report.failure(
             check,
@@ -112,13 +112,13 @@ async fn front(config: &Config, report: &mut Report) {
         Ok(answer) if answer.is_keyhouse() => report.ok("front", format!("{url} leads to Keyhouse")),
         Ok(answer) => report.failure(
             "front",
-            format!("{url} answers {} and not as Keyhouse", answer.status),
+            format!("{url} returned {}, but not from Keyhouse", answer.status),
             "Let the proxy forward every path of this host to listen.",
         ),
         Err(error) if error.kind() == ErrorKind::InvalidData => report.failure(
             "tls",
             format!("the certificate at {url} is not trusted here: {error}"),
-            "Renew it, or send the intermediate certificates with it. A private authority's goes into SSL_CERT_FILE.",
+            "Renew it, or send the intermediate certificates with it. For a private certificate authority, set SSL_CERT_FILE.",
         ),
         Err(error) => report.warning(
             "front",

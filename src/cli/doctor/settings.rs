@@ -39,8 +39,8 @@ fn public_url(config: &Config, report: &mut Report) {
     } else {
         report.failure(
             "tls",
-            format!("{url} is plain HTTP: passwords, cookies and keys cross the network readable"),
-            "Put a TLS proxy in front, or set tls.cert and tls.key, and let public_url begin with https://.",
+            format!("{url} is plain HTTP: passwords, cookies and keys are sent unencrypted"),
+            "Put a TLS proxy in front, or set tls.cert and tls.key, and set public_url to an address that begins with https://.",
         );
     }
 }

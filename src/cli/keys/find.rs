@@ -51,7 +51,7 @@ pub(super) async fn find(context: &CommandContext<'_>) -> anyhow::Result<()> {
             "there is no token in this text: one begins with {0}_live_ or {0}_test_",
             context.app.brand().as_str()
         ),
-        (false, false) => anyhow::bail!("no key here has a token that is in this text"),
+        (false, false) => anyhow::bail!("no token in this text belongs to a key on this server"),
         (false, true) => Ok(()),
     }
 }
@@ -81,11 +81,11 @@ fn print(context: &CommandContext<'_>, finding: &Finding) -> anyhow::Result<()> 
     let found = match finding {
         Finding::Ours(found) => found,
         Finding::Unknown(prefix) => {
-            outln!("{prefix} has the form of a token, but no key here has it.");
+            outln!("{prefix} has the format of a token, but no key on this server has it.");
             return Ok(());
         }
         Finding::Faulty(error) => {
-            outln!("A text that begins like a token is none ({error}): it was cut or mistyped.");
+            outln!("One text starts like a token but is not valid ({error}). It may be truncated or mistyped.");
             return Ok(());
         }
     };

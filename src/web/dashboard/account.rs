@@ -165,7 +165,7 @@ async fn update_profile(state: &AppState, user: &CurrentUser, form: &ProfileForm
             Ok(true) => Ok(see_other("/account?done=pending")),
             Err(ChangeProfileError::Store(error)) => Err(error.into()),
             Err(ChangeProfileError::EmailTaken) => {
-                let errors = FieldErrors::one("email", "Another person here has this address");
+                let errors = FieldErrors::one("email", "Another account uses this email");
                 let page = account_page(state, user, input, "", errors).await?;
                 Ok(responses::form(&page.errors, &page))
             }
@@ -188,7 +188,7 @@ async fn update_password(state: &AppState, user: &CurrentUser, form: &PasswordFo
         }
         Err(ChangePasswordError::Unfit(error)) => (FieldErrors::one("new_password", error), None),
         Err(ChangePasswordError::SignIn(error)) => {
-            let (message, retry_after) = responses::password_error(error, "This is not your password")?;
+            let (message, retry_after) = responses::password_error(error, "Incorrect password")?;
             (FieldErrors::one("password", message), retry_after)
         }
     };

@@ -50,7 +50,7 @@ impl RawForm {
         let pairs = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         F::deserialize(MapDeserializer::<_, ValueError>::new(pairs)).map_err(|error| {
             let error = ApiError::new(ErrorCode::BadRequest)
-                .with_message("This form is not one of the page it was sent to, so nothing was done")
+                .with_message("This form does not belong to this page, so nothing was changed")
                 .with_source(error);
             error.into()
         })

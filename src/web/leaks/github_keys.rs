@@ -128,7 +128,7 @@ impl GithubKeys {
             match self.read(&mut cache).await {
                 Ok(()) => cache.read = Some(now),
                 Err(error) => {
-                    tracing::warn!(%error, "GitHub's public keys can't be read, reports are checked with those of before");
+                    tracing::warn!(%error, "GitHub's public keys can't be read; the last known keys stay in use");
                 }
             }
         }
