@@ -144,11 +144,11 @@ fn query_parameter(parameter: QueryParameter) -> Value {
             json!({ "type": "string", "enum": StatusFilter::ALL.map(StatusFilter::as_str), "default": StatusFilter::default().as_str() }),
         ),
         QueryParameter::Limit => (
-            "The greatest number of products in the page.",
+            "Maximum number of products per page.",
             json!({ "type": "integer", "format": "int32", "minimum": 1, "maximum": Limit::MAX, "default": Limit::DEFAULT }),
         ),
         QueryParameter::After => (
-            "The `nextCursor` of the page before. One that is not from this team and mode is `invalid_cursor`.",
+            "The `nextCursor` of the previous page. A cursor of another team or mode returns 400 `invalid_cursor`.",
             json!({ "type": "string", "format": "uuid" }),
         ),
     };

@@ -144,8 +144,9 @@ pub fn operations() -> Vec<Operation> {
             id: "listProducts",
             tag: Tag::Products,
             summary: "List products",
-            description: "The products of the key's team in the key's mode, newest first. Pages neither repeat nor skip \
-                          a product while others are created. Unknown parameters are ignored; a repeated one is an error.",
+            description: "The products of the key's team in the key's mode, newest first. Paging never repeats or \
+                          skips a product, even while others are created. Unknown parameters are ignored; sending a \
+                          parameter twice is an error.",
             query: &QueryParameter::ALL,
             body: None,
             is_idempotent: false,

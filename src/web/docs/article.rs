@@ -55,9 +55,16 @@ impl Article {
                     page.html.push_str(&block(label, &code, language, examples));
                 }
                 event => {
-                    if let (Some(section), Event::Text(text) | Event::Code(text)) = (page.sections.last_mut(), &event) {
-                        section.text.push_str(text);
-                        section.text.push(' ');
+                    if let Some(section) = page.sections.last_mut() {
+                        match &event {
+                            Event::Text(text) | Event::Code(text) => section.text.push_str(text),
+                            // Words of two blocks, lines or cells are apart; the parts of a sentence are as written.
+                            Event::SoftBreak | Event::HardBreak => section.text.push(' '),
+                            Event::End(tag) if !tag_is_inline(tag) && !section.text.ends_with(' ') => {
+                                section.text.push(' ');
+                            }
+                            _ => {}
+                        }
                     }
                     plain.push(event);
                 }
@@ -93,6 +100,10 @@ impl Article {
         let _infallible = write!(self.html, "<{level} id=\"{anchor}\"><a href=\"#{anchor}\">{content}</a></{level}>");
         self.sections.push(Section { anchor, heading: words, text: String::new() });
     }
+}
+
+const fn tag_is_inline(tag: &TagEnd) -> bool {
+    matches!(tag, TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough | TagEnd::Link | TagEnd::Image)
 }
 
 /// The button that copies the code beside it. It needs the script, which shows it.
@@ -158,4 +169,16 @@ pub(super) fn tabbed(call: &Call, language: Language, id: &str) -> String {
         *COPY,
         highlight(&call.source(language))
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_for_the_search_has_its_punctuation_as_written() {
+        let markdown = "# Keys\n\n## Create\n\nSelect **Create**, then *copy* the [token](/docs).\nIt is `pk_live_…`.\n\n- One\n- Two\n";
+        let article = Article::new(markdown, Language::Go);
+        assert_eq!(article.sections[1].text, "Select Create, then copy the token. It is pk_live_…. One Two ");
+    }
 }

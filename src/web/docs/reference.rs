@@ -150,18 +150,21 @@ fn field(name: &str, place: &'static str, schema: &Value, required: bool, text: 
         schema["enum"].as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect();
     let number = |name: &str| schema[name].as_f64().map(|n| n.to_string());
     let mut facts = Vec::new();
+    // The descriptions of the body's fields have their limits.
+    let has_limits = place == "body";
     match (number("minLength"), number("maxLength")) {
+        _ if has_limits => {}
         (Some(min), Some(max)) => facts.push(format!("{min} to {max} characters.")),
         (None, Some(max)) => facts.push(format!("At most {max} characters.")),
         _ => {}
     }
-    if let (Some(min), Some(max)) = (number("minimum"), number("maximum")) {
+    if let (false, Some(min), Some(max)) = (has_limits, number("minimum"), number("maximum")) {
         facts.push(format!("{min} to {max}."));
     }
     if !choices.is_empty() && choices.len() < 10 {
         facts.push(format!("One of {}.", choices.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")));
     }
-    facts.push(text.to_owned());
+    facts.push(sentence(text));
     let default = match &schema["default"] {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -173,6 +176,14 @@ fn field(name: &str, place: &'static str, schema: &Value, required: bool, text: 
     let text = facts.into_iter().filter(|fact| !fact.is_empty()).collect::<Vec<_>>().join(" ");
     let choices = if choices.len() < 10 { choices } else { Vec::new() };
     Field { name: name.to_owned(), place, kind, required, text: inline(&text), choices, default }
+}
+
+/// A text with a capital letter at its beginning and a period at its end; empty if it is empty.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let Some(first) = chars.next() else { return String::new() };
+    let period = if text.ends_with('.') { "" } else { "." };
+    first.to_uppercase().chain(chars).chain(period.chars()).collect()
 }
 
 /// One paragraph of Markdown as HTML without the paragraph.
@@ -229,5 +240,15 @@ mod tests {
         let create = ENTRIES.iter().find(|entry| entry.id == "createProduct").unwrap();
         let required: Vec<_> = create.body.iter().filter(|field| field.required).map(|field| &field.name).collect();
         assert_eq!(required, ["name", "unitPrice", "currency"]);
+    }
+
+    #[test]
+    fn the_text_of_a_field_is_sentences_that_have_its_limits_once() {
+        let entry = |id: &str| ENTRIES.iter().find(|entry| entry.id == id).unwrap();
+        let text = |fields: &[Field], name: &str| fields.iter().find(|field| field.name == name).unwrap().text.clone();
+        let create = entry("createProduct");
+        assert_eq!(text(&create.body, "name"), "1 to 255 characters.");
+        assert!(text(&create.body, "unitPrice").starts_with("A number from 0 to 999999999.9999"), "capitalized");
+        assert!(text(&entry("listProducts").parameters, "limit").starts_with("1 to 100. Maximum number of products"));
     }
 }
