@@ -93,13 +93,13 @@ async fn each_change_leaves_one_audit_event(#[values(Engine::Sqlite, Engine::Pos
         .rev()
         .map(|event| format!("{} {} | {} | {}", event.action.as_str(), event.detail, event.by.name, event.source))
         .collect();
-    assert_text!(shown.join("\n"), @r#"
-    team.created "Acme" | Command line (tester) | shell
+    assert_text!(shown.join("\n"), @"
+    team.created “Acme” | Command line (tester) | shell
     member.added owner@acme.example as owner | Command line (tester) | shell
-    key.created pk_test_nX8... "A key", Read-only | Command line (tester) | shell
-    key.renamed pk_test_nX8... "A key" to "Renamed" | owner | 192.0.2.44
-    key.revoked pk_test_nX8... "Renamed" | owner | 192.0.2.44
-    "#);
+    key.created pk_test_nX8... “A key”, Read-only | Command line (tester) | shell
+    key.renamed pk_test_nX8... “A key” to “Renamed” | owner | 192.0.2.44
+    key.revoked pk_test_nX8... “Renamed” | owner | 192.0.2.44
+    ");
 }
 
 #[rstest]

@@ -146,7 +146,7 @@ async fn complete_revocation_waits_for_every_node_or_for_the_end_of_the_leases(
     let filter =
         keyhouse_domain::audit::AuditFilter { action: Some(Action::KeyRevocationCompleted), ..Default::default() };
     let events = it.queries().audit_events(it.team.id, &filter, None, 10).await.unwrap();
-    let details: Vec<_> = events.iter().map(|event| event.detail.rsplit_once("\": ").unwrap().1).collect();
+    let details: Vec<_> = events.iter().map(|event| event.detail.rsplit_once("”: ").unwrap().1).collect();
     assert_eq!(details, ["refused on 3 nodes after 30 ms", "refused on 2 nodes after 4000 ms"], "one event each");
     assert_eq!((events[0].by.name.as_str(), events[0].source.as_str()), ("Keyhouse", "server"));
 }

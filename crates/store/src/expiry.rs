@@ -1,5 +1,6 @@
 //! Expiries: which are accepted, and the record of those that have passed
 
+use crate::audit::minute;
 use crate::db::sql;
 use crate::keys::key_detail;
 use crate::tx::Tx;
@@ -78,7 +79,7 @@ impl Tx {
         for key in &expired {
             let update = sql("UPDATE keys SET ended_at = expires_at WHERE id = $1 AND ended_at IS NULL");
             self.execute(update.bind(key.key.id)).await?;
-            let at = key.key.conditions.expires_at.map_or_else(String::new, |at| format!(", at {at}"));
+            let at = key.key.conditions.expires_at.map_or_else(String::new, |at| format!(", at {}", minute(at)));
             self.audit_server(team, Action::KeyExpired, key.key.id, key_detail(key, &at)).await?;
         }
         Ok(expired.len() as u64)
@@ -92,7 +93,7 @@ pub(crate) fn stored_networks(allowed: &AllowedNetworks) -> Option<String> {
 
 /// Conditions in the detail of an audit event; empty if there are none.
 pub(crate) fn conditions_detail(conditions: &Conditions) -> String {
-    let expires = conditions.expires_at.map_or_else(String::new, |at| format!(", expires {at}"));
+    let expires = conditions.expires_at.map_or_else(String::new, |at| format!(", expires {}", minute(at)));
     match stored_networks(&conditions.allowed) {
         Some(networks) => format!("{expires}, allowed from {networks}"),
         None => expires,

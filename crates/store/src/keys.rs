@@ -119,7 +119,7 @@ impl Store {
             None => String::new(),
         };
         let conditions = conditions_detail(&key.conditions);
-        let detail = format!("{} \"{}\", {}{conditions}{replaces}", key.prefix(), new.new.name, key.scope.label());
+        let detail = format!("{} “{}”, {}{conditions}{replaces}", key.prefix(), new.new.name, key.scope.label());
         tx.audit(key.team, Action::KeyCreated, key.id, detail).await?;
         Ok(tx.commit().await?)
     }
@@ -155,7 +155,7 @@ impl Store {
             .bind(name.as_str())
             .bind(seq);
         tx.execute(update).await?;
-        let detail = format!("{} \"{old_name}\" to \"{name}\"", old.key.prefix());
+        let detail = format!("{} “{old_name}” to “{name}”", old.key.prefix());
         tx.audit(admin.team(), Action::KeyRenamed, id, detail).await?;
         Ok(tx.commit().await?)
     }
@@ -299,5 +299,5 @@ impl Tx {
 
 /// A key in the detail of an audit event.
 pub(crate) fn key_detail(key: &ListedKey, rest: &str) -> String {
-    format!("{} \"{}\"{rest}", key.key.prefix(), key.name.as_ref().map_or("", KeyName::as_str))
+    format!("{} “{}”{rest}", key.key.prefix(), key.name.as_ref().map_or("", KeyName::as_str))
 }

@@ -223,7 +223,7 @@ impl Tx {
         }
         let name = key.name.as_ref().map_or("", KeyName::as_str);
         let found = place.map_or_else(String::new, |place| format!(", found at {}", place.as_str()));
-        let detail = format!("{} \"{name}\", {}{found}", key.key.prefix(), action.past());
+        let detail = format!("{} “{name}”, {}{found}", key.key.prefix(), action.past());
         self.audit(team, Action::KeyLeaked, id, detail).await?;
         match action {
             LeakAction::Revoke => {

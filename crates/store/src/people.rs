@@ -160,7 +160,7 @@ impl Store {
         if old.name == name.as_str() && old.email == shown && old.pending_email == pending {
             return Ok(!is_own);
         }
-        let mut detail = format!("\"{name}\", {shown}");
+        let mut detail = format!("“{name}”, {shown}");
         if pending.is_some() && pending != old.pending_email {
             detail.push_str(&format!("; asked for the address {email}"));
         }

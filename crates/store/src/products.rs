@@ -262,7 +262,7 @@ impl Transaction {
 
 impl Tx {
     async fn audit_product(&mut self, editor: &Editor, mode: Mode, action: Action, product: &Product) -> Result<()> {
-        let detail = format!("\"{}\" ({})", product.fields.name.as_str(), mode.as_str());
+        let detail = format!("“{}” ({})", product.fields.name.as_str(), mode.as_str());
         self.audit(editor.team(), action, product.id, detail).await
     }
 }

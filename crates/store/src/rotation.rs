@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::audit::minute;
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::tx::{Transaction, Tx};
@@ -123,9 +124,10 @@ impl Store {
         tx.keep_first_tokens_use(id, old.key.token.number).await?;
         tx.touch_key(id, seq).await?;
         let rest = format!(
-            ", new token {}, the former one ends {} after its first use, {ends_at} at the latest",
+            ", new token {}, the former one ends {} after its first use, {} at the latest",
             token.prefix,
-            span(overlap.length())
+            span(overlap.length()),
+            minute(ends_at)
         );
         tx.audit_key(Action::KeyRotated, &old, &rest).await?;
         tx.commit().await?;

@@ -183,7 +183,7 @@ impl Store {
             return Ok(());
         }
         tx.execute(sql("UPDATE teams SET name = $2 WHERE id = $1").bind(id).bind(name.as_str())).await?;
-        tx.audit(id, Action::TeamRenamed, id, format!("\"{old}\" to \"{}\"", name.as_str())).await?;
+        tx.audit(id, Action::TeamRenamed, id, format!("“{old}” to “{}”", name.as_str())).await?;
         Ok(tx.commit().await?)
     }
 
@@ -273,7 +273,7 @@ impl Tx {
             .bind(new.name.as_str())
             .bind(at);
         self.execute(insert).await?;
-        self.audit(new.id, Action::TeamCreated, new.id, format!("\"{}\"", new.name.as_str())).await?;
+        self.audit(new.id, Action::TeamCreated, new.id, format!("“{}”", new.name.as_str())).await?;
         self.add_member(new.id, &new.owner).await?;
         Ok(Team { id: new.id, slug, name: new.name.clone(), created_at: at, key_lifetime: None })
     }
