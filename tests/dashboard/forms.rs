@@ -9,9 +9,10 @@ use test_support::{Answer, Engine, TestApp, assert_text};
 const KEYS: &str = "/t/acme/settings/integrations/api-keys";
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The hidden fields of a page, unescaped.
+/// The hidden fields of a page's own form, unescaped. The sidebar has forms of its own.
 fn hidden_fields(page: &Answer) -> Vec<(String, String)> {
-    let inputs = page.text().split("<input type=\"hidden\" name=\"").skip(1);
+    let main = page.text().split_once("<main").map_or("", |(_, main)| main);
+    let inputs = main.split("<input type=\"hidden\" name=\"").skip(1);
     inputs
         .map(|rest| {
             let (name, rest) = rest.split_once("\" value=\"").expect("a value");
@@ -358,6 +359,17 @@ async fn a_second_key_of_one_name_is_warned_about_once(#[values(Engine::Sqlite, 
     assert!(warned.status == 422 && warned.text().contains("Another active key is called"), "{warned}");
     let same_name = between(warned.text(), "name=\"same_name\" value=\"", "\"");
     assert_eq!(app.send(&ada, &path, &[&fields[..], &[("same_name", same_name)]].concat()).await.status, 200);
+
+    let other = app.send(&ada, &path, &[("name", "Other"), ("mode", "test"), ("scope", "read_only")]).await;
+    let id = between(other.text(), "data-list=\"/t/acme/settings/integrations/api-keys?key=", "\"");
+    let rename = format!("{KEYS}/{id}/rename");
+    let fields = [("name", "Staging"), ("version", "Other")];
+    let warned = app.send(&ada, &rename, &fields).await;
+    assert!(warned.status == 422 && warned.text().contains("or rename the key anyway"), "{warned}");
+    let same_name = between(warned.text(), "name=\"same_name\" value=\"", "\"");
+    assert_eq!(app.send(&ada, &rename, &[&fields[..], &[("same_name", same_name)]].concat()).await.status, 303);
+    let unchanged = app.send(&ada, &rename, &[("name", "Staging"), ("version", "Staging")]).await;
+    assert_eq!(unchanged.status, 303, "a name that is not changed needs no warning");
 }
 
 #[rstest]

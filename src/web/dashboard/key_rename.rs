@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::authorize::{Authorized, AuthorizedForm, LastPathParam};
@@ -13,7 +14,7 @@ use super::responses;
 use crate::app::keys::RenameKeyError;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
-use keyhouse_domain::api_key::KeyName;
+use keyhouse_domain::api_key::{KeyName, ListedKey};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::ManageKeys;
 
@@ -28,7 +29,31 @@ struct RenamePage<'a> {
     from: &'a str,
     back: String,
     max_name: usize,
+    /// Another active key has this name.
+    is_name_taken: bool,
     errors: FieldErrors,
+}
+
+impl<'a> RenamePage<'a> {
+    fn new(
+        access: &Authorized<ManageKeys>,
+        key: KeyRow,
+        name: &'a str,
+        (from, id): (&'a str, KeyId),
+        errors: FieldErrors,
+    ) -> Self {
+        Self {
+            layout: Layout::of(access, &format!("Rename {}", key.name), "keys"),
+            base: access.path(PAGE),
+            back: key_row::back(access, from, id),
+            key,
+            name,
+            from,
+            max_name: KeyName::MAX,
+            is_name_taken: false,
+            errors,
+        }
+    }
 }
 
 fn rename_page(
@@ -38,10 +63,7 @@ fn rename_page(
     back: (&str, KeyId),
     errors: FieldErrors,
 ) -> PageResult {
-    let layout = Layout::of(access, &format!("Rename {}", key.name), "keys");
-    let (from, id) = back;
-    let back = key_row::back(access, from, id);
-    let page = RenamePage { layout, base: access.path(PAGE), key, name, from, back, max_name: KeyName::MAX, errors };
+    let page = RenamePage::new(access, key, name, back, errors);
     Ok(responses::form(&page.errors, &page))
 }
 
@@ -65,6 +87,9 @@ pub(super) struct RenameKeyForm {
     version: String,
     #[serde(default)]
     from: String,
+    /// The name for which the person has seen the warning that another active key has it.
+    #[serde(default)]
+    same_name: String,
 }
 
 pub(super) async fn update(
@@ -87,6 +112,15 @@ pub(super) async fn update(
         Ok(name) => name,
         Err(error) => return rename_page(&access, key, &form.name, (&form.from, id), FieldErrors::one("name", error)),
     };
+    // As when a key is created: two keys of one name look the same in the list and in the audit log.
+    if form.same_name != name.as_str() && name.as_str() != key.name {
+        let is_taken = |other: &ListedKey| other.name.as_ref() == Some(&name) && other.key.id != id;
+        if state.app.active_keys_of(access.team().id).await?.iter().any(is_taken) {
+            let mut page = RenamePage::new(&access, key, name.as_str(), (&form.from, id), FieldErrors::default());
+            page.is_name_taken = true;
+            return Ok(responses::page(StatusCode::UNPROCESSABLE_ENTITY, &page));
+        }
+    }
     match state.app.rename_key(&access.permit, id, &name, was).await {
         Ok(()) => Ok(see_other(&key_row::after(&access, &form.from, id, "renamed"))),
         Err(RenameKeyError::Renamed(current)) => {
