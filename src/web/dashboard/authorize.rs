@@ -142,7 +142,7 @@ impl<A: FromUser, F: DeserializeOwned> FromRequest<AppState> for AuthorizedForm<
             return Err(Rejection::page(responses::sign_in_to_continue(path_and_query(&parts), &raw)));
         };
         if raw.get(FORM_OWNER) != user.person.id.to_string() {
-            return Err(Rejection::page(responses::not_your_form(&user.person, path_and_query(&parts))));
+            return Err(Rejection::page(responses::not_your_form(state, &user, &user.client.path_and_query).await?));
         }
         let access = A::from_user(user, &mut parts, state).await?;
         Ok(Self { access, form: raw.parse()?, raw })

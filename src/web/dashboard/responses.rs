@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response};
 use super::error_frame::ErrorFrame;
 use super::forms::{FieldErrors, RawForm};
 use super::layout::Layout;
-use super::rejection::Rejection;
+use super::rejection::{PageResult, Rejection};
+use super::session::CurrentUser;
 use crate::app::sessions::SignInError;
 use crate::shell_command::quoted;
 use crate::web::error::{ApiError, ErrorCode};
@@ -140,6 +141,7 @@ pub(super) fn forbidden(membership: &Membership, holders: &[Member]) -> Response
 #[derive(Template)]
 #[template(path = "confirm.html")]
 struct ConfirmPage<'a> {
+    layout: Layout,
     action: &'a str,
     /// The page with the form.
     path: &'a str,
@@ -157,14 +159,18 @@ pub(super) fn reset_command(state: &AppState, person: &Person) -> String {
 }
 
 /// Asks for the password before a form is processed; the form's fields are kept in hidden fields.
-pub(super) fn confirm_password(
+///
+/// # Errors
+/// The database is away.
+pub(super) async fn confirm_password(
     state: &AppState,
-    person: &Person,
-    path_and_query: &str,
+    user: &CurrentUser,
     form: &RawForm,
     (error, retry_after): (&str, Option<u64>),
-) -> Response {
+) -> PageResult {
+    let (person, path_and_query) = (&user.person, user.client.path_and_query.as_str());
     let template = ConfirmPage {
+        layout: Layout::of_person(user, &state.app.queries().teams_of(person.id).await?, "Confirm it’s you", ""),
         action: path_and_query,
         path: path_and_query.split('?').next().unwrap_or("/"),
         email: person.email.as_str(),
@@ -173,7 +179,7 @@ pub(super) fn confirm_password(
         fields: form.resendable(),
         error,
     };
-    password_refused(retry_after, StatusCode::FORBIDDEN, &template)
+    Ok(password_refused(retry_after, StatusCode::FORBIDDEN, &template))
 }
 
 #[derive(Template)]
@@ -190,14 +196,30 @@ pub(super) fn message(status: StatusCode, title: &str, message: &str, (action, h
     page(status, &MessagePage { title, message, action, href })
 }
 
+#[derive(Template)]
+#[template(path = "message_framed.html")]
+struct FramedMessagePage<'a> {
+    layout: Layout,
+    title: &'a str,
+    message: &'a str,
+    action: &'a str,
+    href: &'a str,
+}
+
 /// The form was rendered for another person than the one who is signed in now: nothing was done.
-pub(super) fn not_your_form(person: &Person, path: &str) -> Response {
-    message(
-        StatusCode::CONFLICT,
-        &format!("You are signed in as {}", person.name),
-        "This form was opened under another account, so nothing was changed. Open the page again to continue as yourself.",
-        ("Open the page again", path),
-    )
+///
+/// # Errors
+/// The database is away.
+pub(super) async fn not_your_form(state: &AppState, user: &CurrentUser, path: &str) -> PageResult {
+    let title = format!("You are signed in as {}", user.person.name);
+    let template = FramedMessagePage {
+        layout: Layout::of_person(user, &state.app.queries().teams_of(user.person.id).await?, &title, ""),
+        title: &title,
+        message: "This form was opened under another account, so nothing was changed. Open the page again to continue as yourself.",
+        action: "Open the page again",
+        href: path,
+    };
+    Ok(page(StatusCode::CONFLICT, &template))
 }
 
 /// What the sign-in page shows.

@@ -169,12 +169,9 @@ impl CurrentUser {
         if state.app.is_fresh(&self.session) {
             return action.await;
         }
-        let ask = |error: &str, retry_after| {
-            responses::confirm_password(state, &self.person, &self.client.path_and_query, form, (error, retry_after))
-        };
         let password = form.get("confirm_password");
         if password.is_empty() {
-            return Err(Rejection::page(ask("", None)));
+            return Err(Rejection::page(responses::confirm_password(state, self, form, ("", None)).await?));
         }
         match state.app.reauthenticate(&self.session, &self.person, password, self.client.info()).await {
             Ok(secret) => {
@@ -186,7 +183,8 @@ impl CurrentUser {
             }
             Err(error) => {
                 let (message, retry_after) = responses::password_error(error, "Wrong password")?;
-                Err(Rejection::page(ask(&message, retry_after)))
+                let page = responses::confirm_password(state, self, form, (&message, retry_after)).await?;
+                Err(Rejection::page(page))
             }
         }
     }

@@ -9,9 +9,10 @@ use zeroize::Zeroizing;
 use askama::Template;
 
 use super::forms::RawForm;
+use super::layout::Layout;
 use super::rejection::{PageResult, see_other};
 use super::responses::{self, SignIn};
-use super::session::{ClientSession, safe_redirect_path};
+use super::session::{ClientSession, CurrentUser, safe_redirect_path};
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 
@@ -49,6 +50,7 @@ pub(super) struct SignInForm {
 #[derive(Template)]
 #[template(path = "continue.html")]
 struct ContinuePage<'a> {
+    layout: Layout,
     action: &'a str,
     /// The page with the form.
     path: &'a str,
@@ -61,12 +63,20 @@ pub(super) async fn create(State(state): State<AppState>, client: ClientSession,
     let kept = raw.with_prefix(KEPT);
     match state.app.sign_in(&form.email, &form.password, client.info()).await {
         Ok(started) => {
-            let response = if kept.is_empty() || !form.incomplete.is_empty() {
-                see_other(next)
-            } else {
-                responses::ok(&ContinuePage { action: next, path: next.split('?').next().unwrap_or("/"), fields: kept })
+            let cookie = client.replace_session(&state, &started).await?;
+            let is_resumed = !kept.is_empty() && form.incomplete.is_empty();
+            let resumed = if is_resumed { state.app.session(&started.secret).await? } else { None };
+            let response = match resumed {
+                Some((session, person)) => {
+                    let teams = state.app.queries().teams_of(person.id).await?;
+                    let user = CurrentUser { client, session, person };
+                    let layout = Layout::of_person(&user, &teams, "Continue", "");
+                    let path = next.split('?').next().unwrap_or("/");
+                    responses::ok(&ContinuePage { layout, action: next, path, fields: kept })
+                }
+                None => see_other(next),
             };
-            Ok((client.replace_session(&state, &started).await?, response).into_response())
+            Ok((cookie, response).into_response())
         }
         Err(error) => {
             let (message, retry_after) = responses::password_error(error, "Wrong email or password")?;

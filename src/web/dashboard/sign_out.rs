@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use super::forms::{FORM_OWNER, RawForm};
 use super::rejection::{PageResult, see_other};
 use super::responses;
-use super::session::ClientSession;
+use super::session::{ClientSession, CurrentUser};
 use crate::web::AppState;
 
 /// Links may lead here; the button to sign out is on every page.
@@ -18,7 +18,8 @@ pub(super) async fn show() -> Response {
 pub(super) async fn destroy(State(state): State<AppState>, client: ClientSession, form: RawForm) -> PageResult {
     if let Some((session, person)) = client.session(&state).await? {
         if form.get(FORM_OWNER) != person.id.to_string() {
-            return Ok(responses::not_your_form(&person, "/account"));
+            let user = CurrentUser { client, session, person };
+            return responses::not_your_form(&state, &user, "/account").await;
         }
         state.app.sign_out(&person, Some(session.id), client.info()).await?;
     }
