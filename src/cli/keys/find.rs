@@ -119,6 +119,7 @@ fn print(context: &CommandContext<'_>, finding: &Finding) -> anyhow::Result<()> 
     }
     table.print()?;
     if key.key.is_active(now) {
+        outln!("");
         outln!("To revoke it: {}", context.invocation.line(&format!("key revoke {}", key.key.id)));
     }
     Ok(())
