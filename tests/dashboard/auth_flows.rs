@@ -172,7 +172,7 @@ async fn a_new_password_ends_every_session_and_begins_one(#[values(Engine::Sqlit
         async move { app.send(&cookie, "/account", &[("do", "password"), ("password", old), ("new_password", new)]).await }
     };
     let wrong = change(ada.clone(), "not her password", "green kettle slow train").await;
-    assert_text!(faults(&wrong).join("\n"), @"Incorrect password.");
+    assert_text!(faults(&wrong).join("\n"), @"Wrong password.");
     let weak = change(ada.clone(), PASSWORD, "passwordpassword").await;
     assert_text!(faults(&weak).join("\n"), @"This password is too common; choose another.");
     let changed = change(ada.clone(), PASSWORD, "green kettle slow train").await;

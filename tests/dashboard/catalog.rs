@@ -74,7 +74,7 @@ async fn every_fault_is_shown_and_nothing_typed_is_lost(#[values(Engine::Sqlite,
     let refused = app.send(&ada, &format!("{PRODUCTS}/new"), &fields).await;
     assert_eq!(refused.status, 422);
     assert_text!(faults(&refused).join("\n"), @"
-    Is required.
+    Enter a name.
     Must have at most 4 decimal places.
     Must be an ISO 4217 currency code.
     Must be at most 100.

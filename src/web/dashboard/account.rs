@@ -188,7 +188,7 @@ async fn update_password(state: &AppState, user: &CurrentUser, form: &PasswordFo
         }
         Err(ChangePasswordError::Unfit(error)) => (FieldErrors::one("new_password", error), None),
         Err(ChangePasswordError::SignIn(error)) => {
-            let (message, retry_after) = responses::password_error(error, "Incorrect password")?;
+            let (message, retry_after) = responses::password_error(error, "Wrong password")?;
             (FieldErrors::one("password", message), retry_after)
         }
     };

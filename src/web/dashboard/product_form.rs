@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::forms::FieldErrors;
-use keyhouse_domain::field::{Control, FieldType, Presence};
+use keyhouse_domain::field::{Control, FieldError, FieldType, Presence};
 use keyhouse_domain::product::{FIELDS, FieldSpec, ProductFields, ProductPatch};
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -40,6 +40,11 @@ impl ProductForm {
             } else {
                 spec.read(&mut patch, spec.value_type.input(text))
             };
+            // The error's text is about JSON; a person left an input empty.
+            let result = result.map_err(|error| match error {
+                FieldError::Missing => format!("Enter a {}", spec.label.to_lowercase()),
+                error => error.to_string(),
+            });
             errors.check(spec.name, result);
         }
         // A missing field is among the errors already.
