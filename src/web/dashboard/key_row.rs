@@ -42,7 +42,7 @@ pub(super) struct KeyRow {
     pub hint: String,
     /// A call was accepted in the last 5 minutes.
     pub is_busy: bool,
-    /// The path of the sparkline, and the number of calls beside it: of an active key those of the last 30 days, of one that
+    /// The path of the sparkline, and the number of calls beside it: of an active key those of the last 14 days, of one that
     /// has ended those that were refused since. The list alone sets them.
     pub spark: String,
     pub calls: String,
@@ -196,6 +196,12 @@ pub(super) async fn add_emails(state: &AppState, rows: impl IntoIterator<Item = 
         }
     }
     Ok(())
+}
+
+/// The part of a token that may be shown, and the rest, which the page masks: the former ends three characters after the
+/// last `_`.
+pub(super) fn shown_and_masked(token: &str) -> (&str, &str) {
+    token.split_at_checked(token.rfind('_').map_or(0, |at| at + 4)).unwrap_or(("", token))
 }
 
 /// Whether revoking a key interrupts something: a live key that was used within the last 7 days.

@@ -26,7 +26,8 @@ const REVOKED_ROWS: usize = 50;
 const NEARLY_FULL: u32 = 8;
 /// Days of a sparkline, and of the number beside it.
 const SPARK_DAYS: u32 = 14;
-const MONTH: u32 = 30;
+/// Days in which the refused calls of a key that has ended are counted.
+const TRIED_DAYS: u32 = 30;
 
 #[derive(Template)]
 #[template(path = "keys.html")]
@@ -138,13 +139,16 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         url(&base, [("mode", mode), ("status", "revoked"), ("before", id.as_str())])
     });
     let today = UtcDay::of(now);
-    let since = UtcDay::from_number(today.number() - i64::from(MONTH) + 1);
-    let counted = state.app.queries().calls_by_day_of_team(access.team().id, since).await?;
+    let first_day = |days: u32| UtcDay::from_number(today.number() - i64::from(days) + 1);
+    let counted = state.app.queries().calls_by_day_of_team(access.team().id, first_day(TRIED_DAYS)).await?;
     let row = |key: &ListedKey| {
         let calls: Vec<_> = counted.iter().copied().filter(|count| count.key == key.key.id).collect();
         let is_active = key.key.is_active(now);
         let refused = [Outcome::Revoked, Outcome::Expired];
-        let is_shown = |count: &&DailyCalls| is_active || refused.contains(&count.outcome);
+        let is_shown = |count: &&DailyCalls| match is_active {
+            true => count.day >= first_day(SPARK_DAYS),
+            false => refused.contains(&count.outcome),
+        };
         KeyRow {
             is_new: about_id == Some(key.key.id),
             spark: if is_active { sparkline(&calls, today, SPARK_DAYS) } else { String::new() },
