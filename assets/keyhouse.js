@@ -165,6 +165,24 @@ document.addEventListener("click", async (event) => {
 
 // ---- Forms.
 
+// A request that takes longer than 300 ms shows a word in its button, which does not become narrower.
+const showProgress = (button) => {
+    const label = button && !button.matches(".only-icon, .menu-item") ? [...button.childNodes] : null;
+    const timer = setTimeout(() => {
+        if (!label) return;
+        button.style.minInlineSize = `${button.offsetWidth}px`;
+        button.replaceChildren("Working…");
+        say("Working…");
+    }, 300);
+    const restore = () => {
+        clearTimeout(timer);
+        if (!label) return;
+        button.replaceChildren(...label);
+        button.style.minInlineSize = "";
+    };
+    return { restore };
+};
+
 document.addEventListener("submit", async (event) => {
     const form = event.target;
     // A password that is shown as text would be offered for autofill as text.
@@ -176,6 +194,7 @@ document.addEventListener("submit", async (event) => {
     if (form.dataset.busy) return;
     form.dataset.busy = "1";
     button?.setAttribute("aria-busy", "true");
+    const progress = showProgress(button);
     find(form, ".offline")?.remove();
     try {
         const body = new URLSearchParams(new FormData(form, event.submitter));
@@ -202,6 +221,7 @@ document.addEventListener("submit", async (event) => {
     } finally {
         delete form.dataset.busy;
         button?.removeAttribute("aria-busy");
+        progress.restore();
     }
 });
 
@@ -423,9 +443,18 @@ addEventListener("popstate", () => location.reload());
 
 const clear = (event) => {
     const field = event.target.closest(".field");
-    if (!field || !find(field, ".fault")) return;
-    for (const node of [field, ...all(field, "[aria-invalid]")]) node.removeAttribute("aria-invalid");
-    find(field, ".fault").remove();
+    const fault = field && find(field, ".fault");
+    // The error of the sign-in page is about both of its fields; its text stays.
+    const wrong = fault ? [field, ...all(field, "[aria-invalid]")] : all(document, ".field [aria-describedby='fault']");
+    for (const node of wrong) node.removeAttribute("aria-invalid");
+    if (!fault) return;
+    fault.remove();
+    const summary = find(document, "[data-summary]");
+    if (!summary) return;
+    all(summary, "a").find((link) => link.hash === `#${event.target.id}`)?.closest("li").remove();
+    const left = all(summary, "li").length;
+    find(summary, "strong").textContent = `${left} field${left === 1 ? " needs" : "s need"} your attention`;
+    if (left === 0) summary.remove();
 };
 document.addEventListener("input", clear);
 document.addEventListener("change", clear);
@@ -450,16 +479,27 @@ const toast = (node) => {
 
 const zone = new Intl.DateTimeFormat("en-US", { timeZoneName: "short" }).formatToParts().find((part) => part.type === "timeZoneName").value;
 const exact = new Intl.DateTimeFormat("en-US", { dateStyle: "medium", timeStyle: "long", hourCycle: "h23" });
-const stamp = new Intl.DateTimeFormat("en-US", { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+const day = new Intl.DateTimeFormat("en-US", { dateStyle: "medium" });
+const clock = new Intl.DateTimeFormat("en-US", { timeStyle: "medium", hourCycle: "h23" });
+const short = new Intl.DateTimeFormat("en-US", { month: "short", day: "numeric" });
 const localize = (root) => {
     for (const time of all(root, "time.when")) {
         // Where the text is the exact time in UTC already.
-        if (time.textContent === time.dataset.tip) time.textContent = stamp.format(new Date(time.dateTime));
+        if (time.textContent === time.dataset.tip) time.textContent = exact.format(new Date(time.dateTime));
         time.dataset.tip = exact.format(new Date(time.dateTime));
         // One tab stop for a row: its times show their tips while its link or menu has the focus.
         if (time.closest("tr")?.querySelector("a, summary, button")) time.tabIndex = -1;
     }
-    for (const time of all(root, "time[data-local]")) time.textContent = stamp.format(new Date(time.dateTime));
+    for (const time of all(root, "time[data-local], time[data-clock]")) {
+        const at = new Date(time.dateTime);
+        const strong = find(time, "strong");
+        if (time.matches("[data-clock]")) time.textContent = `${short.format(at)}, ${clock.format(at)}`;
+        else if (!strong) time.textContent = exact.format(at);
+        else {
+            strong.textContent = clock.format(at);
+            time.replaceChildren(`${day.format(at)} `, strong);
+        }
+    }
     for (const node of all(root, "[data-zone]")) node.textContent = `Times in ${zone}`;
 };
 
@@ -550,7 +590,7 @@ const followReceipt = () => {
 // ---- What new content needs.
 
 const enhance = (root) => {
-    for (const button of all(root, "[data-copy], [data-unmask], [data-shortcuts]")) button.hidden = false;
+    for (const button of all(root, "[data-copy], [data-unmask], [data-shortcuts], [data-scripted]")) button.hidden = false;
     for (const button of all(root, "[data-share]")) button.hidden = !navigator.share;
     for (const token of all(root, "[data-mask]")) token.classList.add("masked");
     for (const node of all(root, ".toast:not([data-timed])")) {

@@ -528,8 +528,14 @@ await scenario("a form that is submitted twice creates one key", async () => {
     await openCreate(page);
     await fillKey(page, "Double");
     const id = await page.locator("input[name=id]").inputValue();
+    let release;
+    const released = new Promise((resolve) => (release = resolve));
+    await page.route(at(`${KEYS}/new`), (route) => released.then(() => route.continue()));
     await page.getByRole("button", { name: "Create key" }).dblclick();
+    await page.getByRole("button", { name: "Working…" }).waitFor();
+    release();
     await page.locator("[data-reveal]").waitFor();
+    await page.unroute(at(`${KEYS}/new`));
     check(count("Double") === 1, "a double click did not create exactly one key");
     const token = await page.locator("[data-secret]").first().innerText();
     const personId = await page.locator("#person input[name=for]").getAttribute("value");

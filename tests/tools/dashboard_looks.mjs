@@ -240,6 +240,8 @@ await scenario("the team's pages and dialogs", async () => {
     await press(signedOut, "Sign in");
     await signedOut.getByRole("alert").waitFor();
     await look(signedOut, "the sign-in page after a wrong password");
+    await signedOut.getByLabel("Password", { exact: true }).pressSequentially("w");
+    check((await signedOut.locator("[aria-invalid]").count()) === 0, "a field is still marked as wrong while it is corrected");
 });
 
 await scenario("a leaked key", async () => {

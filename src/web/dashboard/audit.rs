@@ -7,12 +7,13 @@ use super::authorize::Authorized;
 use super::layout::{Layout, TimeTag};
 use super::rejection::{PageResult, Rejection};
 use super::responses::{ok, url};
+use crate::time_format::TimeFormat;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::api_key::ListedKey;
-use keyhouse_domain::audit::{Action, AuditEvent, AuditFilter};
+use keyhouse_domain::audit::{Action, AuditEvent, AuditFilter, SERVER};
 use keyhouse_domain::ids::{AuditId, KeyId};
-use keyhouse_domain::permission::ManageTeam;
+use keyhouse_domain::permission::{ManageTeam, SHELL};
 use keyhouse_domain::person::Email;
 use keyhouse_domain::team::Member;
 
@@ -24,6 +25,9 @@ const OPTIONS: u32 = 100;
 
 struct EventRow {
     at: TimeTag,
+    /// The date, and the time of day to the second, in UTC.
+    day: String,
+    clock: String,
     by: String,
     /// Names are not unique; empty for the command line.
     by_email: String,
@@ -31,7 +35,9 @@ struct EventRow {
     words: &'static str,
     detail: String,
     target: String,
+    /// `CLI`, `Server` or an address.
     source: String,
+    is_address: bool,
 }
 
 #[derive(Template)]
@@ -182,14 +188,24 @@ async fn key_options(
 }
 
 fn row(event: &AuditEvent) -> EventRow {
+    let (source, is_address) = match event.source.as_str() {
+        SHELL => ("CLI", false),
+        SERVER => ("Server", false),
+        address => (address, true),
+    };
+    let exact = event.at.exact();
+    let (day, clock) = exact.split_once(' ').unwrap_or((&exact, ""));
     EventRow {
         at: TimeTag::exact(event.at),
+        day: day.to_owned(),
+        clock: clock.to_owned(),
         by: event.by.name.clone(),
         by_email: event.by_email.as_ref().map_or_else(String::new, Email::to_string),
         action: event.action.as_str(),
         words: words(event.action),
         detail: event.detail.clone(),
         target: event.target.clone(),
-        source: event.source.clone(),
+        source: source.to_owned(),
+        is_address,
     }
 }

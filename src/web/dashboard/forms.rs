@@ -149,7 +149,7 @@ pub(super) struct AriaAttrs<'a> {
 }
 
 /// Error messages are lower-case; a page shows them as sentences.
-fn capitalize(message: &str) -> String {
+pub(super) fn capitalize(message: &str) -> String {
     let mut chars = message.chars();
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }

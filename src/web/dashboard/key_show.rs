@@ -5,6 +5,7 @@ use axum::extract::State;
 
 use super::audit;
 use super::authorize::{Authorized, LastPathParam};
+use super::forms::capitalize;
 use super::key_receipt::ReceiptCells;
 use super::key_row::{self, KeyRow, PAGE};
 use super::layout::{Layout, TimeTag, Undo};
@@ -144,7 +145,7 @@ pub(super) async fn show(
             .as_ref()
             .map_or_else(|| event.by.name.clone(), |email| format!("{} ({email})", event.by.name)),
         words: audit::words(event.action),
-        detail: event.detail.clone(),
+        detail: own_detail(&event.detail, &key.name),
         is_end: matches!(event.action, Action::KeyRevoked | Action::KeyExpired),
     });
     Ok(responses::ok(&KeyPage {
@@ -169,6 +170,15 @@ pub(super) async fn show(
         has_ended: key.ended.is_some(),
         key,
     }))
+}
+
+/// The detail of an event on the page of its own key: without the key's prefix, and without its name if it still has it.
+fn own_detail(detail: &str, name: &str) -> String {
+    let rest = detail.split_once("... ").map_or(detail, |(_, rest)| rest);
+    let is_of_a_rename = rest.contains("” to “");
+    let named = format!("“{name}”");
+    let rest = rest.strip_prefix(named.as_str()).filter(|_| !is_of_a_rename).unwrap_or(rest);
+    capitalize(rest.trim_start_matches([',', ':', ' ']))
 }
 
 async fn successor(state: &AppState, listed: &ListedKey, now: Timestamp) -> Result<Option<Successor>, Rejection> {
@@ -260,4 +270,23 @@ fn tried(listed: &ListedKey, counted: &[DailyCalls], addresses: &[SeenAddress], 
         last: addresses.iter().filter_map(|seen| seen.refused_at).max().map(|at| TimeTag::past(at, now)),
         addresses: from,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_detail_of_a_change_leaves_out_the_key_itself() {
+        for (detail, shown) in [
+            ("pk_live_AbC... “CI”, Read-only, expires 2026-11-29 05:58 UTC", "Read-only, expires 2026-11-29 05:58 UTC"),
+            ("pk_live_AbC... “CI”", ""),
+            ("pk_live_AbC... “CI”: found in a log", "Found in a log"),
+            ("pk_live_AbC... “CI”, new token pk_live_xyz..., the former", "New token pk_live_xyz..., the former"),
+            ("pk_live_AbC... “Old” to “CI”", "“Old” to “CI”"),
+            ("pk_live_AbC... “Old”, until 2026-11-29 05:58 UTC", "“Old”, until 2026-11-29 05:58 UTC"),
+        ] {
+            assert_eq!(own_detail(detail, "CI"), shown, "{detail}");
+        }
+    }
 }

@@ -10,7 +10,8 @@ use super::key_row::PAGE as KEYS;
 use super::layout::{Layout, TimeTag};
 use super::rejection::PageResult;
 use super::responses::{ok, url};
-use super::usage_chart::outcome_label;
+use super::usage_chart::{day_label, outcome_label};
+use crate::time_format::TimeFormat;
 use crate::web::api::operations::operations;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
@@ -18,7 +19,7 @@ use keyhouse_domain::api_key::{KeyName, ListedKey};
 use keyhouse_domain::ids::{KeyId, RequestId};
 use keyhouse_domain::permission::ManageKeys;
 use keyhouse_domain::timestamp::Timestamp;
-use keyhouse_domain::usage::{CALLS_KEPT, CallFilter, Outcome, RecordedCall};
+use keyhouse_domain::usage::{CALLS_KEPT, CallFilter, Outcome, RecordedCall, UtcDay};
 
 /// Path of the page, below the team's.
 pub(super) const PAGE: &str = "/settings/integrations/requests";
@@ -33,6 +34,8 @@ const PERIODS: [(&str, &str, u64); 3] =
 /// A call as a row shows it.
 pub(super) struct CallRow {
     pub at: TimeTag,
+    /// The date and the time to the second, in UTC until the script shows the reader's zone: `Nov 24, 09:30:00`.
+    pub clock: String,
     pub method: String,
     /// Without `/api/v1`.
     pub route: String,
@@ -51,6 +54,7 @@ impl CallRow {
     pub(super) fn of(call: &RecordedCall, key_name: String, now: Timestamp) -> Self {
         Self {
             at: TimeTag::past(call.at, now),
+            clock: clock(call.at),
             method: call.method.clone(),
             route: short(&call.route).to_owned(),
             full_route: call.route.clone(),
@@ -71,6 +75,11 @@ impl CallRow {
             _ => "good",
         }
     }
+}
+
+fn clock(at: Timestamp) -> String {
+    let exact = at.exact();
+    format!("{}, {}", day_label(UtcDay::of(at)), exact.split(' ').nth(1).unwrap_or_default())
 }
 
 /// A route as lists show it.

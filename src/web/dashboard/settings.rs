@@ -9,6 +9,7 @@ use super::forms::{FieldErrors, RawForm};
 use super::layout::Layout;
 use super::rejection::{PageResult, see_other};
 use super::responses;
+use super::usage_chart::thousands;
 use crate::app::key_changes::SetKeyLifetimeError;
 use crate::app::teams::ChangeTeamError;
 use crate::web::base_url::lacks_public_url;
@@ -31,7 +32,7 @@ struct SettingsPage<'a> {
     is_owner: bool,
     max_name: usize,
     lifetime: String,
-    lifetime_max: u32,
+    lifetime_max: String,
     lifetime_version: String,
     /// `public_url` is not set although people use HTTPS.
     lacks_public_url: bool,
@@ -60,7 +61,7 @@ fn settings_page(
             Some(typed) => typed.to_owned(),
             None => team.key_lifetime.map_or(String::new(), |lifetime| lifetime.days().to_string()),
         },
-        lifetime_max: KeyLifetime::MAX_DAYS,
+        lifetime_max: thousands(u64::from(KeyLifetime::MAX_DAYS)),
         lifetime_version: lifetime_version(team.key_lifetime),
         lacks_public_url,
         errors,
