@@ -13,7 +13,7 @@
 //!    without a key, and over the forward-auth routes, with the configured header.
 //! 9. `direct`: the three requests that are answered without a router, because a node gets most of them.
 //! 10. The API router, for `/api/v1/**`, whose handlers' extractors check scope, media type and body, in the contract's
-//!    order; the forward-auth router, for `/auth/**`, whose handlers check the scope.
+//!     order; the forward-auth router, for `/auth/**`, whose handlers check the scope.
 //! 11. The site router, for everything else: `record_route` (the template is known only inside the router), then for the
 //!     dashboard `csrf` before anything reads a form.
 
