@@ -6,6 +6,7 @@ mod keys;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sqlx::{ConnectOptions, Connection};
 
@@ -21,6 +22,8 @@ use keyhouse_domain::timestamp::Timestamp;
 
 /// The folder inside the data folder in which a backup is prepared.
 const STAGING: &str = "restore";
+/// How long PostgreSQL may take to end the sessions of a process that has just ended.
+const DISCONNECT_TIME: Duration = Duration::from_secs(3);
 
 /// How the database that is there compares with the backup.
 #[derive(Debug)]
@@ -214,13 +217,22 @@ pub(crate) async fn detach(folder: &Path) -> Result<(), RestoreError> {
 }
 
 /// Whether nodes or commands of Keyhouse are connected to a PostgreSQL database. SQLite: see [`detach`].
+///
+/// Asked repeatedly for up to [`DISCONNECT_TIME`], because PostgreSQL lists a session until its process has noticed the end of
+/// the client.
 pub(crate) async fn is_in_use(database: &mut Database) -> sqlx::Result<bool> {
     if let Engine::Sqlite(_) = database {
         return Ok(false);
     }
-    let others = sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                      AND pid <> pg_backend_pid() AND application_name = 'keyhouse'");
-    Ok(database.first::<(i64,)>(others).await?.is_some_and(|(others,)| others > 0))
+    const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                          AND pid <> pg_backend_pid() AND application_name = 'keyhouse'";
+    let asked = async {
+        while database.first::<(i64,)>(sql(OTHERS)).await?.is_some_and(|(others,)| others > 0) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(false)
+    };
+    tokio::time::timeout(DISCONNECT_TIME, asked).await.unwrap_or(Ok(true))
 }
 
 /// Puts the prepared file in the place of the one in the folder, which keeps a name of its own.
