@@ -18,6 +18,20 @@ public class Story {
         }
     }
 
+    interface Call {
+        Object run() throws ApiException;
+    }
+
+    /** The error code of the answer to a call that is refused. */
+    static String refusal(ApiClient client, int status, Call call) throws Exception {
+        try {
+            throw new AssertionError("no error but " + call.run());
+        } catch (ApiException error) {
+            check(error.getCode() == status, error);
+            return client.getObjectMapper().readValue(error.getResponseBody(), org.openapitools.client.model.Error.class).getError().getCode();
+        }
+    }
+
     public static void main(String[] arguments) throws Exception {
         ApiClient client = new ApiClient();
         client.updateBaseUri(arguments[0]);
@@ -27,26 +41,26 @@ public class Story {
         for (double price : new double[] {1234567.89, 1234.5678, 49999.9999, 999999999.9999, 0.0001}) {
             ProductCreation body = new ProductCreation().name("Hail pad").unitPrice(price).currency(Currency.EUR).taxRate(8.1);
             UUID id = api.createProduct(body, null).getData().getId();
-            Product read = api.getProduct(id).getData();
+            Product read = api.getProduct(id, null).getData();
             check(read.getUnitPrice() == price, price + " became " + read.getUnitPrice());
             check(read.getTaxRate() == 8.1 && read.getSku() == null, read);
-            check(api.updateProduct(id, new ProductChange().description("changed"), null).getData().getDescription().equals("changed"), id);
-            check(api.archiveProduct(id).getData().getStatus() == Product.StatusEnum.ARCHIVED, id);
+            var change = new ProductChange().description("changed");
+            var changed = api.updateProductWithHttpInfo(id, change, null, null);
+            Product now = changed.getData().getData();
+            check(now.getDescription().equals("changed") && now.getTaxRate() == 8.1, now);
+            String tag = changed.getHeaders().get("etag").get(0);
+            check(refusal(client, 412, () -> api.updateProduct(id, change, "\"another\"", null)).equals("precondition_failed"), id);
+            check(api.archiveProduct(id, tag).getData().getStatus() == Product.StatusEnum.ARCHIVED, id);
         }
         var page = api.listProducts(null, 2, null).getData();
         check(page.getData().size() == 2 && page.getHasMore(), page);
         check(!api.listProducts(null, null, page.getNextCursor()).getData().getData().isEmpty(), page);
 
-        ObjectMapper mapper = client.getObjectMapper();
-        try {
-            api.getProduct(UUID.fromString("019ab697-e800-7123-9159-e26af37bc048"));
-            check(false, "no error for an absent product");
-        } catch (ApiException error) {
-            var body = mapper.readValue(error.getResponseBody(), org.openapitools.client.model.Error.class);
-            check(body.getError().getCode().equals("product_not_found"), body);
-        }
+        UUID absent = UUID.fromString("019ab697-e800-7123-9159-e26af37bc048");
+        check(refusal(client, 404, () -> api.getProduct(absent, null)).equals("product_not_found"), absent);
 
         // What a later version may send.
+        ObjectMapper mapper = client.getObjectMapper();
         String later = "{\"error\":{\"type\":\"a_new_type\",\"code\":\"a_new_code\",\"message\":\"m\",\"request_id\":\"r\",\"hint\":\"new\"},\"more\":1}";
         var failure = mapper.readValue(later, org.openapitools.client.model.Error.class);
         check(failure.getError().getCode().equals("a_new_code"), failure);
