@@ -13,8 +13,9 @@ const MANY: u64 = 1_100;
 const FEW: u64 = 100;
 /// How far above its last count the work may be: a regression of more fails.
 const TOLERANCE_PERCENT: u64 = 5;
-/// Allocations that a cached call may make beyond those of an axum route that answers a fixed text.
-const MORE_ALLOCATIONS: u64 = 10;
+/// Allocations of a cached call at the last count. A part of a run's start may fall into either of the two runs, so that one more
+/// or less is counted on another machine.
+const ALLOCATIONS: u64 = 11;
 
 /// Runs the work under a tool of valgrind and returns the number after `marker` in its output.
 fn count(tool: &[&str], work: &str, repetitions: u64, marker: &str) -> u64 {
@@ -41,11 +42,11 @@ fn allocations(work: &str) -> u64 {
 /// `last` is the count of instructions for each repetition that this test printed when the work was last changed on
 /// purpose: after such a change, write the new count here. A bare axum route is counted to compare with.
 #[rstest]
-#[case::a_token_is_parsed_hashed_and_checked("verdict", 5_038)]
-#[case::a_cached_call("call", 30_154)]
-#[case::a_cached_call_with_its_log_line("logged-call", 35_543)]
-#[case::a_call_with_a_wrong_checksum("refused-call", 18_967)]
-#[case::a_bare_axum_route("bare-route", 9_131)]
+#[case::a_token_is_parsed_hashed_and_checked("verdict", 4_725)]
+#[case::a_cached_call("call", 22_944)]
+#[case::a_cached_call_with_its_log_line("logged-call", 24_833)]
+#[case::a_call_with_a_wrong_checksum("refused-call", 16_652)]
+#[case::a_bare_axum_route("bare-route", 9_124)]
 fn instructions_stay_within_5_percent_of_the_last_count(#[case] work: &str, #[case] last: u64) {
     let counted = per_repetition(&["--tool=callgrind", "--callgrind-out-file=/dev/null"], work, "Collected :");
     println!("{work}: {counted} instructions, last {last}");
@@ -54,8 +55,8 @@ fn instructions_stay_within_5_percent_of_the_last_count(#[case] work: &str, #[ca
 }
 
 #[test]
-fn a_cached_call_allocates_little_more_than_a_bare_route() {
+fn a_cached_call_allocates_less_than_a_bare_axum_route() {
     let [call, bare] = ["call", "bare-route"].map(allocations);
     println!("{call} allocations, a bare axum route makes {bare}");
-    assert!(call <= bare + MORE_ALLOCATIONS, "{call} allocations, a bare axum route makes {bare}");
+    assert!(call < bare && call <= ALLOCATIONS + 1, "{call} allocations, a bare axum route makes {bare}");
 }

@@ -66,6 +66,17 @@ async fn a_rotation_shows_the_new_token_once_and_says_which_token_is_used(
     assert_eq!(ended.location(), path(id, "?done=former-ended"));
     assert_eq!((status(&app, &former).await, status(&app, &new).await), (401, 200));
     assert!(app.page(&ada, ended.location()).await.text().contains("Former token ended"));
+    app.advance(Duration::from_secs(60));
+    assert_eq!(status(&app, &former).await, 401);
+    app.inner.flush_usage(Flush::Everything).await.unwrap();
+    let tried = app.page(&ada, &path(id, "")).await;
+    let sentence = format!(
+        "<strong>The former token is still tried.</strong> <code>{}...</code> was refused 2 times since it ended, \
+         from <code>203.0.113.7</code>, last <time class=\"when\"",
+        &former[..11]
+    );
+    assert!(tried.text().contains(&sentence), "{tried}");
+    assert!(!tried.text().contains("The former token is still used"), "{tried}");
 
     let now = app.send(&ada, &path(id, "/rotate"), &[("overlap", "now")]).await;
     assert_eq!((status(&app, &new).await, status(&app, &token_in(&now)).await), (401, 200), "it leaked");

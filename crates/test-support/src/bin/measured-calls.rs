@@ -2,8 +2,8 @@
 //! repetitions less those of few.
 //!
 //! `measured-calls WORK NUMBER`, with WORK one of `verdict` (token parsed and hashed, its cached record checked), `call`
-//! (`GET /api/v1/key` without the socket), `logged-call` (the same with its line in the log), `refused-call` (a wrong
-//! checksum) and `bare-route` (one axum route that answers a fixed response).
+//! (`GET /api/v1/key` without the socket), `logged-call` (the same with its line in the log), `usage` (the part of a call that
+//! records its key's usage), `refused-call` (a wrong checksum) and `bare-route` (one axum route that answers a fixed response).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use keyhouse::app::App;
 use keyhouse::app::infra::clock::Clock;
 use keyhouse::app::infra::rng::Rng;
 use keyhouse::app::rate_limit::Limits;
+use keyhouse::app::usage::Call;
 use keyhouse::web::server::HttpService;
 use keyhouse::web::{self, AppState, RootService};
 use keyhouse_domain::api_key::{KeyName, NewKey};
@@ -25,6 +26,7 @@ use keyhouse_domain::person::Email;
 use keyhouse_domain::rate_limit::RateLimit;
 use keyhouse_domain::scope::Scope;
 use keyhouse_domain::team::TeamName;
+use keyhouse_domain::usage::Outcome;
 use keyhouse_store::Store;
 use keyhouse_token::{Mode, TokenHash};
 use test_support::{BEGINNING, TestDatabase};
@@ -66,6 +68,24 @@ async fn calls(service: &RootService, token: &str, number: u32, status: u16) {
     }
 }
 
+/// Records calls as the root service does after each response.
+async fn usage(app: &App, token: &str, number: u32) {
+    let hash = TokenHash::of_token(token.as_bytes(), app.brand()).expect("a token");
+    let key = app.authenticate_hash(&hash, CLIENT).await.expect("the key may act");
+    for _ in 0..number {
+        app.record_call(&Call {
+            key: key.id,
+            request: app.ids().request(),
+            from: CLIENT,
+            agent: b"curl/8.5.0",
+            method: "GET",
+            route: "/api/v1/key",
+            status: 200,
+            outcome: Outcome::Admitted,
+        });
+    }
+}
+
 async fn bare_route(token: &str, number: u32) {
     let router = Router::new().route("/api/v1/key", get(async || r#"{"data":{}}"#));
     for _ in 0..number {
@@ -100,6 +120,7 @@ async fn main() {
             keyhouse::start_logging();
             calls(&service, &token, number, 200).await;
         }
+        "usage" => usage(&app, &token, number).await,
         "refused-call" => calls(&service, "pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RC", number, 401).await,
         "bare-route" => bare_route(&token, number).await,
         other => panic!("there is no work {other}"),
