@@ -299,12 +299,14 @@ pub(crate) async fn in_open_time<T>(opening: impl Future<Output = sqlx::Result<T
 
 /// Checks and configures a connection to PostgreSQL before its first use, in one round trip.
 ///
-/// The time-outs, in milliseconds, keep a client that is suspended from blocking the others. `synchronous_commit` is raised
-/// where the server's default would acknowledge a commit before it is on disk.
+/// The time-outs, in milliseconds, keep a client that is suspended from blocking the others. A TCP keepalive of the server after
+/// 60 s without traffic keeps firewalls from forgetting an idle connection; sqlx has no setting for those of the client.
+/// `synchronous_commit` is raised where the server's default would acknowledge a commit before it is on disk.
 async fn configure_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let configure = "SELECT pg_is_in_recovery(), current_setting('server_encoding'), \
                      set_config('idle_in_transaction_session_timeout', '1000', false), \
                      set_config('lock_timeout', '2000', false), set_config('statement_timeout', '3000', false), \
+                     set_config('tcp_keepalives_idle', '60', false), \
                      CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') \
                           THEN set_config('synchronous_commit', 'on', false) END";
     let row = sqlx::raw_sql(configure).fetch_one(connection).await?;
