@@ -8,6 +8,8 @@ import { call, check, inspect, launch, open, scenario, start, tabTo } from "./da
 const demo = await start("demo");
 const { base, team } = demo;
 const KEYS = `${base}/t/${team.slug}/settings/integrations/api-keys`;
+// The form to pause a key has a warning too, so that the class alone does not show that the key is paused.
+const PAUSED = '.banner.warn:has(strong:text-is("Paused"))';
 const REQUESTS = `${base}/t/${team.slug}/settings/integrations/requests`;
 const browser = await launch();
 
@@ -101,7 +103,7 @@ await scenario("pause and resume", async () => {
     await look(owner, "dialog-pause");
     await dialog.getByText("Until you resume it").click();
     await dialog.getByRole("button", { name: "Pause key" }).click();
-    await owner.locator(".banner.warn").first().waitFor();
+    await owner.locator(PAUSED).first().waitFor();
     await look(owner, "key-paused");
     await press("Resume", "Resume ");
     await look(owner, "dialog-resume");
@@ -189,7 +191,7 @@ await scenario("the actions on a key by keyboard alone", async () => {
     await choose("Pause", "Pause ");
     await pick();
     await submit("Pause key");
-    await owner.locator(".banner.warn").first().waitFor();
+    await owner.locator(PAUSED).first().waitFor();
     check((await call(demo, made.token)) === 401, "a paused key is refused");
     await choose("Resume", "Resume ");
     await submit("Resume key");
@@ -244,7 +246,7 @@ await scenario("the actions on a key without JavaScript", async () => {
     await plain.getByRole("link", { name: "Pause", exact: true }).click();
     await plain.getByRole("radio", { name: "1 hour" }).check();
     await plain.getByRole("button", { name: "Pause key" }).click();
-    await plain.locator(".banner.warn").first().waitFor();
+    await plain.locator(PAUSED).first().waitFor();
     check((await call(demo, token)) === 401, "a paused key is refused");
     await plain.getByRole("link", { name: "Resume", exact: true }).click();
     await plain.getByRole("button", { name: "Resume key" }).click();
