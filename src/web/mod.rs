@@ -88,6 +88,22 @@ pub struct AppState {
     pub stopping: Stopping,
 }
 
+impl AppState {
+    /// With the default of each setting.
+    pub fn new(app: App) -> Self {
+        Self {
+            app,
+            trusted_proxies: Arc::default(),
+            public_url: None,
+            forward_auth: ForwardAuth::default(),
+            shell: Arc::default(),
+            leaks: LeakSettings::default(),
+            feed: FeedSettings::default(),
+            stopping: Stopping::default(),
+        }
+    }
+}
+
 /// Whether the process has begun to stop. Beside the token there is a flag, because each request reads it: reading a
 /// cancellation token takes a lock.
 #[derive(Debug, Clone, Default)]

@@ -19,16 +19,7 @@ const UNKNOWN: &str = "pk_live_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ4d72RB";
 
 /// The same application with other settings of forward-auth.
 fn with_settings(mut app: TestApp, settings: ForwardAuth) -> TestApp {
-    app.service = web::service(AppState {
-        app: app.inner.clone(),
-        trusted_proxies: [].into(),
-        public_url: None,
-        forward_auth: settings,
-        shell: Default::default(),
-        leaks: Default::default(),
-        feed: Default::default(),
-        stopping: Default::default(),
-    });
+    app.service = web::service(AppState { forward_auth: settings, ..AppState::new(app.inner.clone()) });
     app
 }
 

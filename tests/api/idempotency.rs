@@ -191,18 +191,8 @@ async fn an_answer_outlives_the_process(#[values(Engine::Sqlite, Engine::Postgre
     let token = app.live_token().await;
     let first = post(&app, &token, "k", BODY).await;
     let other = open(&app.place, app.clock.clone(), 9).await;
-    let stopping = Default::default();
-    let web = keyhouse::web::AppState {
-        app: other.clone(),
-        trusted_proxies: [].into(),
-        public_url: None,
-        forward_auth: Default::default(),
-        shell: Default::default(),
-        leaks: Default::default(),
-        feed: Default::default(),
-        stopping,
-    };
-    let restarted = TestApp { inner: other, service: keyhouse::web::service(web), ..app };
+    let service = keyhouse::web::service(keyhouse::web::AppState::new(other.clone()));
+    let restarted = TestApp { inner: other, service, ..app };
     let again = post(&restarted, &token, "k", BODY).await;
     assert_eq!((again.header("idempotent-replayed"), &again.body), (Some("true"), &first.body));
 }

@@ -1,7 +1,6 @@
 //! What every page tells the browser, and how errors look to people.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::http::Request;
 use keyhouse::web::server::HttpService;
@@ -46,18 +45,8 @@ async fn pages_have_security_headers() {
 async fn over_https_the_cookie_is_for_https_and_for_this_host_alone() {
     let app = TestApp::on(Engine::Sqlite).await;
     app.set_up().await;
-    let stopping = Default::default();
     let public_url = Some(PublicUrl::parse("https://keys.example.com").unwrap());
-    let service = web::service(AppState {
-        app: app.inner.clone(),
-        trusted_proxies: Arc::new([]),
-        public_url,
-        forward_auth: Default::default(),
-        shell: Default::default(),
-        leaks: Default::default(),
-        feed: Default::default(),
-        stopping,
-    });
+    let service = web::service(AppState { public_url, ..AppState::new(app.inner.clone()) });
     let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| {
         let mut request = Request::builder().method(method).uri(path).header("host", "10.0.0.1:8080");
         for (name, value) in headers {

@@ -26,7 +26,6 @@ use keyhouse::app::infra::clock::Clock;
 use keyhouse::app::infra::rng::Rng;
 use keyhouse::app::keys::Created;
 use keyhouse::app::rate_limit::Limits;
-use keyhouse::web::forward_auth::ForwardAuth;
 use keyhouse::web::server::HttpService;
 use keyhouse::web::{self, AppState, RootService, Stopping};
 use keyhouse_domain::api_key::{KeyName, NewKey};
@@ -202,14 +201,9 @@ impl TestApp {
     pub fn serve(place: TestDatabase, clock: Clock, app: App, change: impl FnOnce(&mut AppState)) -> Self {
         let (stop, stopping) = (CancellationToken::new(), Stopping::default());
         let mut state = AppState {
-            app: app.clone(),
             trusted_proxies: ["192.0.2.1/32".parse().expect("a network")].into(),
-            public_url: None,
-            forward_auth: ForwardAuth::default(),
-            shell: Default::default(),
-            leaks: Default::default(),
-            feed: Default::default(),
             stopping: stopping.clone(),
+            ..AppState::new(app.clone())
         };
         change(&mut state);
         Self { inner: app, clock, service: web::service(state), place, stop, stopping }

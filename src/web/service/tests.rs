@@ -25,17 +25,7 @@ async fn state_with_key() -> (tempfile::TempDir, AppState, String) {
     let team = app.create_team("tester", &TeamName::parse("Acme").unwrap(), &owner).await.unwrap();
     let new = NewKey::new(KeyName::parse("K").unwrap(), Mode::Test, Scope::ReadOnly);
     let key = app.create_key(&KeyAdmin::shell("tester", team.id), new).await.unwrap();
-    let state = AppState {
-        app,
-        trusted_proxies: [].into(),
-        public_url: None,
-        forward_auth: Default::default(),
-        shell: Default::default(),
-        leaks: Default::default(),
-        feed: Default::default(),
-        stopping: Default::default(),
-    };
-    (folder, state, key.token.expose().to_owned())
+    (folder, AppState::new(app), key.token.expose().to_owned())
 }
 
 async fn boom() -> StatusCode {

@@ -101,16 +101,7 @@ async fn main() {
     let number: u32 = arguments.next().and_then(|number| number.parse().ok()).expect("how often");
     let place = TestDatabase::folder();
     let (app, token) = application(&place).await;
-    let service = web::service(AppState {
-        app: app.clone(),
-        trusted_proxies: [].into(),
-        public_url: None,
-        forward_auth: Default::default(),
-        shell: Default::default(),
-        leaks: Default::default(),
-        feed: Default::default(),
-        stopping: Default::default(),
-    });
+    let service = web::service(AppState::new(app.clone()));
     // The first call fills the cache.
     calls(&service, &token, 1, 200).await;
     match work.as_str() {
