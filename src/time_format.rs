@@ -11,9 +11,6 @@ pub(crate) trait TimeFormat {
     /// How long after `now` the time is, rounded to the unit, so that 7 days are still 7 days a few seconds later:
     /// `in 3 minutes`.
     fn ahead(self, now: Timestamp) -> String;
-
-    /// The time itself, to the second: `2026-11-24 09:30:00 UTC`.
-    fn exact(self) -> String;
 }
 
 impl TimeFormat for Timestamp {
@@ -34,14 +31,6 @@ impl TimeFormat for Timestamp {
         match span(seconds + unit / 2) {
             None => "in less than a minute".to_owned(),
             Some(span) => format!("in {span}"),
-        }
-    }
-
-    fn exact(self) -> String {
-        let text = self.to_string();
-        match text.split_once('T').and_then(|(day, rest)| Some((day, rest.split_once('.')?.0))) {
-            Some((day, time)) => format!("{day} {time} UTC"),
-            None => text,
         }
     }
 }

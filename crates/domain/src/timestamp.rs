@@ -29,6 +29,23 @@ impl Timestamp {
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
+
+    /// For people, to the second: `2026-11-24 09:30:00 UTC`.
+    pub fn exact(self) -> String {
+        self.for_people("%Y-%m-%d %H:%M:%S UTC")
+    }
+
+    /// For people, to the minute: `2026-11-24 09:30 UTC`.
+    pub fn minute(self) -> String {
+        self.for_people("%Y-%m-%d %H:%M UTC")
+    }
+
+    fn for_people(self, pattern: &str) -> String {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(time) => time.strftime(pattern).to_string(),
+            Err(_) => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -49,6 +66,13 @@ mod tests {
     fn shows_milliseconds_and_z() {
         assert_eq!(Timestamp::from_ms(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_ms(1_764_000_000_120).to_string(), "2025-11-24T16:00:00.120Z");
+    }
+
+    #[test]
+    fn people_see_seconds_or_minutes() {
+        let time = Timestamp::from_ms(1_764_000_059_999);
+        assert_eq!((time.exact(), time.minute()), ("2025-11-24 16:00:59 UTC".into(), "2025-11-24 16:00 UTC".into()));
+        assert_eq!(Timestamp::from_ms(i64::MAX).exact(), format!("{} ms", i64::MAX));
     }
 
     #[test]

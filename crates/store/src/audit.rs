@@ -22,15 +22,6 @@ struct AuditRow {
     source: String,
 }
 
-/// A time in the detail of an event, to the minute: `2026-11-24 09:30 UTC`.
-pub(crate) fn minute(at: Timestamp) -> String {
-    let text = at.to_string();
-    match text.split_once('T').and_then(|(day, time)| Some((day, time.get(..5)?))) {
-        Some((day, time)) => format!("{day} {time} UTC"),
-        None => text,
-    }
-}
-
 /// Sorts after every event's id as text.
 const ABOVE_ALL_IDS: &str = "aud_~";
 

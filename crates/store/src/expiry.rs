@@ -1,6 +1,5 @@
 //! Expiries: which are accepted, and the record of those that have passed
 
-use crate::audit::minute;
 use crate::db::sql;
 use crate::keys::key_detail;
 use crate::tx::Tx;
@@ -79,7 +78,7 @@ impl Tx {
         for key in &expired {
             let update = sql("UPDATE keys SET ended_at = expires_at WHERE id = $1 AND ended_at IS NULL");
             self.execute(update.bind(key.key.id)).await?;
-            let at = key.key.conditions.expires_at.map_or_else(String::new, |at| format!(", at {}", minute(at)));
+            let at = key.key.conditions.expires_at.map_or_else(String::new, |at| format!(", at {}", at.minute()));
             self.audit_server(team, Action::KeyExpired, key.key.id, key_detail(key, &at)).await?;
         }
         Ok(expired.len() as u64)
@@ -93,7 +92,7 @@ pub(crate) fn stored_networks(allowed: &AllowedNetworks) -> Option<String> {
 
 /// Conditions in the detail of an audit event; empty if there are none.
 pub(crate) fn conditions_detail(conditions: &Conditions) -> String {
-    let expires = conditions.expires_at.map_or_else(String::new, |at| format!(", expires {}", minute(at)));
+    let expires = conditions.expires_at.map_or_else(String::new, |at| format!(", expires {}", at.minute()));
     match stored_networks(&conditions.allowed) {
         Some(networks) => format!("{expires}, allowed from {networks}"),
         None => expires,

@@ -1,6 +1,5 @@
 //! What can be changed of an active key besides its name and its token: pause and conditions
 
-use crate::audit::minute;
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::expiry::{ExpiryRefused, conditions_detail, stored_networks};
@@ -171,7 +170,7 @@ impl Tx {
                 .bind(until.map(Timestamp::ms))
                 .bind(seq);
         self.execute(update).await?;
-        let rest = until.map_or_else(String::new, |until| format!(", until {}", minute(until)));
+        let rest = until.map_or_else(String::new, |until| format!(", until {}", until.minute()));
         self.audit_key(Action::KeyPaused, key, &rest).await
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::audit::minute;
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::tx::{Transaction, Tx};
@@ -127,7 +126,7 @@ impl Store {
             ", new token {}, the former one ends {} after its first use, {} at the latest",
             token.prefix,
             span(overlap.length()),
-            minute(ends_at)
+            ends_at.minute()
         );
         tx.audit_key(Action::KeyRotated, &old, &rest).await?;
         tx.commit().await?;

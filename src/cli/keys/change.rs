@@ -8,7 +8,6 @@ use super::{key, name, shell, show};
 use crate::app::keys::Rotated;
 use crate::cli::CommandContext;
 use crate::cli::terminal::{outln, print_json, style};
-use crate::time_format::TimeFormat;
 use keyhouse_domain::api_key::{AllowedNetworks, Conditions, Expiry, ListedKey, Overlap};
 use keyhouse_domain::ids::KeyId;
 

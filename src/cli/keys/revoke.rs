@@ -10,7 +10,6 @@ use super::{actor, key, name, shell};
 use crate::app::keys::Revocation;
 use crate::cli::CommandContext;
 use crate::cli::terminal::{Table, outln, print_json};
-use crate::time_format::TimeFormat;
 use keyhouse_domain::api_key::{KeyState, KeyStatus, RevocationReason};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::node::Receipt;

@@ -7,7 +7,6 @@ use super::authorize::Authorized;
 use super::layout::{Layout, TimeTag};
 use super::rejection::{PageResult, Rejection};
 use super::responses::{ok, url};
-use crate::time_format::TimeFormat;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::api_key::ListedKey;

@@ -11,7 +11,6 @@ use super::layout::{Layout, TimeTag};
 use super::rejection::PageResult;
 use super::responses::{ok, url};
 use super::usage_chart::{day_label, outcome_label};
-use crate::time_format::TimeFormat;
 use crate::web::api::operations::operations;
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
