@@ -43,7 +43,8 @@ impl LeakCommand {
             return print_json(&json!({ "tokens": report.len(), "action": action.past(), "keys": keys }));
         }
         let tokens = if report.len() == 1 { "token" } else { "tokens" };
-        outln!("{} {tokens} in this text; keys of this server: {}.", report.len(), keys.len());
+        let ours = if keys.len() == 1 { "belongs to a key" } else { "belong to keys" };
+        outln!("{} {tokens} in this text; {} {ours} on this server.", report.len(), keys.len());
         for key in keys {
             let Some(listed) = context.app.queries().key(key.id).await? else { continue };
             let name = listed.name.as_ref().map_or("without a name", KeyName::as_str);

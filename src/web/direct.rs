@@ -1,8 +1,8 @@
 //! Requests that are answered without a router: those that a node gets most, whose paths are fixed texts.
 //!
 //! For each request a router of axum boxes futures and fills a map of extensions, which takes longer than to describe a cached
-//! key. The answers are made by the functions of the routes, which stay for the other methods. A test in `service.rs` compares
-//! both.
+//! key. The answers are made by the functions of the routes, which stay for the other methods. A test in `service/tests.rs`
+//! compares both.
 
 use axum::body::HttpBody;
 use axum::http::{HeaderMap, Method, header};

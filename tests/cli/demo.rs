@@ -7,7 +7,7 @@ use test_support::TestDatabase;
 use test_support::process::{ServerProcess, keyhouse, run_json};
 
 #[test]
-fn the_demo_mends_what_an_interrupted_run_left_and_minds_its_settings() {
+fn the_demo_restores_what_an_interrupted_run_left_out_and_reads_the_environment() {
     let place = TestDatabase::folder();
     let mut first = ServerProcess::start(&place, "demo", "warn");
     first.kill();

@@ -76,7 +76,7 @@ async fn without_a_key_of_this_database_it_fails() {
     );
     assert_eq!(
         shown(&find(&place, &[], &UNKNOWN.replace("RB", "RX"))),
-        "exit 1\nOne text starts like a token but is not valid (wrong checksum). It may be truncated or mistyped.\n\
+        "exit 1\nA string in this text starts like a token but is not valid (wrong checksum). It may be truncated or mistyped.\n\
          error: no token in this text belongs to a key on this server\n"
     );
     for text in ["", "nothing of the kind"] {

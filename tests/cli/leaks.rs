@@ -44,7 +44,7 @@ async fn a_report_ends_the_keys_in_a_text_and_lists_what_it_did() {
 
         let output = report(&place, &[], &format!("{first} {second}"));
         let said = String::from_utf8(output.stdout).unwrap();
-        assert!(said.starts_with("2 tokens in this text; keys of this server: 2.\n"), "{said}");
+        assert!(said.starts_with("2 tokens in this text; 2 belong to keys on this server.\n"), "{said}");
         assert!(said.contains(&format!(" Second ({revoked}): revoked\n")), "{said}");
         assert!([&first, &second].iter().all(|token| !said.contains(&token[11..])), "never a token");
         let again = report(&place, &[], &second);
@@ -79,7 +79,7 @@ fn the_commands_of_the_guide_run() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains(&format!("To revoke it: keyhouse key revoke {id}")), "{said}");
-    assert!(said.contains("1 token in this text; keys of this server: 1."), "{said}");
+    assert!(said.contains("1 token in this text; 1 belongs to a key on this server."), "{said}");
     assert!(said.contains(&format!(" Leaked ({id}): revoked")), "{said}");
     assert!(said.contains("Complete: no node accepts it."), "{said}");
 }

@@ -252,7 +252,7 @@ await scenario("the actions on a key without JavaScript", async () => {
     await plain.getByRole("button", { name: "Resume key" }).click();
     await plain.getByRole("link", { name: "Revoke", exact: true }).click();
     await plain.getByRole("button", { name: "Revoke key", exact: true }).click();
-    await plain.waitForURL("**/api-keys/**");
+    await plain.waitForURL((url) => url.searchParams.get("done") === "revoked");
     // Without the script the receipt is as of the last load.
     for (let loads = 0; loads < 20 && !(await plain.locator('[data-receipt="complete"]').count()); loads++) await plain.goto(page);
     await plain.getByText(/^Refused on the only node [\d,]+ ms later\.$/).waitFor();

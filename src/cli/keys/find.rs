@@ -85,7 +85,9 @@ fn print(context: &CommandContext<'_>, finding: &Finding) -> anyhow::Result<()> 
             return Ok(());
         }
         Finding::Faulty(error) => {
-            outln!("One text starts like a token but is not valid ({error}). It may be truncated or mistyped.");
+            outln!(
+                "A string in this text starts like a token but is not valid ({error}). It may be truncated or mistyped."
+            );
             return Ok(());
         }
     };
