@@ -7,7 +7,7 @@ use keyhouse_domain::team::TeamRef;
 use keyhouse_token::Mode;
 use rstest::rstest;
 
-use super::{between, faults};
+use super::{PASSWORD, between, faults};
 use test_support::{Engine, TestApp, assert_text};
 
 const PRODUCTS: &str = "/t/acme/products";
@@ -159,6 +159,14 @@ async fn the_audit_log_is_filtered_paged_and_taken_away(#[values(Engine::Sqlite,
     assert_eq!(app.page(&ada, &format!("{log}.csv")).await.text().lines().count(), 67);
     let person = between(first.text(), "<option value=\"per_", "\"").to_owned();
     assert_eq!(rows(app.page(&ada, &format!("{log}?person=per_{person}")).await.text()), 50);
+
+    app.advance(Duration::from_hours(25));
+    let ada = app.sign_in("ada@example.com", PASSWORD).await.cookie().unwrap();
+    let recent = app.page(&ada, &format!("{log}?since=24h")).await;
+    assert_eq!(rows(recent.text()), 1, "the new session alone");
+    assert!(recent.text().contains("<option value=\"24h\" selected>"), "{recent}");
+    assert_eq!(rows(app.page(&ada, &format!("{log}?since=7d&action=key.created")).await.text()), 3);
+    assert_eq!(app.page(&ada, &format!("{log}.csv?since=24h")).await.text().lines().count(), 2);
 }
 
 #[rstest]

@@ -1,5 +1,7 @@
 //! Teams and their audit log.
 
+use std::time::Duration;
+
 use keyhouse_domain::audit::{Action, AuditFilter};
 use keyhouse_domain::role::Role;
 use keyhouse_domain::team::{TeamName, TeamRef};
@@ -135,9 +137,13 @@ async fn audit_events_are_filtered_and_paged(#[values(Engine::Sqlite, Engine::Po
     assert_eq!(found(AuditFilter { target, ..AuditFilter::default() }).await, [Action::MemberAdded]);
     let target = Some(it.team.id.to_string());
     let action = Some(Action::TeamRenamed);
-    assert_eq!(found(AuditFilter { person, target, action }).await, [Action::TeamRenamed]);
+    assert_eq!(found(AuditFilter { person, target, action, since: None }).await, [Action::TeamRenamed]);
     let action = Some(Action::KeyCreated);
     assert_eq!(found(AuditFilter { action, ..AuditFilter::default() }).await, []);
+    let since = |seconds: u64| Some(NOW.plus(Duration::from_secs(seconds)));
+    assert_eq!(found(AuditFilter { since: since(0), ..AuditFilter::default() }).await, all);
+    assert_eq!(found(AuditFilter { since: since(60), ..AuditFilter::default() }).await, []);
+    assert_eq!(found(AuditFilter { since: since(0), person, ..AuditFilter::default() }).await, [Action::TeamRenamed]);
     let first = it.queries().audit_events(it.team.id, &AuditFilter::default(), None, 1).await.unwrap();
     let rest = it.queries().audit_events(it.team.id, &AuditFilter::default(), Some(first[0].id), 10).await.unwrap();
     assert_eq!(rest.iter().map(|event| event.action).collect::<Vec<_>>(), all[1..]);

@@ -149,4 +149,6 @@ pub struct AuditFilter {
     pub target: Option<String>,
     /// What was done.
     pub action: Option<Action>,
+    /// The earliest time.
+    pub since: Option<Timestamp>,
 }

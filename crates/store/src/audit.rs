@@ -5,7 +5,7 @@ use crate::error::corrupt;
 use crate::tx::Tx;
 use crate::{Queries, Result};
 use keyhouse_domain::audit::{Action, AuditActor, AuditEvent, AuditFilter, SERVER};
-use keyhouse_domain::ids::{AuditId, TeamId};
+use keyhouse_domain::ids::{AuditId, IdSeed, TeamId};
 use keyhouse_domain::person::Email;
 use keyhouse_domain::timestamp::Timestamp;
 
@@ -72,7 +72,7 @@ impl Queries {
     /// Up to `limit` of a team's events that pass the filter, newest first, below `before` if it is given.
     ///
     /// Each condition has an index of its own, and absent conditions are left out of the text, so that a rare event is found
-    /// as quickly as a common one.
+    /// as quickly as a common one. An event's id has the time of its making, so a period bounds the ids that are read too.
     ///
     /// # Errors
     ///
@@ -99,10 +99,17 @@ impl Queries {
             given.push(value);
             text += &format!(" AND {column} = ${}", 3 + given.len());
         }
+        if filter.since.is_some() {
+            text += &format!(" AND audit.id >= ${} AND at >= ${}", 4 + given.len(), 5 + given.len());
+        }
         text += " ORDER BY audit.id DESC LIMIT $3";
         let below = before.map_or(ABOVE_ALL_IDS.to_owned(), |id| id.to_string());
         let select = sql_text(text).bind(team).bind(below).bind(limit);
-        let select = given.into_iter().fold(select, |select, value| select.bind(value));
+        let mut select = given.into_iter().fold(select, |select, value| select.bind(value));
+        if let Some(since) = filter.since {
+            let ms = u64::try_from(since.ms()).unwrap_or_default();
+            select = select.bind(AuditId::new(IdSeed { ms, random: 0 })).bind(since);
+        }
         let rows: Vec<AuditRow> = self.reads.fetch_all(select).await?;
         rows.into_iter().map(|row| row.event(team)).collect()
     }

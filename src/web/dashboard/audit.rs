@@ -1,9 +1,12 @@
 //! The audit log: who did what, when, and from where.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::State;
 
 use super::authorize::Authorized;
+use super::choice::{Choice, Period, choices, period_choices};
 use super::layout::{Layout, TimeTag};
 use super::rejection::{PageResult, Rejection};
 use super::responses::{ok, url};
@@ -15,12 +18,20 @@ use keyhouse_domain::ids::{AuditId, KeyId};
 use keyhouse_domain::permission::{ManageTeam, SHELL};
 use keyhouse_domain::person::Email;
 use keyhouse_domain::team::Member;
+use keyhouse_domain::timestamp::Timestamp;
 
 const PAGE: &str = "/settings/audit";
 /// Events on one page.
 const ROWS: u32 = 50;
 /// Revoked keys among the options of the filter by key. The others are reached from their rows on the keys page.
 const OPTIONS: u32 = 100;
+const PERIODS: [Period; 5] = [
+    ("", "Any time", 0),
+    ("24h", "Last 24 hours", 24 * 3600),
+    ("7d", "Last 7 days", 7 * 24 * 3600),
+    ("30d", "Last 30 days", 30 * 24 * 3600),
+    ("90d", "Last 90 days", 90 * 24 * 3600),
+];
 
 struct EventRow {
     at: TimeTag,
@@ -49,21 +60,11 @@ struct AuditPage {
     people: Vec<Choice>,
     keys: Vec<Choice>,
     actions: Vec<Choice>,
+    periods: Vec<Choice>,
     next: Option<String>,
     csv: String,
     is_filtered: bool,
     is_first: bool,
-}
-
-/// An option of a filter.
-struct Choice {
-    value: String,
-    words: String,
-    is_selected: bool,
-}
-
-fn choices(options: Vec<(String, String)>, selected: &str) -> Vec<Choice> {
-    options.into_iter().map(|(value, words)| Choice { is_selected: value == selected, value, words }).collect()
 }
 
 /// An action in words.
@@ -105,24 +106,27 @@ pub(super) fn words(action: Action) -> &'static str {
     }
 }
 
-pub(super) fn filter(query: &Query) -> AuditFilter {
+pub(super) fn filter(query: &Query, now: Timestamp) -> AuditFilter {
+    let since = query.get_or_empty("since");
+    let period = PERIODS.iter().find(|(value, _, seconds)| *value == since && *seconds > 0);
     AuditFilter {
         person: query.get_or_empty("person").parse().ok(),
         target: Some(query.get_or_empty("key")).filter(|key| !key.is_empty()).map(str::to_owned),
         action: Action::parse(query.get_or_empty("action")),
+        since: period.map(|(.., seconds)| now.minus(Duration::from_secs(*seconds))),
     }
 }
 
 /// A page of the log, with the current filter.
 fn page_url(path: &str, query: &Query, before: Option<AuditId>) -> String {
     let before = before.map_or(String::new(), |id| id.to_string());
-    let named = ["person", "key", "action"].map(|name| (name, query.get_or_empty(name)));
+    let named = ["person", "key", "action", "since"].map(|name| (name, query.get_or_empty(name)));
     url(path, named.into_iter().chain([("before", before.as_str())]))
 }
 
 pub(super) async fn index(State(state): State<AppState>, access: Authorized<ManageTeam>, query: Query) -> PageResult {
     let team = access.team();
-    let filter = filter(&query);
+    let filter = filter(&query, state.app.clock().now());
     let before = query.get_or_empty("before").parse().ok();
     let mut events = state.app.queries().audit_events(team.id, &filter, before, ROWS + 1).await?;
     let has_more = events.len() > ROWS as usize;
@@ -137,7 +141,8 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         rows: events.iter().map(row).collect(),
         people: choices(people, query.get_or_empty("person")),
         keys: choices(keys, query.get_or_empty("key")),
-        actions: choices(actions.collect(), query.get_or_empty("action")),
+        actions: choices(actions, query.get_or_empty("action")),
+        periods: period_choices(&PERIODS, query.get_or_empty("since")),
         next: last.map(|last| page_url(&base, &query, Some(last))),
         csv: page_url(&format!("{base}.csv"), &query, None),
         is_filtered: filter != AuditFilter::default(),

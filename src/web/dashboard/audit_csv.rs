@@ -22,8 +22,9 @@ const BATCH: u32 = 500;
 
 /// All events that match the filter, newest first, sent while they are read: never all in memory.
 pub(super) async fn index(State(state): State<AppState>, access: Authorized<ManageTeam>, query: Query) -> PageResult {
-    let first = state.app.queries().audit_events(access.team().id, &filter(&query), None, BATCH).await?;
-    let state = (state.app.clone(), access.team().clone(), filter(&query), Some(first), true);
+    let filter = filter(&query, state.app.clock().now());
+    let first = state.app.queries().audit_events(access.team().id, &filter, None, BATCH).await?;
+    let state = (state.app.clone(), access.team().clone(), filter, Some(first), true);
     let rows = stream::try_unfold(state, |(app, team, filter, batch, is_first)| async move {
         let Some(batch) = batch else { return Ok::<_, StoreError>(None) };
         let text = lines(&batch, is_first);

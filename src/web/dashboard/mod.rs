@@ -6,6 +6,7 @@ mod audit;
 mod audit_csv;
 mod authorize;
 mod checklist;
+mod choice;
 mod cookies;
 mod docs_context;
 mod error_frame;

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::State;
 
 use super::authorize::Authorized;
+use super::choice::{Choice, Period, choices, period_choices};
 use super::key_row::PAGE as KEYS;
 use super::layout::{Layout, TimeTag};
 use super::rejection::PageResult;
@@ -26,8 +27,7 @@ pub(super) const PAGE: &str = "/settings/integrations/requests";
 const ROWS: u32 = 50;
 /// Revoked and expired keys in the filter.
 const ENDED: u32 = 100;
-/// The periods of the filter: value, words, seconds.
-const PERIODS: [(&str, &str, u64); 3] =
+const PERIODS: [Period; 3] =
     [("1h", "Last hour", 3600), ("24h", "Last 24 hours", 24 * 3600), ("", "Last 7 days", 7 * 24 * 3600)];
 
 /// A call as a row shows it.
@@ -87,12 +87,6 @@ fn short(route: &str) -> &str {
         "-" => "No such route",
         route => route.strip_prefix("/api/v1").unwrap_or(route),
     }
-}
-
-struct Choice {
-    value: String,
-    words: String,
-    is_selected: bool,
 }
 
 #[derive(Template)]
@@ -155,7 +149,6 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         (format!("{method} {path}"), format!("{method} {}", short(path)).trim_start().to_owned())
     });
     let outcomes = Outcome::ALL.iter().map(|outcome| (outcome.as_str().to_owned(), outcome_label(*outcome).to_owned()));
-    let periods = PERIODS.map(|(value, words, _)| (value.to_owned(), words.to_owned()));
     Ok(ok(&RequestsPage {
         layout: Layout::of(&access, "Requests", "keys"),
         keys_page: access.path(KEYS),
@@ -166,7 +159,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         keys: choices(key_choices, query.get_or_empty("key")),
         routes: choices(routes, query.get_or_empty("route")),
         outcomes: choices(outcomes, query.get_or_empty("outcome")),
-        periods: choices(periods, query.get_or_empty("since")),
+        periods: period_choices(&PERIODS, query.get_or_empty("since")),
         is_filtered: params.iter().any(|(_, value)| !value.is_empty()) || before.is_some(),
         query: params.into(),
         next,
@@ -197,9 +190,4 @@ fn canonical(text: &str) -> String {
 
 fn key_name(key: &ListedKey) -> String {
     key.name.as_ref().map_or("", KeyName::as_str).to_owned()
-}
-
-fn choices(options: impl IntoIterator<Item = (String, String)>, selected: &str) -> Vec<Choice> {
-    let choice = |(value, words): (String, String)| Choice { is_selected: value == selected, value, words };
-    options.into_iter().map(choice).collect()
 }
