@@ -366,6 +366,56 @@ await scenario("magnified, with less motion, in forced colors", async () => {
     check(line === "solid", "choices have no edges in forced colors");
 });
 
+// What is tapped, where a tap reaches less than 44 px of it. Links in a sentence are as high as its lines (WCAG 2.5.5).
+const smallTargets = (page) => page.evaluate(() => {
+    const NEEDED = 43.5;
+    const isTapped = (element) => {
+        const { width, height, left, right } = element.getBoundingClientRect();
+        const isHidden = element.matches(".unseen") || getComputedStyle(element.closest("thead") ?? element).position === "absolute";
+        const hasText = [...element.parentNode.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+        const isInSentence = getComputedStyle(element).display === "inline" && hasText;
+        return width && height && right > 0 && left < innerWidth && !isHidden && !isInSentence && element.checkVisibility({ opacityProperty: true });
+    };
+    const reach = (element) => {
+        element.scrollIntoView({ block: "center" });
+        const box = element.getBoundingClientRect();
+        const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+        const hits = (dx, dy) => {
+            const hit = document.elementFromPoint(x + dx, y + dy);
+            return hit && (element.contains(hit) || hit.closest("label")?.control === element);
+        };
+        const steps = (dx, dy) => {
+            let n = 0;
+            while (n < NEEDED && hits(dx * (n + 1), dy * (n + 1))) n++;
+            return n;
+        };
+        return [Math.max(box.width, steps(-1, 0) + steps(1, 0) + 1), Math.max(box.height, steps(0, -1) + steps(0, 1) + 1)];
+    };
+    const targets = [...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary, label:has(input)")];
+    return targets.filter((element) => !(element.matches("input") && element.closest("label")) && isTapped(element))
+        .map((element) => [element, reach(element)]).filter(([, [width, height]]) => width < NEEDED || height < NEEDED)
+        .map(([element, [width, height]]) => `${element.getAttribute("aria-label") ?? element.textContent.trim()} ${width} x ${height}`);
+});
+
+await scenario("by touch, everything is 44 px high and wide", async () => {
+    const storageState = await owner.context().storageState();
+    const ids = new Map(demo.shell("key", "list", "--team", team.slug).map(({ name, id }) => [name, id]));
+    const key = `${KEYS}/${ids.get("Warehouse display")}`;
+    const paths = [...["/products", "/products/new", "/settings", "/settings/members", "/settings/members/invite", "/settings/integrations",
+        "/settings/integrations/requests", "/settings/audit", KEYS, `${KEYS}/new`, `${KEYS}/find`, key, `${key}/rename`, `${key}/pause`,
+        `${key}/rotate`, `${key}/conditions`, `${key}/revoke`, `${key}/end-former`].map(at),
+        ...["/account", "/leaks", "/docs", "/docs/errors", "/docs/reference", "/docs/search?q=revoke"].map((path) => base + path)];
+    for (const width of [768, 390, 320]) {
+        const page = await open(browser, base, { viewport: { width, height: 800 }, hasTouch: true, isMobile: true, reducedMotion: "reduce", storageState });
+        for (const url of paths) {
+            await page.goto(url);
+            const small = await smallTargets(page);
+            check(small.length === 0, `${url} at ${width}: ${small.join("; ")}`);
+        }
+        await page.context().close();
+    }
+});
+
 await browser.close();
 if (process.exitCode) fail("some pages have faults");
 process.exit();
