@@ -127,27 +127,28 @@ impl Root {
         client_ip::address(peer, headers, trusted)
     }
 
-    /// Checks the request, runs its handler, and turns a panic anywhere below into a 500.
-    async fn respond(
+    /// Checks the request, runs its handler, and turns a panic anywhere below into a 500. Not an `async fn`, whose future
+    /// would hold the request twice.
+    fn respond(
         &self,
         tree: Tree,
         context: &RequestContext,
         request: Request<Body>,
-    ) -> Result<Response, ApiError> {
-        http_check::check(&request)?;
-        match AssertUnwindSafe(self.authenticate_and_route(tree, context, request)).catch_unwind().await {
-            Ok(response) => response,
-            // The panic hook has logged the message and the place.
-            Err(_) => Err(ApiError::new(ErrorCode::InternalError).with_source("a panic")),
-        }
+    ) -> impl Future<Output = Result<Response, ApiError>> + Send {
+        let respond = AssertUnwindSafe(self.check_and_route(tree, context, request)).catch_unwind();
+        // The panic hook has logged the message and the place.
+        respond.map(|answer| {
+            answer.unwrap_or_else(|_| Err(ApiError::new(ErrorCode::InternalError).with_source("a panic")))
+        })
     }
 
-    async fn authenticate_and_route(
+    async fn check_and_route(
         &self,
         tree: Tree,
         context: &RequestContext,
         mut request: Request<Body>,
     ) -> Result<Response, ApiError> {
+        http_check::check(&request)?;
         let direct = Direct::of(&self.state, request.method(), request.uri().path());
         if let Some(direct) = direct {
             context.set_found_route(direct.template());
@@ -164,7 +165,8 @@ impl Root {
             Tree::ForwardAuth => &self.routers.forward_auth,
             Tree::Site => &self.routers.site,
         };
-        router.clone().oneshot(request).await.map_err(|never: Infallible| match never {})
+        // In a box: the future of every request would have its size, also of those that need no router.
+        Box::pin(router.clone().oneshot(request)).await.map_err(|never: Infallible| match never {})
     }
 
     /// The header that holds the credential of a request; `None` for a request that needs none. Notes the route's template.
@@ -282,8 +284,8 @@ impl Root {
 }
 
 impl HttpService for RootService {
-    async fn handle(&self, peer: SocketAddr, request: Request<Body>) -> Response {
-        self.0.handle(peer, request).await
+    fn handle(&self, peer: SocketAddr, request: Request<Body>) -> impl Future<Output = Response> + Send {
+        self.0.handle(peer, request)
     }
 }
 

@@ -46,8 +46,8 @@ tokio::task_local! {
 }
 
 /// Renders with the theme of a request: templates read it by `current`, error pages included.
-pub(crate) async fn scope<F: Future>(theme: Theme, render: F) -> F::Output {
-    CURRENT.scope(theme, render).await
+pub(crate) fn scope<F: Future>(theme: Theme, render: F) -> tokio::task::futures::TaskLocalFuture<Theme, F> {
+    CURRENT.scope(theme, render)
 }
 
 /// As `scope`, for what is rendered without an `await`.

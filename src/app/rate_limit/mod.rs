@@ -53,7 +53,8 @@ impl App {
         let Some(redis) = self.redis.get() else {
             return Some(self.windows.decide(key.id, limit, at));
         };
-        Some(match redis.decide(key.id, limit).await {
+        // In a box, as every call's future would have its size without Redis too.
+        Some(match Box::pin(redis.decide(key.id, limit)).await {
             Ok(quota) => {
                 // Counted here too: if Redis fails, what this node admitted before is part of its share.
                 if quota.retry_after.is_none() {

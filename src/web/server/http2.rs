@@ -1,6 +1,5 @@
 //! HTTP/2, on connections with TLS alone, with the limits that keep one client from occupying the server
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -49,10 +48,8 @@ pub(super) async fn serve_connection<IO>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let of_service = Arc::clone(&activity);
-    let hyper_service = service_fn(move |request| {
-        let (service, activity) = (service.clone(), Arc::clone(&of_service));
-        async move { Ok::<_, Infallible>(respond(service, peer, in_origin_form(request), activity).await) }
-    });
+    let hyper_service =
+        service_fn(move |request| respond(service.clone(), peer, in_origin_form(request), Arc::clone(&of_service)));
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)

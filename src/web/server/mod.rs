@@ -243,8 +243,7 @@ async fn serve_connection<IO>(
         if !has_begun.swap(true, Ordering::Relaxed) {
             on_request.cancel();
         }
-        let (service, activity) = (service.clone(), Arc::clone(&of_service));
-        async move { Ok::<_, Infallible>(respond(service, peer, request, activity).await) }
+        respond(service.clone(), peer, request, Arc::clone(&of_service))
     });
     let mut http = http1::Builder::new();
     // A client that has sent everything may close its sending half; it still gets its response. The stream has the
@@ -271,12 +270,14 @@ async fn serve_connection<IO>(
 
 /// Answers one request. If the handler has left a part of the body unread, the rest is read and dropped; if it is too long
 /// or too slow for that, the response says `Connection: close`, and the stream lingers until the client has read it.
-async fn respond(
+///
+/// Not an `async fn`: hyper copies the future of each request, so it should not hold the request twice.
+fn respond(
     service: impl HttpService,
     peer: SocketAddr,
     request: Request<Incoming>,
     activity: Arc<Activity>,
-) -> Response<activity::TrackedBody> {
+) -> impl Future<Output = Result<Response<activity::TrackedBody>, Infallible>> + Send {
     let is_ambiguous = request.headers().contains_key(header::TRANSFER_ENCODING) && activity.head_has_content_length();
     let busy = activity.begin_request();
     let awaits_continue = request.headers().contains_key(header::EXPECT);
@@ -286,13 +287,16 @@ async fn respond(
         parts.extensions.insert(AmbiguousLength);
     }
     let body = RequestBody::new(incoming);
-    let mut response = service.handle(peer, Request::from_parts(parts, body.for_handler())).await;
-    // HTTP/2 resets the one stream whose body was not read, and the connection stays.
-    if !body.finish(awaits_continue).await && is_http1 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        activity.linger();
+    let request = Request::from_parts(parts, body.for_handler());
+    async move {
+        let mut response = service.handle(peer, request).await;
+        // HTTP/2 resets the one stream whose body was not read, and the connection stays.
+        if !body.finish(awaits_continue).await && is_http1 {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            activity.linger();
+        }
+        Ok(response.map(|body| busy.track(body)))
     }
-    response.map(|body| busy.track(body))
 }
 
 #[cfg(test)]
