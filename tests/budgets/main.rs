@@ -49,7 +49,7 @@ fn allocations(work: &str) -> u64 {
 #[case::a_token_is_parsed_hashed_and_checked("verdict", 4_798)]
 #[case::a_cached_call("call", 22_800)]
 #[case::a_cached_call_with_its_log_line("logged-call", 24_400)]
-#[case::a_call_with_a_wrong_checksum("refused-call", 17_100)]
+#[case::a_call_with_a_wrong_checksum("refused-call", 17_300)]
 #[case::a_bare_axum_route("bare-route", 9_220)]
 fn instructions_stay_within_5_percent_of_the_last_count(#[case] work: &str, #[case] last: u64) {
     let counted = instructions(work);
