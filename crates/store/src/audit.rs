@@ -1,5 +1,7 @@
 //! Audit events, written in the transaction of the change they record
 
+use std::time::Duration;
+
 use crate::db::{sql, sql_text};
 use crate::error::corrupt;
 use crate::tx::Tx;
@@ -22,6 +24,8 @@ struct AuditRow {
     source: String,
 }
 
+/// Longer than an event's id can be older than its `at`.
+const ID_LEAD: Duration = Duration::from_secs(60);
 /// Sorts after every event's id as text.
 const ABOVE_ALL_IDS: &str = "aud_~";
 
@@ -72,7 +76,7 @@ impl Queries {
     /// Up to `limit` of a team's events that pass the filter, newest first, below `before` if it is given.
     ///
     /// Each condition has an index of its own, and absent conditions are left out of the text, so that a rare event is found
-    /// as quickly as a common one. An event's id has the time of its making, so a period bounds the ids that are read too.
+    /// as quickly as a common one. An event's id contains its time, so a period also bounds the ids that are read.
     ///
     /// # Errors
     ///
@@ -107,7 +111,8 @@ impl Queries {
         let select = sql_text(text).bind(team).bind(below).bind(limit);
         let mut select = given.into_iter().fold(select, |select, value| select.bind(value));
         if let Some(since) = filter.since {
-            let ms = u64::try_from(since.ms()).unwrap_or_default();
+            // The clock is read for the id a moment before it is read for `at`.
+            let ms = u64::try_from(since.minus(ID_LEAD).ms()).unwrap_or_default();
             select = select.bind(AuditId::new(IdSeed { ms, random: 0 })).bind(since);
         }
         let rows: Vec<AuditRow> = self.reads.fetch_all(select).await?;

@@ -55,6 +55,8 @@ struct Tried {
     calls: String,
     addresses: Vec<String>,
     last: Option<TimeTag>,
+    /// The address of the last call; empty if it is not known.
+    last_from: String,
 }
 
 struct Successor {
@@ -209,8 +211,13 @@ async fn former_tried(
     let mut addresses: Vec<_> = recent.iter().map(|(_, call)| call.address.clone()).collect();
     addresses.sort_unstable();
     addresses.dedup();
-    let last = recent.first().map(|(_, call)| TimeTag::past(call.at, now));
-    Ok(Some(Tried { calls: thousands(calls), addresses, last }))
+    let last = recent.first().map(|(_, call)| call);
+    Ok(Some(Tried {
+        calls: thousands(calls),
+        addresses,
+        last: last.map(|call| TimeTag::past(call.at, now)),
+        last_from: last.map_or(String::new(), |call| call.address.clone()),
+    }))
 }
 
 fn address_row(seen: &SeenAddress, now: Timestamp) -> AddressRow {
@@ -265,10 +272,13 @@ fn tried(listed: &ListedKey, counted: &[DailyCalls], addresses: &[SeenAddress], 
     let mut from: Vec<_> = addresses.iter().filter(after).map(|seen| seen.address.clone()).collect();
     from.sort_unstable();
     from.dedup();
+    let refusals = addresses.iter().filter_map(|seen| Some((seen.refused_at?, &seen.address)));
+    let last = refusals.max_by_key(|(at, _)| *at);
     (calls > 0).then(|| Tried {
         calls: thousands(calls),
-        last: addresses.iter().filter_map(|seen| seen.refused_at).max().map(|at| TimeTag::past(at, now)),
         addresses: from,
+        last: last.map(|(at, _)| TimeTag::past(at, now)),
+        last_from: last.map_or(String::new(), |(_, address)| address.clone()),
     })
 }
 
