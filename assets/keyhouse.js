@@ -215,7 +215,7 @@ document.addEventListener("submit", async (event) => {
         const note = document.createElement("p");
         note.className = "banner bad offline";
         note.setAttribute("role", "alert");
-        note.textContent = "Keyhouse can’t be reached or can’t answer. What you typed is still here. Try again.";
+        note.textContent = "Keyhouse can’t be reached or isn’t responding. What you typed is still here. Try again.";
         (find(form, ".body") ?? form).append(note);
         button?.focus();
     } finally {

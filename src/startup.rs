@@ -175,7 +175,7 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
         let ip = address.ip();
         let advice = match error.kind() {
             ErrorKind::PermissionDenied => {
-                format!("a port under 1024 needs a privilege; choose a higher one with {flag}")
+                format!("a port under 1024 needs a privilege; choose a higher port with {flag}")
             }
             ErrorKind::AddrNotAvailable => {
                 format!("{ip} is not an address of this machine; set one with {flag} (0.0.0.0 for all)")
@@ -253,7 +253,7 @@ pub async fn serve(
     }
     if let Some(failure) = failure {
         let failure = failure.map_or_else(anyhow::Error::from, anyhow::Error::from);
-        return Err(failure.context("stopped, because changes of keys can't be followed any more"));
+        return Err(failure.context("stopped, because key changes can no longer be read"));
     }
     closed?;
     tracing::info!("stopped");
@@ -337,5 +337,5 @@ async fn close(
     }
     let lost = "the usage of some keys could not be written";
     let closed = tokio::time::timeout(WRITES_END_WITHIN, app.close()).await;
-    closed.with_context(|| format!("{lost}: the database does not answer"))?.context(lost)
+    closed.with_context(|| format!("{lost}: the database does not respond"))?.context(lost)
 }

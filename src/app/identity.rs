@@ -71,7 +71,7 @@ pub enum IdentityError {
     )]
     WrongSecret,
     /// An announced key does not sign yet.
-    #[error("a new key was announced already and signs from {0}; rotate again after that, or with --now")]
+    #[error("a new key has already been published and is used from {0} on; rotate again after that, or use --now")]
     Announced(Timestamp),
     /// The database did not do it.
     #[error(transparent)]

@@ -44,7 +44,7 @@ impl App {
         self.store.change_conditions(admin, id, conditions, was, &self.audit_context(admin)).await
     }
 
-    /// Sets the longest lifetime of a team's new keys, or removes it with `None`, if it is `was`.
+    /// Sets the maximum lifetime of a team's new keys, or removes it with `None`, if it is `was`.
     ///
     /// # Errors
     ///

@@ -23,8 +23,8 @@ pub enum UseLinkError {
     /// It was used, withdrawn or has expired, or it is for something else.
     #[error("the link was used or has expired")]
     Gone,
-    /// A person with this address exists, or is in the team already.
-    #[error("there is an account with this address already")]
+    /// A person with this address exists, or is already in the team.
+    #[error("an account with this email address already exists")]
     AlreadyExists,
     #[error(transparent)]
     InvalidPassword(#[from] PasswordError),

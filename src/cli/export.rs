@@ -8,7 +8,7 @@ use keyhouse_domain::team::TeamRef;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ExportCommand {
-    /// Print the SHA-256 of each token that works, with its key, as one JSON object a line
+    /// Print the SHA-256 of each valid token, with its key, as one JSON object per line
     Digests {
         /// The team's slug or id
         #[arg(long)]

@@ -21,7 +21,7 @@ impl Health {
         let says = if config.tls.is_some() {
             // The certificate is for the name of the public URL, and not for this machine's own address.
             TcpStream::connect(url.trim_start_matches("http://")).await?;
-            "takes connections".to_owned()
+            "accepts connections".to_owned()
         } else {
             let answer = http_probe::get(&url, "/readyz").await.map_err(|error| anyhow::anyhow!("{url}: {error}"))?;
             anyhow::ensure!(answer.status == 200, "{url} is not ready: {}", answer.body().trim());

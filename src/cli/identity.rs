@@ -8,7 +8,7 @@ use super::terminal::{outln, print_json};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum IdentityKeyCommand {
-    /// Make a new key; it is published for 15 minutes before it signs, so that no call is refused
+    /// Create a new key; it is published for 15 minutes before it is used, so that no request is refused
     Rotate {
         /// Sign with the new key at once and withdraw the others, because a private key may have been stolen. Services that
         /// keep the public keys refuse calls until they fetch them again
@@ -29,10 +29,10 @@ impl IdentityKeyCommand {
                 "formerPublishedUntil": until.map(|until| until.to_string()),
             }));
         }
-        outln!("Key {} signs from {from}.", rotation.kid);
+        outln!("Key {} is used from {from} on.", rotation.kid);
         match until {
-            Some(until) => outln!("The former key is published until {until}. All nodes follow by themselves."),
-            None => outln!("It is the only key that is published. All nodes follow within a second."),
+            Some(until) => outln!("The former key is published until {until}. All nodes switch automatically."),
+            None => outln!("It is the only key that is published. All nodes switch within a second."),
         }
         Ok(())
     }

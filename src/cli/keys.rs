@@ -53,7 +53,7 @@ pub(super) enum KeyCommand {
         /// When the key ends: a time span (90d) or the last day on which it works (2027-01-31, UTC)
         #[arg(long, value_name = "WHEN")]
         expires: Option<Expiry>,
-        /// Networks or addresses that may use the key, separated by commas [default: any]
+        /// Networks or addresses from which the key may be used, separated by commas [default: any]
         #[arg(long, value_name = "CIDR,…", value_parser = networks)]
         allow_from: Option<AllowedNetworks>,
         /// Act as this member, who must be an owner or admin of the team
@@ -120,11 +120,11 @@ pub(super) enum KeyCommand {
         /// When the key ends: a time span (90d), the last day on which it works (2027-01-31, UTC), or never
         #[arg(long, value_name = "WHEN", group = "condition")]
         expires: Option<Expiry>,
-        /// Networks or addresses that may use the key, separated by commas, or any
+        /// Networks or addresses from which the key may be used, separated by commas, or any
         #[arg(long, value_name = "CIDR,…", group = "condition", value_parser = networks)]
         allow_from: Option<AllowedNetworks>,
     },
-    /// Revoke a key, or all keys of a team. No confirmation; permanent
+    /// Revoke a key, or all keys of a team, permanently and without confirmation
     Revoke {
         /// The key's id, key_…
         #[arg(required_unless_present = "all", conflicts_with = "all", value_parser = key_id)]
@@ -138,7 +138,7 @@ pub(super) enum KeyCommand {
         /// Why, for the audit log and the key's page
         #[arg(long, value_name = "TEXT", conflicts_with = "all")]
         reason: Option<RevocationReason>,
-        /// Wait until no node accepts the key any more, at most about 4 seconds while the database answers
+        /// Wait until no node accepts the key: at most about 4 seconds if the database responds
         #[arg(long, conflicts_with = "all")]
         wait: bool,
     },
@@ -227,7 +227,7 @@ async fn create(context: &CommandContext<'_>, admin: &KeyAdmin, team: &Team, new
     // A token that was not printed can't be used, so its key would only occupy a slot.
     if let Err(error) = show_token(context, &created, team, &name, scope) {
         context.app.revoke_key(admin, created.key.id, None).await.context(error)?;
-        anyhow::bail!("the token could not be shown, so the key was revoked again");
+        anyhow::bail!("the token could not be shown, so the key was revoked");
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use keyhouse_domain::permission::SHELL;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LeakCommand {
-    /// Read any text on standard input, and act on the key of each token in it
+    /// Read any text from standard input, and revoke, pause or flag the key of each token in it
     Report {
         /// What happens to the keys: revoke, pause or flag [default: the setting leaks.action]
         #[arg(long, value_parser = LeakAction::parse)]
@@ -30,7 +30,7 @@ impl LeakCommand {
         let action = action.unwrap_or(context.config.leaks.action);
         let mut text = Zeroizing::new(Vec::new());
         std::io::stdin().take(INPUT_MAX + 1).read_to_end(&mut text).context("can't read standard input")?;
-        anyhow::ensure!(text.len() as u64 <= INPUT_MAX, "the text is longer than {} MiB; cut it", INPUT_MAX >> 20);
+        anyhow::ensure!(text.len() as u64 <= INPUT_MAX, "the text is longer than {} MiB; split it", INPUT_MAX >> 20);
         let report = context.app.leak_report_of(&text);
         let mut keys: Vec<_> =
             context.app.report_leaks(&report, action, LeakChannel::CommandLine, SHELL).await?.into_values().collect();
@@ -48,7 +48,7 @@ impl LeakCommand {
         for key in keys {
             let Some(listed) = context.app.queries().key(key.id).await? else { continue };
             let name = listed.name.as_ref().map_or("without a name", KeyName::as_str);
-            let done = if key.is_new { action.past() } else { "already ended or reported, unchanged" };
+            let done = if key.is_new { action.past() } else { "unchanged: already ended or reported" };
             outln!("{} {name} ({}): {done}", listed.key.prefix(), key.id);
         }
         Ok(())

@@ -107,7 +107,7 @@ async fn invite(context: &CommandContext<'_>, team: &Team, email: &Email, role: 
     if let Some(account) = &account {
         outln!("{}. The link adds that account to the team.", describe(account));
     }
-    outln!("\nSend them this one-time link (valid 7 days):\n{link}");
+    outln!("\nSend them this one-time link (valid for 7 days):\n{link}");
     Ok(())
 }
 

@@ -73,7 +73,7 @@ enum Command {
     Migrate,
     /// Check the settings, files, database, network and clocks, and say what to do
     Doctor(doctor::Doctor),
-    /// Exit with 0 if the node that these settings start is ready, for containers
+    /// Check whether the node with these settings is ready (exit code 0), for containers
     Health(health::Health),
     /// Back up the database while Keyhouse runs (PostgreSQL: print the pg_dump command)
     Backup(backup::Backup),
@@ -92,7 +92,7 @@ enum Command {
     /// Invite, list, change and remove members of a team
     #[command(subcommand)]
     Member(members::MemberCommand),
-    /// List people, reset a password, change an address, end sessions, remove an account
+    /// List people, reset a password, change an email address, end sessions, remove an account
     #[command(subcommand)]
     Person(people::PersonCommand),
     /// Create, list, rotate, pause, change, revoke and find API keys

@@ -18,10 +18,10 @@ const ROWS_PER_LINE: u64 = 100_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Move {
-    /// The new database: postgres://…, or a data folder. It has to be empty
+    /// The new database: postgres://…, or a data folder. It must be empty
     #[arg(long, value_name = "URL|DIR", required_unless_present = "cancel", conflicts_with = "cancel")]
     to: Option<String>,
-    /// Use a database again that was moved, or whose move has not finished
+    /// Cancel a finished or unfinished move, so that the source database can be used again
     #[arg(long)]
     cancel: bool,
 }
@@ -53,11 +53,11 @@ impl Move {
             table.row([moved.name.clone().into(), moved.rows.to_string().into(), checksum]);
         }
         table.print()?;
-        outln!("\nMoved {} to {target}; both sides are equal.", config.database);
+        outln!("\nMoved {} to {target}; both databases are identical.", config.database);
         let flag = if matches!(target, Location::Postgres(_)) { "--database" } else { "--data" };
         let shown = target.libpq_url().unwrap_or(to);
         outln!(
-            "Start Keyhouse with {flag} {}. The former database stays as it is and is not opened any more.",
+            "Start Keyhouse with {flag} {}. The former database keeps its rows, and Keyhouse refuses to start with it.",
             quoted(&shown)
         );
         Ok(())

@@ -9,7 +9,7 @@ use crate::time_format::TimeFormat;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum NodeCommand {
-    /// List the nodes that serve this database, and whether each has applied all changes of keys
+    /// List the nodes that serve this database, and whether each has processed all key changes
     List,
 }
 

@@ -18,11 +18,11 @@ pub(super) enum PersonCommand {
         /// Their email address
         email: EmailLookup,
     },
-    /// Print a one-time link that gives a person a new address
+    /// Print a one-time link that changes a person's email address
     SetEmail {
-        /// Their address now
+        /// Their current email address
         old: EmailLookup,
-        /// Their new address; it takes effect when the link is used
+        /// Their new email address; it takes effect when the link is used
         #[arg(value_parser = Email::parse)]
         new: Email,
     },
@@ -94,7 +94,7 @@ async fn set_email(context: &CommandContext<'_>, account: &Account, new: &Email)
         return print_json(&json!({ "email": account.person.email.as_str(), "newEmail": new.as_str(), "link": link }));
     }
     outln!(
-        "{} ({}) gets the address {new} when this one-time link is used.",
+        "{} ({}) gets the email address {new} when this one-time link is used.",
         account.person.name,
         account.person.email
     );
@@ -108,7 +108,7 @@ async fn list(context: &CommandContext<'_>) -> anyhow::Result<()> {
         return print_json(&accounts.iter().map(account_json).collect::<Vec<_>>());
     }
     if accounts.is_empty() {
-        outln!("No accounts yet. The first one comes from the link that `keyhouse serve` prints.");
+        outln!("No accounts yet. Create the first one with the link that `keyhouse serve` prints.");
         return Ok(());
     }
     let mut table = Table::new(["Name", "Email", "Teams", "Password", "Since", "Id"]);

@@ -21,13 +21,13 @@ pub(super) struct Restore {
     /// The backup: a file made by `keyhouse backup`; for PostgreSQL the URL of a database that pg_restore has filled
     #[arg(value_name = "FILE|URL")]
     backup: String,
-    /// Give back the listed access, which was taken away since the backup; how many entries the list has
+    /// Give back the listed access, which was removed since the backup; COUNT is the number of entries in the list
     #[arg(long, value_name = "COUNT", conflicts_with = "carry_over")]
     accept: Option<usize>,
-    /// Take the listed access away in the restored database too
+    /// Remove the listed access from the restored database too
     #[arg(long)]
     carry_over: bool,
-    /// Restore although the database that is there can't be compared with the backup
+    /// Restore even if the existing database can't be compared with the backup
     #[arg(long)]
     without_comparison: bool,
     /// Decrypt the backup with the passphrase in this file
@@ -86,7 +86,7 @@ impl Restore {
         }
         if !compared {
             outln!(
-                "There was no database to compare with: keys revoked since the backup are active again. Check \
+                "The backup was not compared with a database: keys revoked since the backup are active again. Check \
                  `{}`, or revoke all keys of a team with `{}`.",
                 shell.line("key list --team TEAM"),
                 shell.line("key revoke --all --team TEAM")
@@ -125,8 +125,7 @@ impl Restore {
                 let not = self.accept.map(|other| format!(", not {other}")).unwrap_or_default();
                 let (entries, them) = if count == 1 { ("entry", "it") } else { ("entries", "them") };
                 anyhow::bail!(
-                    "nothing was restored, because the backup gives back {count} {entries}{not}. To restore and take {them} \
-                     away again: `{}`. To restore and give {them} back: `{}`",
+                    "nothing was restored, because the backup gives back {count} {entries}{not}. To restore and remove {them} again: `{}`. To restore and give {them} back: `{}`",
                     again("--carry-over"),
                     again(&format!("--accept {count}"))
                 );
@@ -175,7 +174,7 @@ fn restored_url(url: &str) -> String {
 fn print_returning(returning: &[Returning]) -> anyhow::Result<()> {
     outln!("The following access was removed after the backup. The backup gives it back:");
     let now = Clock::System.now();
-    let mut table = Table::new(["", "What", "Team", "Taken away"]);
+    let mut table = Table::new(["", "What", "Team", "Removed"]);
     for one in returning {
         let ended = one.ended_at.map_or_else(String::new, |at| at.ago(now));
         table.row([

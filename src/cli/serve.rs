@@ -53,7 +53,7 @@ impl Serve {
                 &json!({ "url": config.local_url(address), "opsUrl": ops, "redirectUrl": redirect, "setUpLink": link }),
             )?;
         } else {
-            outln!("Keyhouse listens on {}", style::ACCENT.paint(config.local_url(address)));
+            outln!("Keyhouse is listening on {}", style::ACCENT.paint(config.local_url(address)));
             if let Some(ops) = listeners.metrics_address {
                 outln!("Metrics: {}/metrics", local_url(ops));
             }

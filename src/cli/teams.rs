@@ -21,7 +21,7 @@ pub(super) enum TeamCommand {
         /// The owner's email address
         #[arg(long, value_name = "EMAIL", value_parser = Email::parse)]
         owner: Email,
-        /// Give the team to the account that has this address already
+        /// Give the team to the account that already has this email address
         #[arg(long)]
         existing_account: bool,
     },
@@ -67,7 +67,7 @@ async fn create(
     if let Some(account) = &account {
         outln!("{}.", describe(account));
     }
-    outln!("\nSend the owner this one-time link (valid 7 days):\n{link}");
+    outln!("\nSend the owner this one-time link (valid for 7 days):\n{link}");
     outln!("\nNext: {}", keys::first_key(context, &team));
     Ok(())
 }

@@ -262,7 +262,7 @@ impl Settings {
         if self.0["forward_auth.identity_secret"].0.as_str().unwrap_or_default().is_empty() {
             let place = self.source("forward_auth.identity_jwt");
             return Err(ConfigError(format!(
-                "{place}: `forward_auth.identity_jwt` needs `forward_auth.identity_secret`; `openssl rand -hex 32` makes one"
+                "{place}: `forward_auth.identity_jwt` needs `forward_auth.identity_secret`; to generate one, run `openssl rand -hex 32`"
             )));
         }
         self.text("forward_auth.identity_secret", SealingSecret::parse).map(Some)
@@ -282,7 +282,7 @@ impl Settings {
         let has_tls = self.tls()?.is_some();
         self.text("tls.redirect_listen", |text| match text {
             "" => Ok(None),
-            _ if !has_tls => Err("only a port with tls.cert and tls.key can be redirected to"),
+            _ if !has_tls => Err("requires tls.cert and tls.key"),
             text => address(text).map(Some),
         })
     }
@@ -335,7 +335,7 @@ fn key_header(text: &str) -> Result<HeaderName, &'static str> {
         || ["x-keyhouse-", "x-forwarded-", "x-original-", "x-http-method", "x-method-override"]
             .iter()
             .any(|taken| name.as_str().starts_with(taken));
-    if is_taken { Err("this header has another meaning; choose one of your own, such as X-API-Key") } else { Ok(name) }
+    if is_taken { Err("this header is reserved; choose another, such as X-API-Key") } else { Ok(name) }
 }
 
 /// Parses the log filter. `Targets` alone parses an unknown level as the name of a target, which would disable logging.
@@ -343,7 +343,7 @@ fn parse_log_filter(text: &str) -> Result<Targets, String> {
     for part in text.split(',') {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
         if !["off", "error", "warn", "info", "debug", "trace"].contains(&level.to_lowercase().as_str()) {
-            return Err(format!("`{part}` is none of error, warn, info, debug, trace, off, nor target=level"));
+            return Err(format!("`{part}` is not one of error, warn, info, debug, trace, off or target=level"));
         }
     }
     text.parse().map_err(|error: tracing_subscriber::filter::ParseError| error.to_string())

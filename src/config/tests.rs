@@ -53,18 +53,21 @@ fn faults_name_their_place_and_the_nearest_right_name() {
         ("[tokens]\n", "keyhouse.toml:1: there is no section `tokens`; did you mean `token`?"),
         (
             "log = \"inof\"\n",
-            "keyhouse.toml:1: `log`: `inof` is none of error, warn, info, debug, trace, off, nor target=level",
+            "keyhouse.toml:1: `log`: `inof` is not one of error, warn, info, debug, trace, off or target=level",
         ),
         ("[cache]\nkeys = -1\n", "keyhouse.toml:2: `cache.keys` must be a number from 0 to 1000000000"),
         ("shutdown_grace_seconds = 60\n", "keyhouse.toml:1: `shutdown_grace_seconds` must be a number from 0 to 5"),
-        ("[token]\nbrand = \"P\"\n", "keyhouse.toml:2: `token.brand`: a token brand is 2 to 10 of a-z and 0-9"),
+        (
+            "[token]\nbrand = \"P\"\n",
+            "keyhouse.toml:2: `token.brand`: a token brand has 2 to 10 characters, a-z and 0-9",
+        ),
         (
             "[forward_auth]\nkey_header = \"X API Key\"\n",
             "keyhouse.toml:2: `forward_auth.key_header`: must be the name of a header, such as X-API-Key",
         ),
         (
             "[forward_auth]\nkey_header = \"X-Forwarded-Method\"\n",
-            "keyhouse.toml:2: `forward_auth.key_header`: this header has another meaning; choose one of your own, such as X-API-Key",
+            "keyhouse.toml:2: `forward_auth.key_header`: this header is reserved; choose another, such as X-API-Key",
         ),
         (
             "[forward_auth]\nenabled = 1\n",
@@ -72,11 +75,11 @@ fn faults_name_their_place_and_the_nearest_right_name() {
         ),
         (
             "[forward_auth]\nidentity_jwt = true\n",
-            "keyhouse.toml:2: `forward_auth.identity_jwt` needs `forward_auth.identity_secret`; `openssl rand -hex 32` makes one",
+            "keyhouse.toml:2: `forward_auth.identity_jwt` needs `forward_auth.identity_secret`; to generate one, run `openssl rand -hex 32`",
         ),
         (
             "[forward_auth]\nidentity_jwt = true\nidentity_secret = \"short\"\n",
-            "keyhouse.toml:3: `forward_auth.identity_secret`: must have at least 32 characters; `openssl rand -hex 32` makes one",
+            "keyhouse.toml:3: `forward_auth.identity_secret`: must have at least 32 characters; to generate one, run `openssl rand -hex 32`",
         ),
         (
             "trusted_proxies = [\"proxy\"]\n",

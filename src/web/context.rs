@@ -87,6 +87,14 @@ impl RequestContext {
         }
     }
 
+    /// The template that the root service has matched itself, as it does for every route that takes a key.
+    pub(super) fn found_route(&self) -> Option<&'static str> {
+        match self.0.route.get()? {
+            Route::Found(template) => Some(template),
+            Route::Matched(_) => None,
+        }
+    }
+
     pub(crate) fn caller(&self) -> Option<CallerId> {
         let key = self.key().map(|key| CallerId::Key(key.id));
         key.or_else(|| self.0.person.get().copied().map(CallerId::Person))

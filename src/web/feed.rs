@@ -107,7 +107,7 @@ pub(super) async fn keys(
 }
 
 impl Follower {
-    /// The next event; `None` once the server stops. While the database does not answer there is none, not even one that
+    /// The next event; `None` once the server stops. While the database does not respond there is none, not even one that
     /// confirms the connection: so the follower notices that it may be behind.
     async fn next(&mut self) -> Option<Event> {
         loop {

@@ -17,7 +17,7 @@ pub(super) fn alive() -> &'static str {
     "alive\n"
 }
 
-/// 503 while the process stops, while the database does not answer, and without a valid lease on the key cache.
+/// 503 while the process stops, while the database does not respond, and without a valid lease on the key cache.
 pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, &'static str) {
     if state.stopping.has_begun() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
@@ -26,8 +26,8 @@ pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, &'stati
     // At debug only: balancers ask several times a second, and the change feed's task has logged a warning.
     tracing::debug!(%error, "not ready");
     let why = match error {
-        NotReady::Store(_) => "the database does not answer\n",
-        NotReady::NoLease => "no valid key-cache lease: the database has to answer a change poll within 900 ms\n",
+        NotReady::Store(_) => "the database does not respond\n",
+        NotReady::NoLease => "no valid key-cache lease: the database must respond to a change poll within 900 ms\n",
     };
     (StatusCode::SERVICE_UNAVAILABLE, why)
 }

@@ -39,7 +39,7 @@ pub fn document(public_url: Option<&PublicUrl>) -> Value {
         let item = paths.entry(operation.path).or_insert_with(|| json!({}));
         item[operation.method.to_lowercase()] = describe(&operation);
     }
-    let mut contact = json!({ "name": "The operators of this Keyhouse" });
+    let mut contact = json!({ "name": "The operators of this Keyhouse server" });
     let mut servers = vec![json!({ "url": "/", "description": "The server that this document comes from" })];
     if let Some(url) = public_url {
         contact["url"] = url.as_str().into();
@@ -72,18 +72,19 @@ pub fn document(public_url: Option<&PublicUrl>) -> Value {
 /// What is true of every operation, with the limits that the program enforces.
 fn description() -> String {
     format!(
-        "A team's product catalog behind its API keys. Every request carries `Authorization: Bearer <token>`. A live key sees \
-         the live catalog, a test key the test catalog, and neither ever sees the other's. Success bodies are \
+        "The product catalog of a team, accessed with the team's API keys. Every request carries `Authorization: Bearer \
+         <token>`. A live key has access to the live catalog only, and a test key to the test catalog only. Success bodies are \
          `{{\"data\": …}}`, errors `{{\"error\": {{type, code, message, request_id}}}}`. The guide is at `/docs`.\n\n\
          **Compatibility.** New fields, error codes and currencies may be added to responses at any time: clients must \
          ignore fields that they do not expect and treat an unknown code by its status. Unknown fields in requests are \
          errors.\n\n\
-         **Limits.** A body has at most {} KiB and {} seconds to arrive (413, 400), a request target {} KiB (414), a request \
-         head {} KiB and {HEADERS_MAX} lines (431, without a body). Requests of one key are limited by a sliding window: 600 \
-         in 60 seconds unless the server is configured otherwise, as `X-RateLimit-Limit` says; refused tokens of one network \
-         (/24, /64) to 600 a minute, unless configured otherwise (429).\n\n\
-         **On every path.** An unknown path is 404 `route_not_found`; a method that a path does not support is 405 \
-         `method_not_allowed`, with `Allow`; without a valid key both are 401. Every response is `Cache-Control: no-store`.",
+         **Limits.** A request body can have up to {} KiB (413) and must arrive within {} seconds (400). A request target \
+         can have up to {} KiB (414). A request head can have up to {} KiB and {HEADERS_MAX} lines (431, without a body). By \
+         default, each key can make 600 requests per 60 seconds in a sliding window; `X-RateLimit-Limit` has the server's \
+         limit. After 600 refused tokens a minute from one network (/24 or /64; configurable), further refused tokens get \
+         429.\n\n\
+         **On every path.** An unknown path returns 404 `route_not_found`. A method that a path does not support returns 405 \
+         `method_not_allowed`, with `Allow`. Without a valid key, both return 401. Every response is `Cache-Control: no-store`.",
         BODY_MAX / 1024,
         BODY_TIMEOUT.as_secs(),
         TARGET_MAX / 1024,
@@ -95,7 +96,8 @@ fn describe(operation: &Operation) -> Value {
     let mut parameters = Vec::new();
     if operation.path.contains("{id}") {
         parameters.push(json!({ "name": "id", "in": "path", "required": true,
-            "description": "The product's id. One that is malformed, absent or another team's is `product_not_found`.",
+            "description": "The product's ID. One that is malformed, unknown, or of another team or mode returns 404 \
+                `product_not_found`.",
             "schema": { "type": "string", "format": "uuid" }, "example": ID }));
     }
     parameters.extend(operation.query.iter().map(|parameter| query_parameter(*parameter)));
@@ -114,9 +116,9 @@ fn describe(operation: &Operation) -> Value {
     }
     if operation.is_idempotent {
         parameters.push(json!({ "name": "Idempotency-Key", "in": "header", "required": false,
-            "description": format!("A value of your choice for this one request, such as an order's number. A request that is repeated within \
-                {} hours, with the same key, method, path and body, is not executed again: the first response comes back, with \
-                `Idempotent-Replayed: true`.", idempotency::RETENTION.as_secs() / 3600),
+            "description": format!("A value of your choice for this one request, such as an order's number. If you repeat the request with this \
+                value within {} hours, with the same API key, method, path and body, it is not executed again: the first \
+                response is returned, with `Idempotent-Replayed: true`.", idempotency::RETENTION.as_secs() / 3600),
             "schema": { "type": "string", "minLength": 1, "maxLength": IdempotencyKey::MAX, "pattern": "^[!-~]+$" } }));
     }
     let mut described = json!({
@@ -140,7 +142,7 @@ fn describe(operation: &Operation) -> Value {
 fn query_parameter(parameter: QueryParameter) -> Value {
     let (description, schema) = match parameter {
         QueryParameter::Status => (
-            "Which products.",
+            "Which products to list.",
             json!({ "type": "string", "enum": StatusFilter::ALL.map(StatusFilter::as_str), "default": StatusFilter::default().as_str() }),
         ),
         QueryParameter::Limit => (
@@ -169,7 +171,7 @@ fn responses(operation: &Operation) -> Value {
         headers.push("Idempotent-Replayed");
     }
     let mut all = json!({ status.to_string(): {
-        "description": if status == 201 { "Created" } else { "Done" },
+        "description": operation.answer(),
         "headers": header_references(&headers),
         "content": { "application/json": { "schema": reference(schema) } },
     } });
@@ -287,7 +289,7 @@ fn schemas() -> Value {
         ]))]),
         "Currency": {
             "type": "string", "enum": currencies(), "examples": ["EUR"],
-            "description": "ISO 4217. Requests may use lower case too; responses have capitals.",
+            "description": "ISO 4217. Requests may use lowercase too; responses use uppercase.",
         },
         "Error": response(vec![("error", error_schema())]),
     })

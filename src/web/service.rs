@@ -252,7 +252,7 @@ impl Root {
                 from: client,
                 agent: agent.as_ref().map_or(&[], HeaderValue::as_bytes),
                 method: method_label(method.as_str()),
-                route: context.route().unwrap_or("-"),
+                route: context.found_route().unwrap_or("-"),
                 status,
                 outcome,
             });

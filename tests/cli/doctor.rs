@@ -94,13 +94,19 @@ fn faults_of_settings_are_found() {
     // 1 A misspelt setting: nothing else can be checked.
     it.finds_with("listne = \"x\"", "settings", "failure", "did you mean `listen`?", "Correct it there.");
     // 2 Reached from elsewhere without a public URL.
-    it.finds(&["--listen", "0.0.0.0:0"], "public_url", "warning", "links name the listen address", "Set public_url");
+    it.finds(
+        &["--listen", "0.0.0.0:0"],
+        "public_url",
+        "warning",
+        "links begin with the listen address",
+        "Set public_url",
+    );
     // 3 No TLS in front.
     let plain = "public_url = \"http://keys.example.com\"";
     it.finds_with(plain, "tls", "failure", "passwords, cookies and keys are sent unencrypted", "Put a TLS proxy");
     // 4 Everybody is a trusted proxy.
     let all = "trusted_proxies = [\"0.0.0.0/0\"]";
-    it.finds_with(all, "trusted_proxies", "failure", "any client can claim any address", "Name the addresses");
+    it.finds_with(all, "trusted_proxies", "failure", "any client can claim any address", "List only the addresses");
     // 5 Metrics for everybody.
     it.finds_with("ops_listen = \"0.0.0.0:0\"", "ops_listen", "warning", "on every address", "127.0.0.1:9090");
     // 6 The public URL leads nowhere.
@@ -127,13 +133,13 @@ fn faults_of_files_are_found() {
         &FREE,
         "files",
         "failure",
-        "other users of this machine may open",
+        "other users of this machine can open",
         &format!("chmod 600 {}", file.display()),
     );
     set_mode(&file, 0o600);
     // 8 So is a settings file with a password.
     let redis = "redis_url = \"redis://:hunter2@127.0.0.1:1\"";
-    it.finds_with(redis, "files", "failure", "the settings, with a password in them,", "chmod 600");
+    it.finds_with(redis, "files", "failure", "which contains settings with a password", "chmod 600");
     let (report, _) = it.report(&["--config", it.settings(redis).to_str().unwrap()]);
     assert!(!report.to_string().contains("hunter2"), "{report:#}");
 }
@@ -142,18 +148,18 @@ fn faults_of_files_are_found() {
 async fn faults_of_the_database_are_found() {
     // 9 Not set up.
     let it = Installation { place: TestDatabase::folder(), files: tempfile::tempdir().unwrap() };
-    it.finds(&FREE, "database", "failure", "holds no Keyhouse database yet", "keyhouse migrate");
+    it.finds(&FREE, "database", "failure", "does not contain a Keyhouse database yet", "keyhouse migrate");
     for place in [TestDatabase::folder(), TestDatabase::postgres().await] {
         let it = Installation::on(place);
         // 10 The clock of a node was ahead, or this one is behind.
         let insert = "INSERT INTO job_runs (name, started_at) VALUES ('a job', 4000000000000)";
         it.place.execute_sql(insert).await.unwrap();
-        it.finds(&FREE, "clock", "failure", "in the future of this machine's clock", "with a time server");
+        it.finds(&FREE, "clock", "failure", "ahead of this machine's clock", "with a time server");
         it.place.execute_sql("DELETE FROM job_runs").await.unwrap();
         // 11 An address that waits.
         run_json(&it.place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
         it.place.execute_sql("UPDATE people SET pending_email = 'ada@new.example'").await.unwrap();
-        it.finds(&FREE, "accounts", "warning", "ada@new.example, which waits", "person set-email ada@example.com");
+        it.finds(&FREE, "accounts", "warning", "ada@new.example, which needs", "person set-email ada@example.com");
         // 12 A key that was not used.
         let create = ["key", "create", "--team", "acme", "--name", "K", "--mode", "live", "--scope", "read_only"];
         let key = run_json(&it.place, &create)["id"].as_str().unwrap().to_owned();
@@ -163,7 +169,7 @@ async fn faults_of_the_database_are_found() {
         };
         it.place.execute_sql(drop).await.unwrap();
         it.place.execute_sql("UPDATE keys SET created_at = 1").await.unwrap();
-        it.finds(&FREE, "keys", "warning", "was not used for 90 days", &format!("keyhouse key revoke {key}"));
+        it.finds(&FREE, "keys", "warning", "has not been used for 90 days", &format!("keyhouse key revoke {key}"));
         // A key that expires soon.
         run_json(&it.place, &["key", "conditions", &key, "--expires", "13d"]);
         let remedy = format!("keyhouse key conditions {key} --expires 90d");
@@ -204,7 +210,7 @@ async fn faults_of_ports_and_redis_are_found() {
     // 17 The port is taken.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    it.finds(&["--listen", &address], "listen", "failure", "another program", "End it");
+    it.finds(&["--listen", &address], "listen", "failure", "another program", "Stop it");
     drop(taken);
     // 18 An address of another machine.
     it.finds(
@@ -216,7 +222,7 @@ async fn faults_of_ports_and_redis_are_found() {
     );
     // 19 Redis is not there.
     let away = ["--listen", "127.0.0.1:0", "--redis", "redis://127.0.0.1:1"];
-    it.finds(&away, "redis", "failure", "does not answer", "Check redis_url");
+    it.finds(&away, "redis", "failure", "does not respond", "Check redis_url");
     // 20 Redis refuses the script.
     let redis = Redis::start();
     redis.ask(&["ACL", "SETUSER", "limited", "on", ">secret", "~*", "+@all", "-@scripting"]);
@@ -252,7 +258,7 @@ async fn faults_that_only_a_running_node_sees_are_found() {
     let flags = ["--config", file.to_str().unwrap(), "--listen", &listen];
     // What was observed is stored in the background.
     for _ in 0..100 {
-        if it.report(&flags).0.to_string().contains("links lead elsewhere") {
+        if it.report(&flags).0.to_string().contains("links lead to a different address") {
             break;
         }
     }

@@ -82,7 +82,7 @@ async fn without_a_key_of_this_database_it_fails() {
     for text in ["", "nothing of the kind"] {
         assert_eq!(
             shown(&find(&place, &[], text)),
-            "exit 1\nerror: there is no token in this text: one begins with pk_live_ or pk_test_\n"
+            "exit 1\nerror: there is no token in this text: tokens begin with pk_live_ or pk_test_\n"
         );
     }
 }

@@ -49,7 +49,7 @@ async fn a_report_ends_the_keys_in_a_text_and_lists_what_it_did() {
         assert!([&first, &second].iter().all(|token| !said.contains(&token[11..])), "never a token");
         let again = report(&place, &[], &second);
         let said = String::from_utf8(again.stdout).unwrap();
-        assert!(said.contains("already ended or reported, unchanged"), "{said}");
+        assert!(said.contains("unchanged: already ended or reported"), "{said}");
         let wrong = report(&place, &["--action", "delete"], "");
         assert_eq!(wrong.status.code(), Some(2));
     }

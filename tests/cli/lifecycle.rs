@@ -73,7 +73,11 @@ async fn conditions_are_given_at_creation_and_changed_later() {
         for (flags, code, message) in [
             (&["--expires", "2001-01-31"][..], 1, "the expiry is in the past"),
             (&["--expires", "soon"], 2, "an expiry is a time span of at most 100 years such as 90d"),
-            (&["--allow-from", "10.0.0.5/8"], 2, "write 10.0.0.0/8 for the network, or 10.0.0.5 for the one address"),
+            (
+                &["--allow-from", "10.0.0.5/8"],
+                2,
+                "write 10.0.0.0/8 for the network, or 10.0.0.5 for the single address",
+            ),
             (&["--allow-from", "0.0.0.0/0"], 2, "0.0.0.0/0 allows every address: leave the list empty instead"),
             (&[], 2, "<--expires <WHEN>|--allow-from <CIDR,…>>"),
         ] {

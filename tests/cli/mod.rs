@@ -103,7 +103,7 @@ async fn mistakes_are_explained() {
     for (words, says) in [
         (
             &["team", "list"][..],
-            "exit 1\nerror: FOLDER holds no Keyhouse database yet: run `keyhouse migrate` or `keyhouse serve` with the same setting first\n",
+            "exit 1\nerror: FOLDER does not contain a Keyhouse database yet: run `keyhouse migrate` or `keyhouse serve` with the same setting first\n",
         ),
         (
             &["serve", "--config", "/nowhere.toml"],
@@ -115,7 +115,10 @@ async fn mistakes_are_explained() {
     }
     let empty = TestDatabase::postgres().await;
     let not_set_up = shown(&run(&empty, &["team", "list"]));
-    assert!(not_set_up.starts_with("exit 1\nerror: the database holds no Keyhouse database yet"), "{not_set_up}");
+    assert!(
+        not_set_up.starts_with("exit 1\nerror: the database does not contain a Keyhouse database yet"),
+        "{not_set_up}"
+    );
 
     run_json(&place, &["migrate"]);
     run_json(&place, &["team", "create", "Acme", "--owner", "ada@example.com"]);
@@ -219,7 +222,7 @@ fn output_that_goes_nowhere() {
     let create = ["key", "create", "--team", "acme", "--name", "Unseen", "--mode", "live", "--scope", "read_only"];
     for json in [&[][..], &["--json"]] {
         let output = keyhouse(&place, &create).args(json).stdout(full()).output().unwrap();
-        assert_eq!(shown(&output), "exit 1\nerror: the token could not be shown, so the key was revoked again\n");
+        assert_eq!(shown(&output), "exit 1\nerror: the token could not be shown, so the key was revoked\n");
     }
     let keys = run_json(&place, &["key", "list", "--team", "acme"]);
     assert!(keys.as_array().unwrap().iter().all(|key| key["status"] == "revoked"), "{keys}");

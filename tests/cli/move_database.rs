@@ -145,9 +145,9 @@ async fn a_move_needs_an_empty_database_of_the_other_kind() {
     set_up(&sqlite);
     set_up(&postgres);
     for (place, to, says) in [
-        (&sqlite, &postgres, "holds data already: name an empty one"),
-        (&sqlite, &other, "a move is from SQLite to PostgreSQL or back"),
-        (&other, &postgres, "holds no Keyhouse database yet"),
+        (&sqlite, &postgres, "already contains data: name an empty database"),
+        (&sqlite, &other, "a move goes from SQLite to PostgreSQL or back"),
+        (&other, &postgres, "does not contain a Keyhouse database yet"),
     ] {
         let refused = shown(&run(place, &["move", "--to", &target(to)]));
         assert!(refused.starts_with("exit 1\n") && refused.contains(says), "{refused}");

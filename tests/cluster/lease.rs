@@ -50,7 +50,7 @@ async fn a_record_is_used_for_three_seconds_after_the_last_successful_poll(
     assert_eq!(status(&app, &token).await, 401, "from the database");
     assert_eq!(
         app.get("/readyz").await.text(),
-        "no valid key-cache lease: the database has to answer a change poll within 900 ms\n"
+        "no valid key-cache lease: the database must respond to a change poll within 900 ms\n"
     );
     follow(&app.inner, &mut change_feed).await;
     assert_eq!(app.get("/readyz").await.status, 200);
@@ -334,7 +334,7 @@ async fn a_node_that_never_had_a_lease_is_not_ready_and_queries_each_time() {
     assert!(app.inner.apply_changes(&mut deaf).await.is_err());
     assert_eq!(
         app.get("/readyz").await.text(),
-        "no valid key-cache lease: the database has to answer a change poll within 900 ms\n"
+        "no valid key-cache lease: the database must respond to a change poll within 900 ms\n"
     );
     for calls in 1..=2 {
         assert_eq!((status(&app, &token).await, asked(&app.inner)), (200, calls));

@@ -168,7 +168,7 @@ async fn key_revoke_wait_returns_when_every_process_refuses_the_key(
     assert!(text.contains(&format!("Complete: refused on all {count} nodes after ")), "{text}");
     let suspended = format!(":{} ", nodes[0].address.port());
     let row = text.lines().find(|line| line.contains(&suspended)).expect("the node's row");
-    assert!(row.contains("(lease over)"), "{text}");
+    assert!(row.contains("(lease ended)"), "{text}");
     nodes[0].thaw();
     assert!(nodes.iter().all(|node| node.get("/api/v1/key", &token(&second)) == 401));
 

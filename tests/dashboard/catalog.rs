@@ -85,7 +85,7 @@ async fn every_fault_is_shown_and_nothing_typed_is_lost(#[values(Engine::Sqlite,
     let taken = app
         .send(&ada, &format!("{PRODUCTS}/new"), &[("name", "B"), ("unitPrice", "1"), ("currency", "EUR"), ("sku", "S")])
         .await;
-    assert_text!(faults(&taken).join("\n"), @"Another product of this mode has this SKU, perhaps an archived one.");
+    assert_text!(faults(&taken).join("\n"), @"Another product in this mode has this SKU; it may be archived.");
 }
 
 #[rstest]

@@ -66,7 +66,7 @@ async fn over_https_the_cookie_is_for_https_and_for_this_host_alone() {
     assert_eq!(ours.header("strict-transport-security"), Some("max-age=63072000"));
     let plain = ask("POST", "/sign-in", &[kind, ("origin", "http://keys.example.com")], form).await;
     assert_eq!(plain.status, 400);
-    assert!(plain.text().contains("This Keyhouse is at https://keys.example.com"), "{plain}");
+    assert!(plain.text().contains("Open Keyhouse at https://keys.example.com"), "{plain}");
     let wrong_host = ask("GET", "/sign-in", &[], "").await;
     assert!(wrong_host.text().contains("Sign in at <a href=\"https://keys.example.com\">"), "{wrong_host}");
     // A cookie of the plain name could have been set by a neighbour: it is none.

@@ -62,7 +62,7 @@ async fn the_page_of_a_key_shows_its_calls_and_whether_it_can_be_revoked(
     app.advance(Duration::from_secs(180));
     let used = app.page(&ada, &path).await;
     assert_text!(safety(&used), @"Safe to revoke? No. Used 3 minutes ago from 203.0.113.7.");
-    assert_text!(words(&used, r#"<dl class="figures">"#, "</dl>"), @"Requests, 30 days 4 4 today (UTC) Refused, 30 days 1 1 not in scope Last used 3 minutes ago from 203.0.113.7 Addresses 1 1 new in the last 7 days");
+    assert_text!(words(&used, r#"<dl class="figures">"#, "</dl>"), @"Requests, 30 days 4 4 today (UTC) Refused, 30 days 1 1 insufficient scope Last used 3 minutes ago from 203.0.113.7 Addresses 1 1 new in the last 7 days");
     assert_text!(words(&used, r#"<table class="grid calls">"#, "</table>"), @"Recent calls, newest first Time Request Status From Request ID Nov 24, 09:30:00 3 minutes ago POST /products 403 203.0.113.7 req_01m86e81e08rxjmyynwn6t27e0 Nov 24, 09:30:00 3 minutes ago GET /products 200 203.0.113.7 req_01m86e81e08rxjmyrbmq6b87e0 Nov 24, 09:30:00 3 minutes ago GET /products 200 203.0.113.7 req_01m86e81e08rxjmyr5jr7zm7e0 Nov 24, 09:30:00 3 minutes ago GET /products 200 203.0.113.7 req_01m86e81e08rxjmygp65mkg7e0");
     assert_text!(words(&used, r#"<table class="grid addresses">"#, "</table>"), @"Addresses, latest first Address and client First seen Last seen Calls 203.0.113.7 &#60;b&#62;shop&#60;/b&#62;/1 Nov 24 3 minutes ago 4");
     assert!(used.text().contains("<title>Nov 24: 3 admitted, 1 refused</title>"), "{used}");
@@ -82,7 +82,7 @@ async fn the_page_of_a_key_shows_its_calls_and_whether_it_can_be_revoked(
     app.inner.flush_usage(Flush::Everything).await.unwrap();
     let revoked = app.page(&ada, done.location()).await;
     assert_text!(words(&revoked, r#"<dl class="figures">"#, "</dl>"), @"Requests, 30 days 1 1 today (UTC) Refused since 1 from 203.0.113.7 Last admitted 38 days ago from 203.0.113.7 Last tried just now from 203.0.113.7");
-    assert_text!(words(&revoked, r#"<div class="banner bad">"#, "</div>"), @"Revoked by Ada on 2027-01-01 09:33:00 UTC . Hidden from the list in 90 days . Still tried 1 time from 203.0.113.7 , last just now . View these requests");
+    assert_text!(words(&revoked, r#"<div class="banner bad">"#, "</div>"), @"Revoked by Ada on 2027-01-01 09:33:00 UTC . It disappears from the list in 90 days . Still tried 1 time from 203.0.113.7 , last just now . View these requests");
     let elsewhere = app.key(&app.team("Other").await, Mode::Live, Scope::ReadOnly).await;
     assert_eq!(app.page(&ada, &format!("{KEYS}/{}", elsewhere.key.id)).await.status, 404);
 }

@@ -32,7 +32,10 @@ async fn a_finder_reports_a_token_on_a_page_without_an_account_and_the_team_sees
     assert!(empty.text().contains("No Keyhouse token in this text."), "{empty}");
     let done = app.call("POST", "/leaks").form(&[("token", &format!("I found {token}."))]).await;
     assert_eq!(done.status, 200, "{done}");
-    assert!(done.text().contains("1 token was reported. Any key they belong to is revoked."), "{done}");
+    assert!(
+        done.text().contains("1 token was reported. Any key that a reported token belongs to is revoked."),
+        "{done}"
+    );
     assert!(!done.text().contains(token), "the page never shows it again");
     assert_eq!(app.get("/api/v1/key").bearer(token).await.status, 401);
 

@@ -1,5 +1,6 @@
 //! People and their browser sessions.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use keyhouse_domain::audit::Action;
@@ -89,6 +90,20 @@ async fn sessions_of_lists_the_last_used_first(#[values(Engine::Sqlite, Engine::
     it.store.touch_session(session(902).id, NOW.plus(Duration::from_secs(60))).await.unwrap();
     let ids: Vec<_> = it.queries().sessions_of(it.ada.person).await.unwrap().iter().map(|found| found.id).collect();
     assert_eq!(ids, [session(902).id, session(10).id]);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn last_seen_is_the_latest_use_of_any_session(#[values(Engine::Sqlite, Engine::Postgres)] engine: Engine) {
+    let it = Fixture::on(engine).await;
+    with_password(&it).await;
+    it.store.sign_in(it.ada.person, &phc("first"), &session(10), &at(11, NOW.plus(MS))).await.unwrap();
+    let later = NOW.plus(Duration::from_secs(60));
+    it.store.touch_session(session(902).id, later).await.unwrap();
+    let (ada, stranger) = (it.ada.person, PersonId::new(seed(1)));
+    assert_eq!(it.queries().last_seen(&[stranger, ada]).await.unwrap(), HashMap::from([(ada, later)]));
+    it.store.end_sessions(ada, None, &at(12, later)).await.unwrap();
+    assert_eq!(it.queries().last_seen(&[ada]).await.unwrap(), HashMap::from([(ada, later)]), "an ended session counts");
 }
 
 #[rstest]

@@ -128,7 +128,7 @@ await scenario("conditions are tried on recent calls", async () => {
     await visit(owner, KEYS, "keys-expiring");
 });
 
-await scenario("expiry of a new key, longest lifetime, keys of a person", async () => {
+await scenario("expiry of a new key, maximum lifetime, keys of a person", async () => {
     await owner.goto(KEYS);
     await owner.getByRole("link", { name: "Create API Key" }).first().click();
     await dialog.getByText("Expiry and allowed addresses").click();
@@ -137,7 +137,7 @@ await scenario("expiry of a new key, longest lifetime, keys of a person", async 
     await owner.goto(`${base}/t/${team.slug}/settings/members`);
     await owner.getByLabel(/^Actions for/).first().click();
     await owner.getByRole("link", { name: "Revoke their keys" }).first().click();
-    await dialog.getByRole("heading", { name: "Revoke the keys of" }).waitFor();
+    await dialog.getByRole("heading", { name: "Revoke the keys that" }).waitFor();
     await look(owner, "dialog-keys-of-person");
 });
 

@@ -72,9 +72,9 @@ impl FromStr for Expiry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyLifetime(u32);
 
-/// Why a number is not a longest lifetime.
+/// Why a number is not a maximum lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a longest lifetime is 1 to {} days", KeyLifetime::MAX_DAYS)]
+#[error("a maximum lifetime is from 1 to {} days", KeyLifetime::MAX_DAYS)]
 pub struct KeyLifetimeError;
 
 impl KeyLifetime {

@@ -69,7 +69,7 @@ pub enum NameError {
     #[error("a name must not contain invisible characters; this one has U+{:04X}", u32::from(*.0))]
     Invisible(char),
     /// Accents without a letter.
-    #[error("a name must have a character that can be seen")]
+    #[error("a name must have at least one visible character")]
     NothingToSee,
     /// A name that Keyhouse uses itself.
     #[error("this name is reserved: Keyhouse records its own changes under it")]

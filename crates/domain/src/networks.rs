@@ -17,7 +17,7 @@ pub enum NetworksError {
     Invalid(String),
     /// Bits behind the prefix are set, so that the network which is meant is unclear.
     #[error(
-        "{given} has bits set behind its prefix: write {network} for the network, or {address} for the one address"
+        "{given} has bits set after its prefix: write {network} for the network, or {address} for the single address"
     )]
     HostBits {
         /// As it was typed.
@@ -157,11 +157,11 @@ mod tests {
             ("fe80::1%eth0", "\"fe80::1%eth0\" is not an address or a network such as 203.0.113.0/24 or 2001:db8::/32"),
             (
                 "10.0.0.5/8",
-                "10.0.0.5/8 has bits set behind its prefix: write 10.0.0.0/8 for the network, or 10.0.0.5 for the one address",
+                "10.0.0.5/8 has bits set after its prefix: write 10.0.0.0/8 for the network, or 10.0.0.5 for the single address",
             ),
             (
                 "2001:db8::1/32",
-                "2001:db8::1/32 has bits set behind its prefix: write 2001:db8::/32 for the network, or 2001:db8::1 for the one address",
+                "2001:db8::1/32 has bits set after its prefix: write 2001:db8::/32 for the network, or 2001:db8::1 for the single address",
             ),
             ("0.0.0.0/0", "0.0.0.0/0 allows every address: leave the list empty instead"),
             ("::/0", "::/0 allows every address: leave the list empty instead"),

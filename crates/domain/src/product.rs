@@ -130,7 +130,7 @@ product_fields! {
     currency: Currency = "currency" {
         label: "Currency",
         example: r#""EUR""#,
-        note: "lower case is accepted, responses have capitals",
+        note: "lowercase is accepted; responses use uppercase",
         hint: "Three letters: EUR, USD",
         control: Control::Half,
     }
@@ -144,21 +144,21 @@ product_fields! {
         label: "SKU",
         presence: Presence::Nullable,
         example: r#""ANE-100""#,
-        note: "unique within team and mode, archived products included, in exact case",
+        note: "unique within a team and mode, including archived products; case-sensitive",
         control: Control::HalfCode,
     }
     tax_rate: Option<TaxRate> = "taxRate" {
         label: "Tax rate, %",
         presence: Presence::Nullable,
         example: "19",
-        note: "percent",
+        note: "in percent",
         control: Control::Half,
     }
     kind: Kind = "type" {
         label: "Type",
         presence: Presence::Default("SERVICES"),
         example: r#""GOODS""#,
-        note: "in your own words",
+        note: "any text",
         control: Control::Half,
     }
     unit_of_measure: UnitOfMeasure = "unitOfMeasure" {

@@ -9,7 +9,7 @@ pub struct PublicUrl(String);
 
 /// The text is not a [`PublicUrl`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be https:// or http:// and a host, perhaps with a port, and no path: https://keys.example.com")]
+#[error("must be https:// or http:// and a host, with an optional port and no path, such as https://keys.example.com")]
 pub struct PublicUrlError;
 
 impl PublicUrl {

@@ -16,7 +16,7 @@ pub struct SearchTerm(String);
 
 /// The text has more than [`SEARCH_MAX`] characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("Search for at most {SEARCH_MAX} characters")]
+#[error("A search can have at most {SEARCH_MAX} characters")]
 pub struct SearchTooLong;
 
 impl SearchTerm {

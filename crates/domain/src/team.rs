@@ -61,7 +61,7 @@ pub struct Team {
     pub name: TeamName,
     /// When it was created.
     pub created_at: Timestamp,
-    /// The longest lifetime of its new keys; `None`: they need not expire.
+    /// The maximum lifetime of its new keys; `None`: they need not expire.
     pub key_lifetime: Option<KeyLifetime>,
 }
 

@@ -1,4 +1,4 @@
-//! Wakes the change poll when another process has changed a key, so that a revocation does not wait for the next poll
+//! Wakes the change poll when another process has changed a key, so that a revocation does not wait for the next poll.
 //!
 //! PostgreSQL notifies: the statement that advances the change counter sends a notification, which is delivered when its
 //! transaction commits, and each node listens on a connection of its own. With SQLite the write-ahead log of the database is looked at: every commit writes to

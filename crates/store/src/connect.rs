@@ -2,11 +2,13 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgPool, Row, SqliteConnection};
+use tokio::time::Instant;
 
 use crate::db::{Engine, Pool, STATEMENT_TIMEOUT, sql};
 use crate::error::{OpenError, StoreError, Warning};
@@ -38,8 +40,12 @@ const POSTGRES_READERS: u32 = 10;
 const POSTGRES_AUTH: u32 = 8;
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_SEARCHES: u32 = 2;
-const SQLITE_AUTH: u32 = 4;
+/// Few, because look-ups that wait become one query: more connections would make smaller ones, and each keeps 2 MiB of pages.
+const SQLITE_AUTH: u32 = 2;
 const SQLITE_SEARCHES: u32 = 2;
+/// How long a look-up of a key relies on a check of the SQLite file. Short against the change poll, which makes the same
+/// check every 250 ms and until which cached keys are used too. A check is a task on another thread.
+const FILE_CHECK_HOLDS: Duration = Duration::from_millis(100);
 
 /// How many connections a process opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,24 +149,45 @@ impl Store {
     }
 
     fn of(location: &Location, writes: Pool, auth: Pool, queries: Queries) -> Self {
-        let (local_changes, waits) = Default::default();
+        let (file_checked, local_changes, waits) = Default::default();
         let file = location.file().ok().flatten();
-        Self { writes, auth, queries, location: location.clone(), file, local_changes, waits }
+        Self { writes, auth, queries, location: location.clone(), file, file_checked, local_changes, waits }
+    }
+
+    /// The number of queries of [`Store::keys_by_hashes`] that run at once; further ones wait for a connection. Half the
+    /// connections on PostgreSQL, where a query may wait for the network.
+    pub fn lookups_at_once(&self) -> usize {
+        let connections = match &self.auth {
+            Engine::Sqlite(_) => SQLITE_AUTH,
+            Engine::Postgres(_) => POSTGRES_AUTH / 2,
+        };
+        connections as usize
+    }
+
+    /// As [`Store::check_file`], but a check that began at most [`FILE_CHECK_HOLDS`] ago counts.
+    pub(crate) async fn check_file_recently(&self) -> crate::Result<()> {
+        let checked = *lock(&self.file_checked);
+        match checked {
+            Some(at) if at.elapsed() <= FILE_CHECK_HOLDS => Ok(()),
+            _ => self.check_file().await,
+        }
     }
 
     /// Checks that the SQLite file at the path is still the one that is open: a backup may have been put in its place.
     /// The file system is asked on a thread for blocking calls: a disk that does not answer holds up no other request.
     pub(crate) async fn check_file(&self) -> crate::Result<()> {
         let Location::Folder(_) = &self.location else { return Ok(()) };
-        let location = self.location.clone();
+        let (location, began) = (self.location.clone(), Instant::now());
         let asked = tokio::task::spawn_blocking(move || location.file());
-        match tokio::time::timeout(STATEMENT_TIMEOUT, asked).await {
+        let checked = match tokio::time::timeout(STATEMENT_TIMEOUT, asked).await {
             Ok(Ok(Ok(file))) if file != self.file => Err(StoreError::FileReplaced),
             Ok(Ok(Ok(_))) => Ok(()),
             Ok(Ok(Err(error))) => Err(StoreError::Unavailable(sqlx::Error::Io(error))),
             Ok(Err(_)) => Err(StoreError::Unavailable(sqlx::Error::WorkerCrashed)),
             Err(_) => Err(StoreError::timed_out()),
-        }
+        };
+        *lock(&self.file_checked) = checked.is_ok().then_some(began);
+        checked
     }
 
     /// The database file was replaced: copies our write-ahead log into the old file, so that SQLite does not replay it into the
@@ -228,6 +255,10 @@ impl Store {
             }
         }
     }
+}
+
+fn lock(checked: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
+    checked.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether SQLite flushes its write-ahead log at each commit. A file system without shared memory, such as NFS, keeps it

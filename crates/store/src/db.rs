@@ -98,6 +98,61 @@ impl Statement {
     }
 }
 
+/// How a text refers to its arguments.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Placeholder {
+    /// `$1`, in both engines. SQLite takes it as a name, and sqlx asks for the name of each argument, for which SQLite walks
+    /// the names before it: too slow for hundreds.
+    Numbered,
+    /// `?`, in SQLite alone: each takes the next argument.
+    Next,
+}
+
+impl Placeholder {
+    /// `$3, $4, …` or `?, ?, …`: `number` arguments after `before` others.
+    pub(crate) fn list(self, before: usize, number: usize) -> String {
+        let mut text = String::with_capacity(number * 5);
+        for n in before + 1..=before + number {
+            text.push_str(if text.is_empty() { "" } else { ", " });
+            match self {
+                Self::Numbered => {
+                    text.push('$');
+                    text.push_str(&n.to_string());
+                }
+                Self::Next => text.push('?'),
+            }
+        }
+        text
+    }
+}
+
+/// Values for `IN (…)`: filled up to a power of two with the last one, so that for any number up to 64 there are seven
+/// statements to prepare and not 64.
+pub(crate) struct ListArgs<'v, T> {
+    values: &'v [T],
+    before: usize,
+}
+
+impl<'v, T> ListArgs<'v, T> {
+    /// At least one value, after `before` other arguments.
+    pub(crate) fn after(before: usize, values: &'v [T]) -> Self {
+        Self { values, before }
+    }
+
+    fn number(&self) -> usize {
+        self.values.len().next_power_of_two()
+    }
+
+    pub(crate) fn placeholders(&self) -> String {
+        Placeholder::Numbered.list(self.before, self.number())
+    }
+
+    pub(crate) fn bind_to<A: Into<Arg>>(&self, statement: Statement, arg: impl Fn(&'v T) -> A) -> Statement {
+        let last = self.values.len() - 1;
+        (0..self.number()).fold(statement, |statement, n| statement.bind(arg(&self.values[n.min(last)])))
+    }
+}
+
 macro_rules! text_args {
     ($($id:ty),*) => {
         $(

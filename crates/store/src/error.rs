@@ -11,7 +11,7 @@ use crate::schema;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database is down, too slow, full, or not the primary. The same statement may succeed later.
-    #[error("the database can't be reached or can't answer now: {0}")]
+    #[error("the database can't be reached or does not respond: {0}")]
     Unavailable(sqlx::Error),
     /// A unique index refused the row.
     #[error("the row collides with another: {0}")]
@@ -82,7 +82,7 @@ pub struct Warning(pub String);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The data folder can't be made or read.
-    #[error("can't use {}: {error}; it has to belong to the user that runs Keyhouse", path.display())]
+    #[error("can't use {}: {error}; it must belong to the user that runs Keyhouse", path.display())]
     Path {
         /// The data folder, or the file in it.
         path: PathBuf,
@@ -101,14 +101,14 @@ pub enum OpenError {
     )]
     Foreign,
     /// Another process holds the lock of the data folder.
-    #[error("another keyhouse holds {}: end it first, or wait until it has migrated the database", lock.display())]
+    #[error("another Keyhouse process holds {}: stop it first, or wait until it has migrated the database", lock.display())]
     Locked {
         /// The lock file.
         lock: PathBuf,
     },
     /// There is no Keyhouse schema.
     #[error(
-        "{0} holds no Keyhouse database yet: run `keyhouse migrate` or `keyhouse serve` with the same setting first"
+        "{0} does not contain a Keyhouse database yet: run `keyhouse migrate` or `keyhouse serve` with the same setting first"
     )]
     NotSetUp(String),
     /// The schema is older than this program.
@@ -160,7 +160,7 @@ pub enum OpenError {
     },
     /// SQLite does not run with a write-ahead log that is flushed at each commit.
     #[error(
-        "SQLite would not promise to keep what it acknowledged (journal_mode {journal}, synchronous {synchronous}): put the data folder on a local file system"
+        "SQLite can't guarantee that acknowledged changes are kept (journal_mode {journal}, synchronous {synchronous}): put the data folder on a local file system"
     )]
     NotDurable {
         /// `PRAGMA journal_mode`.
@@ -208,7 +208,7 @@ pub(crate) fn explain(error: &sqlx::Error) -> String {
     }
     let advice = match code.as_str() {
         "42501" => "; let the role own the schema, or run GRANT USAGE, CREATE ON SCHEMA public TO the role",
-        "53300" => "; a node uses up to 32 connections and each command one",
+        "53300" => "; raise max_connections: a node uses up to 32 connections, and each command one",
         "42P05" | "26000" => "; a pooler in transaction mode loses prepared statements: set it to session mode",
         _ => "",
     };

@@ -18,7 +18,7 @@ pub enum ExpiryRefused {
     /// The team's keys live at most so many days, from their creation or the change of their expiry.
     #[error("this team's keys must expire within {days} days")]
     Lifetime {
-        /// The team's longest lifetime.
+        /// The team's maximum lifetime.
         days: u32,
     },
 }

@@ -27,8 +27,8 @@ pub enum Joining<'a> {
 /// Why an invitation was not created.
 #[derive(Debug, thiserror::Error)]
 pub enum InviteError {
-    /// A person with this address is in the team already.
-    #[error("this person is in the team already")]
+    /// A person with this address is already in the team.
+    #[error("this person is already in the team")]
     IsMember,
     /// The actor may not invite.
     #[error(transparent)]
@@ -42,7 +42,7 @@ pub enum InviteError {
 #[derive(Debug, thiserror::Error)]
 pub enum WithdrawInvitationError {
     /// The team has no open invitation with this id: it was used, withdrawn or replaced.
-    #[error("there is no such invitation any more")]
+    #[error("there is no such invitation anymore")]
     Gone,
     /// The actor may not withdraw invitations.
     #[error(transparent)]

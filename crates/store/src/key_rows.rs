@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::db::{sql_of, sql_text};
+use crate::db::{ListArgs, sql_of, sql_text};
 use crate::error::{StoreError, corrupt};
 use crate::tx::Transaction;
 use crate::{Result, Store};
@@ -120,19 +120,15 @@ impl Store {
     ///
     /// Any [`StoreError`] of a read. A row that can't be read is an error of its own look-up alone.
     pub async fn keys_by_hashes(&self, hashes: &[TokenHash]) -> Result<KeyBatch> {
-        self.check_file().await?;
+        self.check_file_recently().await?;
         self.auth.count_wait(&self.waits.auth);
-        // Filled up to a power of two with the last hash, so that there are seven statements to prepare and not 64.
-        let number = hashes.len().next_power_of_two();
-        let numbers: Vec<String> = (1..=number).map(|n| format!("${n}")).collect();
-        let mut select = sql_text(format!(
+        let list = ListArgs::after(0, hashes);
+        let select = sql_text(format!(
             "SELECT changes.seq, epoch, hash, {KEY_COLUMNS} FROM changes \
              LEFT JOIN key_tokens AS token ON hash IN ({}) LEFT JOIN keys ON keys.id = key_id",
-            numbers.join(", ")
+            list.placeholders()
         ));
-        for n in 0..number {
-            select = select.bind(hashes[n.min(hashes.len() - 1)].as_bytes());
-        }
+        let select = list.bind_to(select, TokenHash::as_bytes);
         let rows: Vec<LookupRow> = self.auth.fetch_all(select).await?;
         let first = rows.first().ok_or_else(|| corrupt("changes", "1"))?;
         let (seq, epoch) = (first.seq, first.epoch.clone());

@@ -29,7 +29,7 @@ pub struct NewKeyRow<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateKeyError {
     /// There is a key with this id: the same form was sent before.
-    #[error("this key exists, and its token can't be shown again: revoke it and make a new one")]
+    #[error("this key exists, and its token can't be shown again: revoke it and create a new one")]
     Exists,
     /// The team has [`ACTIVE_KEYS_MAX`] active keys.
     #[error("the team already has {ACTIVE_KEYS_MAX} active keys (the maximum); revoke one first")]

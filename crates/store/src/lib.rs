@@ -72,11 +72,12 @@ pub use sessions::{NewSession, PasswordCheckError};
 pub use teams::{ChangeTeamError, NewTeam, SetKeyLifetimeError};
 pub use transfer::{MoveError, MoveStep, MovedTable};
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::db::{Pool, sql};
 use crate::tx::{Transaction, Tx};
@@ -95,6 +96,8 @@ pub struct Store {
     location: Location,
     /// The SQLite file as it was when it was opened.
     file: Option<FileId>,
+    /// When the last successful check that it still is began.
+    file_checked: Arc<Mutex<Option<Instant>>>,
     local_changes: LocalChanges,
     waits: PoolWaits,
 }

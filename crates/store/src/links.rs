@@ -71,8 +71,8 @@ pub enum LinkError {
     /// It was used, withdrawn or has expired; it is for something else; or its team is deleted.
     #[error("the link was used or has expired")]
     Gone,
-    /// A person with this address exists, or is in the team already.
-    #[error("there is an account with this address already")]
+    /// A person with this address exists, or is already in the team.
+    #[error("an account with this email address already exists")]
     AlreadyExists,
     /// The database did not do it.
     #[error(transparent)]

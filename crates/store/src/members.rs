@@ -45,7 +45,7 @@ pub enum AddMemberError {
     #[error("no such team")]
     NoSuchTeam,
     /// The person is a member already, or an owner was to be added.
-    #[error("this person is in the team already, or the team has an owner already")]
+    #[error("this person is already in the team, or the team already has an owner")]
     AlreadyMember,
     /// The database did not do it.
     #[error(transparent)]

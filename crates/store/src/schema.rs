@@ -102,7 +102,7 @@ fn warn_of_wide_rights(folder: &Path) {
         let mode = std::fs::metadata(&path).map_or(0, |file| file.permissions().mode());
         if mode & 0o077 != 0 {
             let (path, mode) = (path.display(), mode & 0o777);
-            tracing::warn!("other users of this machine may open {path} (mode {mode:o}): run chmod 600 {path}");
+            tracing::warn!("other users of this machine can open {path} (mode {mode:o}): run chmod 600 {path}");
         }
     }
 }

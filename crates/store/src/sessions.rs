@@ -1,6 +1,8 @@
 //! Browser sessions
 
-use crate::db::{sql, sql_of};
+use std::collections::HashMap;
+
+use crate::db::{ListArgs, sql, sql_of, sql_text};
 use crate::error::{StoreError, corrupt};
 use crate::people::person;
 use crate::tx::{Transaction, Tx};
@@ -74,6 +76,28 @@ impl Queries {
         let condition = "person_id = $1 AND ended_at IS NULL ORDER BY seen_at DESC, sessions.id DESC LIMIT 100";
         let rows: Vec<SessionRow> = self.reads.fetch_all(sql_of(&[SELECT, condition]).bind(person)).await?;
         rows.into_iter().map(|row| Ok(row.read()?.0)).collect()
+    }
+
+    /// When each of some people last used a session, as far as their sessions are still stored.
+    ///
+    /// # Errors
+    ///
+    /// Any [`StoreError`] of a read.
+    pub async fn last_seen(&self, people: &[PersonId]) -> Result<HashMap<PersonId, Timestamp>> {
+        let mut seen = HashMap::with_capacity(people.len());
+        for people in people.chunks(64) {
+            let list = ListArgs::after(0, people);
+            let select = sql_text(format!(
+                "SELECT person_id, max(seen_at) FROM sessions WHERE person_id IN ({}) GROUP BY person_id",
+                list.placeholders()
+            ));
+            let rows: Vec<(String, i64)> = self.reads.fetch_all(list.bind_to(select, |person| *person)).await?;
+            for (person, at) in rows {
+                let id = person.parse().map_err(|_| corrupt("sessions", &person))?;
+                seen.insert(id, Timestamp::from_ms(at));
+            }
+        }
+        Ok(seen)
     }
 
     /// The addresses that a person has signed in from, in sessions used after `since`, 100 at most.

@@ -61,11 +61,11 @@ pub enum ChangeTeamError {
     Store(#[from] StoreError),
 }
 
-/// Why the longest lifetime of a team's new keys was not set.
+/// Why the maximum lifetime of a team's new keys was not set.
 #[derive(Debug, thiserror::Error)]
 pub enum SetKeyLifetimeError {
     /// Another admin set this one after the form was opened.
-    #[error("the team has another longest lifetime of keys by now")]
+    #[error("the team's maximum key lifetime was changed in the meantime")]
     Changed(Option<KeyLifetime>),
     /// The actor may not, or the team is deleted.
     #[error(transparent)]
@@ -187,7 +187,7 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Sets the longest lifetime of the team's new keys, or removes it with `None`, if it is `was`. Existing keys keep their
+    /// Sets the maximum lifetime of the team's new keys, or removes it with `None`, if it is `was`. Existing keys keep their
     /// expiry.
     ///
     /// # Errors
@@ -247,7 +247,7 @@ impl Store {
 }
 
 impl Tx {
-    /// The longest lifetime of a team's new keys.
+    /// The maximum lifetime of a team's new keys.
     pub(crate) async fn key_lifetime(&mut self, team: TeamId) -> Result<Option<KeyLifetime>> {
         let select = sql("SELECT key_lifetime_days FROM teams WHERE id = $1").bind(team);
         let days: Option<i64> = self.fetch_scalar::<Option<i64>>(select).await?.flatten();

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::db::{AnyRow, Engine, RawTransaction, Statement, in_time, sql};
+use crate::db::{AnyRow, Engine, Placeholder, RawTransaction, Statement, in_time, sql};
 use crate::{LocalChanges, Result};
 use keyhouse_domain::audit::AuditContext;
 
@@ -23,6 +23,14 @@ impl Transaction {
             Engine::Sqlite(_) => sqlite,
             Engine::Postgres(_) => postgres,
         })
+    }
+
+    /// The quickest placeholders for a statement with many arguments.
+    pub(crate) fn placeholder(&self) -> Placeholder {
+        match self.db {
+            Engine::Sqlite(_) => Placeholder::Next,
+            Engine::Postgres(_) => Placeholder::Numbered,
+        }
     }
 
     pub(crate) async fn execute(&mut self, statement: Statement) -> Result<u64> {

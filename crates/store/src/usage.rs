@@ -1,6 +1,6 @@
 //! Writing the usage of keys, in batches, in the background; and deleting what is too old
 
-use crate::db::{Arg, Statement, sql, sql_text};
+use crate::db::{Arg, ListArgs, Placeholder, Statement, sql, sql_text};
 use crate::tx::Transaction;
 use crate::{Result, Store};
 use keyhouse_domain::ids::KeyId;
@@ -76,13 +76,13 @@ impl Store {
         tx.upsert(&DAYS, usage.iter().flat_map(day_rows)).await?;
         tx.upsert(&ADDRESSES, usage.iter().flat_map(address_rows)).await?;
         tx.upsert(&CALLS, usage.iter().flat_map(call_rows)).await?;
-        for noted in usage {
-            if !noted.addresses.is_empty() {
-                tx.delete_surplus_addresses(noted.key).await?;
-            }
-            if !noted.calls.is_empty() {
-                tx.delete_surplus_calls(noted.key).await?;
-            }
+        let with_addresses: Vec<_> = usage.iter().filter(|noted| !noted.addresses.is_empty()).map(key_of).collect();
+        for key in tx.keys_with_more_rows("key_addresses", ADDRESSES_PER_KEY, &with_addresses).await? {
+            tx.delete_surplus_addresses(&key).await?;
+        }
+        let with_calls: Vec<_> = usage.iter().filter(|noted| !noted.calls.is_empty()).map(key_of).collect();
+        for key in tx.keys_with_more_rows("key_calls", CALLS_PER_KEY, &with_calls).await? {
+            tx.delete_surplus_calls(&key).await?;
         }
         tx.commit().await
     }
@@ -110,6 +110,10 @@ impl Store {
         }
         Ok(deleted)
     }
+}
+
+fn key_of(noted: &KeyUsage) -> KeyId {
+    noted.key
 }
 
 fn day_rows(noted: &KeyUsage) -> impl Iterator<Item = Vec<Arg>> {
@@ -165,13 +169,29 @@ impl Transaction {
         let (mut left, mut rows) = (rows.len(), rows.into_iter());
         while left > 0 {
             let size = ROWS.into_iter().find(|&size| size <= left).unwrap_or(1);
-            self.execute(into.statement(rows.by_ref().take(size).collect())).await?;
+            let statement = into.statement(rows.by_ref().take(size).collect(), self.placeholder());
+            self.execute(statement).await?;
             left -= size;
         }
         Ok(())
     }
 
-    async fn delete_surplus_addresses(&mut self, key: KeyId) -> Result<()> {
+    /// Those of the keys that have more rows in a table than are kept. Asked for many keys in one statement, because nearly
+    /// all keys have fewer: a `DELETE` for each would be a round trip for each.
+    async fn keys_with_more_rows(&mut self, table: &str, kept: u32, keys: &[KeyId]) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for keys in keys.chunks(ROWS[0]) {
+            let list = ListArgs::after(1, keys);
+            let select = sql_text(format!(
+                "SELECT key_id FROM {table} WHERE key_id IN ({}) GROUP BY key_id HAVING count(*) > $1",
+                list.placeholders()
+            ));
+            found.extend(self.fetch_scalars::<String>(list.bind_to(select.bind(kept), |key| *key)).await?);
+        }
+        Ok(found)
+    }
+
+    async fn delete_surplus_addresses(&mut self, key: &str) -> Result<()> {
         let delete = sql("DELETE FROM key_addresses WHERE key_id = $1 AND (address, agent) NOT IN \
                           (SELECT address, agent FROM key_addresses WHERE key_id = $1 \
                            ORDER BY last_at DESC, address, agent LIMIT $2)");
@@ -179,7 +199,7 @@ impl Transaction {
         Ok(())
     }
 
-    async fn delete_surplus_calls(&mut self, key: KeyId) -> Result<()> {
+    async fn delete_surplus_calls(&mut self, key: &str) -> Result<()> {
         let delete = sql("DELETE FROM key_calls WHERE key_id = $1 AND request_id <= \
                           (SELECT request_id FROM key_calls WHERE key_id = $1 ORDER BY request_id DESC LIMIT 1 OFFSET $2)");
         self.execute(delete.bind(key).bind(CALLS_PER_KEY)).await?;
@@ -188,16 +208,14 @@ impl Transaction {
 }
 
 impl Upsert {
-    fn statement(&self, rows: Vec<Vec<Arg>>) -> Statement {
+    fn statement(&self, rows: Vec<Vec<Arg>>, placeholder: Placeholder) -> Statement {
         let mut text = format!("INSERT INTO {} ({}) VALUES ", self.table, self.columns);
-        let mut number = 0;
-        for (index, row) in rows.iter().enumerate() {
-            text += if index == 0 { "(" } else { ", (" };
-            for column in 0..row.len() {
-                number += 1;
-                text += &format!("{}${number}", if column == 0 { "" } else { ", " });
-            }
+        let mut before = 0;
+        for row in &rows {
+            text += if before == 0 { "(" } else { ", (" };
+            text += &placeholder.list(before, row.len());
             text.push(')');
+            before += row.len();
         }
         text += &format!(" ON CONFLICT {}", self.on_conflict);
         rows.into_iter().flatten().fold(sql_text(text), Statement::bind)

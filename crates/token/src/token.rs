@@ -25,7 +25,7 @@ pub struct Brand(String);
 
 /// The text is not a [`Brand`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a token brand is 2 to 10 of a-z and 0-9")]
+#[error("a token brand has 2 to 10 characters, a-z and 0-9")]
 pub struct BrandError;
 
 impl Brand {

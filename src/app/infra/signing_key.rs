@@ -25,7 +25,7 @@ pub struct SealingSecret(Zeroizing<String>);
 
 /// The text is too short for a [`SealingSecret`].
 #[derive(Debug, thiserror::Error)]
-#[error("must have at least {SECRET_MIN} characters; `openssl rand -hex 32` makes one")]
+#[error("must have at least {SECRET_MIN} characters; to generate one, run `openssl rand -hex 32`")]
 pub struct SecretTooShort;
 
 /// A key that signs tokens. `Debug` does not show it.

@@ -12,8 +12,6 @@ use tokio::sync::oneshot;
 use keyhouse_store::{KeyLookup, STATEMENT_TIMEOUT, Store, StoreError};
 use keyhouse_token::TokenHash;
 
-/// Queries at the same time. As many as SQLite has connections for look-ups; more would only make smaller batches.
-const LOADERS: usize = 4;
 /// Most look-ups in one query.
 const BATCH_MAX: usize = Store::HASHES_MAX;
 
@@ -55,7 +53,7 @@ impl Loader {
         let is_needed = {
             let mut state = self.lock();
             state.waiting.push(Waiting { hash, answer });
-            let is_needed = state.running < LOADERS;
+            let is_needed = state.running < self.store.lookups_at_once();
             state.running += usize::from(is_needed);
             is_needed
         };
@@ -139,7 +137,8 @@ mod tests {
         let (store, ..) = Store::migrate_and_open(&location, None).await.unwrap();
         let loader = Loader::new(store);
         // As if every loader waited for the database.
-        loader.lock().running = LOADERS;
+        let loaders = loader.store.lookups_at_once();
+        loader.lock().running = loaders;
         let mut calls: Vec<_> = hashes(101).into_iter().map(|hash| Box::pin(loader.load(hash))).collect();
         for call in &mut calls {
             assert!(call.now_or_never().is_none());
@@ -148,7 +147,7 @@ mod tests {
         let sizes = [loader.next_batch(), loader.next_batch()].map(|batch| batch.unwrap().len());
         assert_eq!(sizes, [64, 36]);
         assert!(loader.next_batch().is_none());
-        assert_eq!(loader.lock().running, LOADERS - 1, "a loader ends when nothing waits");
+        assert_eq!(loader.lock().running, loaders - 1, "a loader ends when nothing waits");
     }
 
     #[tokio::test]

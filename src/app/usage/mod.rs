@@ -22,8 +22,9 @@ use keyhouse_store::StoreError;
 const SPACING: Duration = Duration::from_secs(60);
 /// How often [`App::flush_usage`] is called: a use whose minute is over waits no longer than this.
 pub const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
-/// Keys in one transaction, so that other writes never wait long for it.
-const KEYS_PER_WRITE: usize = 50;
+/// Keys in one transaction, so that other writes never wait long for it: as many as the store writes with one statement
+/// for each table.
+const KEYS_PER_WRITE: usize = 64;
 /// Addresses and recent calls that a node holds for all keys together: about 30 MB. Above it, calls are only counted.
 const HELD_MAX: usize = 100_000;
 
@@ -46,7 +47,7 @@ pub struct Call<'a> {
     pub agent: &'a [u8],
     pub method: &'static str,
     /// The template of the route, `-` if no route matched.
-    pub route: &'a str,
+    pub route: &'static str,
     pub status: u16,
     pub outcome: Outcome,
 }

@@ -41,12 +41,12 @@ struct Recent {
     from: IpAddr,
     agent: Arc<str>,
     method: &'static str,
-    route: String,
+    route: &'static str,
     status: u16,
     outcome: Outcome,
 }
 
-/// The newest calls, at most [`CALLS_PER_WRITE`] of them. A new one takes the place, and the buffer, of the oldest.
+/// The newest calls, at most [`CALLS_PER_WRITE`] of them. A new one takes the place of the oldest.
 #[derive(Debug, Default)]
 struct Ring {
     calls: Vec<Recent>,
@@ -76,7 +76,7 @@ impl Noted {
     /// The counts of a day. A call's day is nearly always the latest.
     fn day(&mut self, day: UtcDay) -> &mut [u64; Outcome::COUNT] {
         let index = self.days.iter().rposition(|(known, _)| *known == day).unwrap_or_else(|| {
-            self.days.push((day, [0; Outcome::COUNT]));
+            push(&mut self.days, (day, [0; Outcome::COUNT]), 1);
             self.days.len() - 1
         });
         &mut self.days[index].1
@@ -101,7 +101,7 @@ impl Noted {
                 };
                 if self.addresses.len() < ADDRESSES_PER_KEY as usize {
                     hold(held)?;
-                    self.addresses.push(new);
+                    push(&mut self.addresses, new, 1);
                     self.addresses.len() - 1
                 } else {
                     let (oldest, _) = self.addresses.iter().enumerate().min_by_key(|(_, seen)| seen.last_at)?;
@@ -181,22 +181,26 @@ fn hold(held: &AtomicUsize) -> Option<()> {
     Some(())
 }
 
+/// As [`Vec::push`], with room for at most `step` more. A vector by itself doubles its room, and has room for four at first:
+/// there are three for each key in use.
+fn push<T>(to: &mut Vec<T>, value: T, step: usize) {
+    if to.len() == to.capacity() {
+        to.reserve_exact(step);
+    }
+    to.push(value);
+}
+
 impl Ring {
     fn push(&mut self, call: &Call<'_>, at: Timestamp, agent: Arc<str>, held: &AtomicUsize) {
-        let &Call { request, from, method, status, outcome, .. } = call;
-        let mut new = Recent { request, at, from, agent, method, route: String::new(), status, outcome };
+        let &Call { request, from, method, route, status, outcome, .. } = call;
+        let new = Recent { request, at, from, agent, method, route, status, outcome };
         if self.calls.len() < CALLS_PER_WRITE {
             if hold(held).is_some() {
-                new.route.push_str(call.route);
-                self.calls.push(new);
+                push(&mut self.calls, new, 4);
             }
             return;
         }
-        let place = &mut self.calls[self.oldest];
-        std::mem::swap(&mut new.route, &mut place.route);
-        new.route.clear();
-        new.route.push_str(call.route);
-        *place = new;
+        self.calls[self.oldest] = new;
         self.oldest = (self.oldest + 1) % CALLS_PER_WRITE;
     }
 
@@ -236,7 +240,7 @@ impl Recent {
             request: self.request,
             at: self.at,
             method: self.method.to_owned(),
-            route: self.route.clone(),
+            route: self.route.to_owned(),
             status: self.status,
             outcome: self.outcome,
             address: self.from.to_string(),

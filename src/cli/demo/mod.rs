@@ -97,7 +97,9 @@ impl Demo {
             print_keys(&keys, &invocation)?;
             print_people(&people)?;
             print_commands(&config.local_url(address), &keys, &invocation)?;
-            outln!("\nCtrl-C stops the demo. Later runs keep the team and its products, and create new keys.");
+            outln!(
+                "\nCtrl-C stops the demo. Later runs keep the team and its products, revoke these keys and create new ones."
+            );
         }
         drop((keys, people));
         startup::serve(&config, app, listeners, invocation::of(&global, &config), stop_signal).await
@@ -251,7 +253,7 @@ fn print_people(people: &[DemoPerson]) -> anyhow::Result<()> {
     let with_password: Vec<_> = people.iter().filter(|person| person.password.is_some()).collect();
     if let Some(password) = with_password.first().and_then(|person| person.password.as_deref()) {
         let emails: Vec<_> = with_password.iter().map(|person| person.email.as_str()).collect();
-        outln!("\nPassword of {}, shown once: {password}", emails.join(", "));
+        outln!("\nShared password of {} (shown once): {password}", emails.join(", "));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
         Err(error) => return report.failure(check_of(&error), format!("{}: {error}", config.database), remedy(&error)),
     };
     report.ok("database", format!("{} answers", config.database));
-    report.ok("migrations", "the schema is this program's");
+    report.ok("migrations", "the schema matches this version of Keyhouse");
     if warnings.is_empty() {
         report.ok("durability", "commits are flushed to disk before they are acknowledged");
     }
@@ -60,13 +60,13 @@ fn remedy(error: &OpenError) -> &'static str {
         OpenError::Foreign => "Give Keyhouse a database or a schema of its own.",
         OpenError::Brand { .. } => "Set token.brand to the database's brand, or leave it out.",
         OpenError::NotDurable { .. } => "Put the data folder on a local file system.",
-        OpenError::Path { .. } => "Give the file to the user that runs Keyhouse.",
-        OpenError::Locked { .. } => "Wait for the other process, or end it.",
+        OpenError::Path { .. } => "Make the user that runs Keyhouse the owner of the file.",
+        OpenError::Locked { .. } => "Wait for the other process, or stop it.",
         OpenError::Database(_) | OpenError::Migrate(_) => {
             "Check that the server runs, that its address and the password are right, and that a firewall lets it through."
         }
         OpenError::Moved { .. } | OpenError::MoveUnfinished { .. } | OpenError::MoveTarget => {
-            "Set the database that it was moved to, or finish the move."
+            "Set `data` or `database_url` to the database that it was moved to, or finish the move."
         }
     }
 }
@@ -83,16 +83,16 @@ async fn contents(config: &Config, queries: &Queries, report: &mut Report) -> Re
     for pending in queries.pending_addresses().await? {
         report.warning(
             "accounts",
-            format!("{} asked for the address {}, which waits for its link", pending.email, pending.pending_email),
+            format!("{} asked to change their email to {}, which needs a link", pending.email, pending.pending_email),
             format!("Print the link with: keyhouse person set-email {} {}", pending.email, pending.pending_email),
         );
     }
-    report.ok_unless_found(before, "accounts", "no address waits for its link");
+    report.ok_unless_found(before, "accounts", "no email change is pending");
     let before = report.0.len();
     for key in queries.unused_keys(now.minus(UNUSED_FOR)).await? {
         report.warning(
             "keys",
-            format!("\"{}\" of {} was not used for 90 days", key.name.unwrap_or_default(), key.slug),
+            format!("\"{}\" of {} has not been used for 90 days", key.name.unwrap_or_default(), key.slug),
             format!("If it is not needed: keyhouse key revoke {}", key.id),
         );
     }
@@ -143,11 +143,11 @@ fn clocks(measured: &Measurements, now: Timestamp, report: &mut Report) {
     if future > SKEW_MAX_MS {
         report.failure(
             "clock",
-            format!("the database's newest entry is {} s in the future of this machine's clock", future / 1000),
+            format!("the database's newest entry is {} s ahead of this machine's clock", future / 1000),
             format!("{set} A node whose clock was ahead may have written it."),
         );
     }
-    report.ok_unless_found(before, "clock", "agrees with the database");
+    report.ok_unless_found(before, "clock", "this machine's clock agrees with the database");
 }
 
 /// What servers saw of requests, compared with the settings of now.
@@ -168,7 +168,7 @@ async fn observations(config: &Config, queries: &Queries, report: &mut Report) -
                 if let Some(url) = config.public_url.as_ref().filter(|url| url.as_str() != value) {
                     report.warning(
                         "public_url",
-                        format!("a browser used {value}, and public_url is {url}: links lead elsewhere"),
+                        format!("a browser used {value}, and public_url is {url}: links lead to a different address"),
                         "Set public_url to the address that browsers use, or redirect the other one to it.",
                     );
                 }

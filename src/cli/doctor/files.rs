@@ -17,7 +17,7 @@ pub(super) fn check(config: &Config, settings_file: Option<&Path>, report: &mut 
         text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("://") && line.contains('@'))
     };
     if let Some(path) = settings_file.filter(holds_secrets) {
-        secret_file(path, "the settings, with a password in them,", report);
+        secret_file(path, "settings with a password", report);
     }
     if let Some(tls) = &config.tls {
         secret_file(&tls.key, "the TLS key", report);
@@ -25,7 +25,7 @@ pub(super) fn check(config: &Config, settings_file: Option<&Path>, report: &mut 
     if let Location::Folder(folder) = &config.database {
         data_folder(folder, report);
     }
-    report.ok_unless_found(before, "files", "secrets and the data folder are for their owner alone");
+    report.ok_unless_found(before, "files", "only their owner can read secrets and the data folder");
     if let Location::Folder(folder) = &config.database
         && let Ok(disk) = rustix::fs::statvfs(folder)
     {
@@ -37,10 +37,10 @@ fn secret_file(path: &Path, what: &str, report: &mut Report) {
     if let Ok(file) = std::fs::metadata(path)
         && file.mode() & 0o077 != 0
     {
-        let path = path.display();
+        let (path, mode) = (path.display(), file.mode() & 0o777);
         report.failure(
             "files",
-            format!("other users of this machine may read {what} in {path} (mode {:o})", file.mode() & 0o777),
+            format!("other users of this machine can read {path} (mode {mode:o}), which contains {what}"),
             format!("Run: chmod 600 {path}"),
         );
     }
@@ -77,7 +77,7 @@ fn owners(folder: &Path, files: Vec<Owned>, uid: u32, report: &mut Report) {
         } else if file.mode & 0o077 != 0 && file.path != folder {
             report.failure(
                 "files",
-                format!("other users of this machine may open {shown} (mode {:o})", file.mode & 0o777),
+                format!("other users of this machine can open {shown} (mode {:o})", file.mode & 0o777),
                 format!("Run: chmod 600 {shown}"),
             );
         }

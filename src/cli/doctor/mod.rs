@@ -130,7 +130,7 @@ fn print(config: Option<&Config>, report: &Report) -> anyhow::Result<()> {
         }
     }
     if let Some(config) = config.filter(|config| !config.changed.is_empty()) {
-        outln!("\nSettings that are not the default:");
+        outln!("\nSettings that differ from the default:");
         for setting in &config.changed {
             let value = setting.value.as_deref().unwrap_or("(not shown)");
             outln!("  {} = {value}  {}", setting.name, style::MUTED.paint(format!("from {}", setting.source)));

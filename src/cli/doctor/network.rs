@@ -29,7 +29,7 @@ async fn listener(config: &Config, report: &mut Report) {
         Ok(_) => report.failure(
             "listen",
             format!("another program answers on {address}"),
-            "End it, or choose another port with listen.",
+            "Stop it, or set `listen` to another port.",
         ),
         Err(_) if config.tls.is_some() && bind(address).await == Some(ErrorKind::AddrInUse) => {
             report.ok("listen", format!("{address} is in use, presumably by a node with TLS"));
@@ -41,12 +41,15 @@ async fn listener(config: &Config, report: &mut Report) {
 fn node(answer: &Answer, address: SocketAddr, report: &mut Report) {
     let says = answer.body().trim();
     if answer.status == 200 {
-        report.ok("node", format!("the node at {address} is ready: the database answers and its lease is good"));
+        report.ok(
+            "node",
+            format!("the node at {address} is ready: the database responds, and the node's lease is valid"),
+        );
     } else {
         report.failure(
             "node",
             format!("the node at {address} is not ready: {says}"),
-            "See its log, and the checks of the database here.",
+            "See its log, and the database checks above.",
         );
     }
 }
@@ -60,8 +63,8 @@ async fn can_bind(check: &'static str, address: SocketAddr, report: &mut Report)
         None => report.ok(check, format!("{address} is free; no node runs there now")),
         Some(ErrorKind::AddrInUse) => report.failure(
             check,
-            format!("another program has {address}"),
-            format!("End it, or choose another port with {check}."),
+            format!("another program is using {address}"),
+            format!("Stop it, or set `{check}` to another port."),
         ),
         Some(ErrorKind::AddrNotAvailable) => report.failure(
             check,
@@ -100,7 +103,7 @@ async fn metrics(address: SocketAddr, report: &mut Report) {
         None => report.failure(
             "ops_listen",
             format!("another program answers on {address}"),
-            "End it, or choose another port with ops_listen.",
+            "Stop it, or set `ops_listen` to another port.",
         ),
     }
 }
@@ -112,8 +115,8 @@ async fn front(config: &Config, report: &mut Report) {
         Ok(answer) if answer.is_keyhouse() => report.ok("front", format!("{url} leads to Keyhouse")),
         Ok(answer) => report.failure(
             "front",
-            format!("{url} returned {}, but not from Keyhouse", answer.status),
-            "Let the proxy forward every path of this host to listen.",
+            format!("{url} returned {}, but the response is not from Keyhouse", answer.status),
+            "Configure the proxy to forward every path of this host to the address in `listen`.",
         ),
         Err(error) if error.kind() == ErrorKind::InvalidData => report.failure(
             "tls",
@@ -145,8 +148,8 @@ async fn redis(config: &Config, report: &mut Report) {
         ),
         Heartbeat::Failed(error) | Heartbeat::StillFailing(error) => report.failure(
             "redis",
-            format!("Redis does not answer as fast as calls need it: {error}"),
-            "Check redis_url, and run Redis near the nodes. Until then each node limits by its share.",
+            format!("Redis can't be reached or does not respond within 10 ms: {error}"),
+            "Check redis_url, and run Redis near the nodes. Until then, each node applies its share of the limit.",
         ),
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn check(config: &Config, report: &mut Report) {
         report.warning(
             "ops_listen",
             format!("/metrics is served on every address of this machine ({metrics})"),
-            "Let ops_listen name a private address, such as 127.0.0.1:9090.",
+            "Set ops_listen to a private address, such as 127.0.0.1:9090.",
         );
     }
 }
@@ -20,11 +20,14 @@ pub(super) fn check(config: &Config, report: &mut Report) {
 fn public_url(config: &Config, report: &mut Report) {
     let Some(url) = &config.public_url else {
         if config.listen.ip().is_loopback() {
-            report.ok("public_url", "not set; links name the listen address, which is this machine's own");
+            report.ok("public_url", "not set; links begin with the listen address, which only this machine can reach");
         } else {
             report.warning(
                 "public_url",
-                format!("not set, and {} is reached from other machines: links name the listen address", config.listen),
+                format!(
+                    "not set, and {} is reached from other machines: links begin with the listen address",
+                    config.listen
+                ),
                 "Set public_url to the address that browsers use, such as https://keys.example.com.",
             );
         }
@@ -50,8 +53,10 @@ fn trusted_proxies(config: &Config, report: &mut Report) {
     for network in config.trusted_proxies.iter().filter(|network| network.prefix_len() < 8) {
         report.failure(
             "trusted_proxies",
-            format!("{network} is most of the internet: any client can claim any address in X-Forwarded-For"),
-            "Name the addresses of your proxies alone.",
+            format!(
+                "{network} covers a large part of the internet: any client can claim any address in X-Forwarded-For"
+            ),
+            "List only the addresses of your proxies.",
         );
     }
     report.ok_unless_found(before, "trusted_proxies", format!("{} in the settings", config.trusted_proxies.len()));

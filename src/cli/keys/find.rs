@@ -48,7 +48,7 @@ pub(super) async fn find(context: &CommandContext<'_>) -> anyhow::Result<()> {
     let is_ours = |finding: &Finding| matches!(finding, Finding::Ours(_));
     match (findings.is_empty(), findings.iter().any(is_ours)) {
         (true, _) => anyhow::bail!(
-            "there is no token in this text: one begins with {0}_live_ or {0}_test_",
+            "there is no token in this text: tokens begin with {0}_live_ or {0}_test_",
             context.app.brand().as_str()
         ),
         (false, false) => anyhow::bail!("no token in this text belongs to a key on this server"),
@@ -59,7 +59,7 @@ pub(super) async fn find(context: &CommandContext<'_>) -> anyhow::Result<()> {
 async fn findings(context: &CommandContext<'_>) -> anyhow::Result<Vec<Finding>> {
     let mut text = Zeroizing::new(Vec::new());
     std::io::stdin().take(INPUT_MAX + 1).read_to_end(&mut text).context("can't read standard input")?;
-    anyhow::ensure!(text.len() as u64 <= INPUT_MAX, "the text is longer than {} MiB; cut it", INPUT_MAX >> 20);
+    anyhow::ensure!(text.len() as u64 <= INPUT_MAX, "the text is longer than {} MiB; split it", INPUT_MAX >> 20);
     let (mut findings, mut seen) = (Vec::new(), std::collections::HashSet::new());
     for token in find_tokens(&text, context.app.brand()) {
         match token {

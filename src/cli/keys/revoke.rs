@@ -70,7 +70,7 @@ async fn wait_for_receipt(context: &CommandContext<'_>, id: KeyId) -> anyhow::Re
     let unconfirmed = || {
         format!(
             "the key is revoked, but it is not confirmed that every node refuses it; nodes that can't reach the database \
-             refuse it after 3 seconds. To ask again: {again}"
+             refuse it after 3 seconds. To check again: {again}"
         )
     };
     match tokio::time::timeout(WAIT_MAX, context.app.wait_for_receipt(id)).await {
@@ -88,7 +88,7 @@ fn print_receipt(receipt: &Receipt) -> anyhow::Result<()> {
     outln!("");
     let mut table = Table::new(["Node", "After", "At"]);
     for node in &receipt.nodes {
-        let after = format!("{} ms{}", receipt.ms_after(node.at), if node.by_lease { " (lease over)" } else { "" });
+        let after = format!("{} ms{}", receipt.ms_after(node.at), if node.by_lease { " (lease ended)" } else { "" });
         table.row([node.node.clone().into(), after.into(), node.at.to_string().into()]);
     }
     table.print()

@@ -31,7 +31,7 @@ pub(super) async fn show(context: &CommandContext<'_>, id: KeyId) -> anyhow::Res
     if let Some(receipt) = &receipt {
         row("Revocation", revoke::summary(receipt).into());
         for node in &receipt.nodes {
-            let lease = if node.by_lease { " (lease over)" } else { "" };
+            let lease = if node.by_lease { " (lease ended)" } else { "" };
             row("", format!("{} after {} ms{lease}", node.node, receipt.ms_after(node.at)).into());
         }
     }

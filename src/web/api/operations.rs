@@ -32,6 +32,17 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// What a successful response holds.
+    pub(crate) fn answer(&self) -> &'static str {
+        match self.success.1 {
+            "ProductList" => "A page of products",
+            "KeyAnswer" => "The key",
+            _ => "The product",
+        }
+    }
+}
+
+impl Operation {
     /// Whether its success is one product, which has an `ETag`.
     pub fn answers_with_product(&self) -> bool {
         self.success.1 == "ProductAnswer"
@@ -160,7 +171,7 @@ pub fn operations() -> Vec<Operation> {
             id: "createProduct",
             tag: Tag::Products,
             summary: "Create a product",
-            description: "Needs a Read & Write key. `details` lists every error of the body at once.",
+            description: "Needs a Read & Write key. `details` lists every invalid field at once.",
             query: &[],
             body: Some("ProductCreation"),
             is_idempotent: true,
@@ -174,8 +185,7 @@ pub fn operations() -> Vec<Operation> {
             id: "getProduct",
             tag: Tag::Products,
             summary: "Get a product",
-            description: "Archived products can be read too. A product of another team or mode is `product_not_found`, as if it did \
-                          not exist.",
+            description: "Archived products can be read too. A product of another team or mode returns 404 `product_not_found`, as if it did not exist.",
             query: &[],
             body: None,
             is_idempotent: false,

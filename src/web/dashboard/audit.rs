@@ -71,7 +71,7 @@ struct AuditPage {
 pub(super) fn words(action: Action) -> &'static str {
     match action {
         Action::TeamCreated => "Created the team",
-        Action::TeamKeyLifetimeChanged => "Changed the longest lifetime of keys",
+        Action::TeamKeyLifetimeChanged => "Changed the maximum lifetime of keys",
         Action::TeamRenamed => "Renamed the team",
         Action::TeamHandedOver => "Transferred ownership",
         Action::TeamDeleted => "Deleted the team",

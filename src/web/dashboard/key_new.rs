@@ -114,7 +114,7 @@ impl NewKeyPage<'_> {
 /// `?mode=test` selects the mode.
 pub(super) async fn new(State(state): State<AppState>, access: Authorized<ManageKeys>, query: Query) -> PageResult {
     let now = state.app.clock().now();
-    // The longest lifetime of the team is what the form begins with.
+    // The maximum lifetime of the team is what the form begins with.
     let longest =
         access.team().key_lifetime.map(|lifetime| now.plus(Duration::from_secs(u64::from(lifetime.days()) * DAY)));
     let form = CreateKeyForm {

@@ -84,7 +84,7 @@ pub(super) async fn update(
         text => match parse_time_span(text) {
             Ok(span) => Some(state.app.clock().now().plus(span)),
             Err(_) => {
-                let errors = FieldErrors::one("length", "Choose how long the key is paused");
+                let errors = FieldErrors::one("length", "Choose how long to pause the key");
                 return pause_page(&state, &access, &listed, &form.length, errors).await;
             }
         },

@@ -42,6 +42,7 @@ struct KeysPage {
     is_first: bool,
     count: u32,
     max: u32,
+    active_by_mode: [(Mode, usize); 2],
     mode: Option<Mode>,
     /// `active`, `revoked`, or empty for both.
     status: &'static str,
@@ -114,6 +115,8 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
 
     let mut active = state.app.active_keys_of(access.team().id).await?;
     let count = u32::try_from(active.len()).unwrap_or(ACTIVE_KEYS_MAX);
+    let active_by_mode =
+        [Mode::Live, Mode::Test].map(|mode| (mode, active.iter().filter(|key| key.key.mode == mode).count()));
     let mut creators: Vec<String> = active.iter().map(|key| key.creator.name.clone()).collect();
     creators.sort();
     creators.dedup();
@@ -169,6 +172,7 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         is_first: before.is_none(),
         count,
         max: ACTIVE_KEYS_MAX,
+        active_by_mode,
         mode,
         status,
         is_filtered: mode.is_some() || !status.is_empty() || before.is_some() || !search.is_empty() || !by.is_empty(),

@@ -48,7 +48,7 @@ async fn page(
         }
     };
     let page = KeysOfPersonPage {
-        layout: Layout::of(access, &format!("Revoke the keys of {name}?"), "keys"),
+        layout: Layout::of(access, &format!("Revoke the keys that {name} created?"), "keys"),
         base: access.path(PAGE),
         person: person.to_string(),
         name,

@@ -29,9 +29,9 @@ impl LeaksPage {
             return Err(Rejection::not_found());
         }
         let effect = match state.leaks.action {
-            LeakAction::Revoke => "Any key they belong to is revoked.",
-            LeakAction::Pause => "Any key they belong to is paused, and its team is notified.",
-            LeakAction::Flag => "The team of any key they belong to is notified.",
+            LeakAction::Revoke => "Any key that a reported token belongs to is revoked.",
+            LeakAction::Pause => "Any key that a reported token belongs to is paused, and its team is notified.",
+            LeakAction::Flag => "The team of any key that a reported token belongs to is notified.",
         };
         Ok(Self { errors, tokens, effect })
     }

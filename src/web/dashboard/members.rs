@@ -33,7 +33,11 @@ struct MemberRow {
     name: String,
     email: String,
     role: Role,
+    /// When they last used a session that is still stored.
+    seen: Option<TimeTag>,
     joined: TimeTag,
+    /// The active keys that they created.
+    keys: usize,
     is_me: bool,
 }
 
@@ -127,11 +131,16 @@ pub(super) async fn index(State(state): State<AppState>, access: Authorized<Mana
         }
         _ => None,
     };
+    let people: Vec<_> = found.items.iter().map(|member| member.person).collect();
+    let seen = state.app.queries().last_seen(&people).await?;
+    let keys = state.app.active_keys_of(team).await?;
     let row = |member: Member| MemberRow {
         id: member.person.to_string(),
         email: member.email.to_string(),
         role: member.role,
+        seen: seen.get(&member.person).map(|&at| TimeTag::past(at, now)),
         joined: TimeTag::past(member.joined_at, now),
+        keys: keys.iter().filter(|key| key.creator.person == Some(member.person)).count(),
         is_me: member.person == access.membership.person.id,
         name: member.name,
     };

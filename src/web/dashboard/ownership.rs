@@ -35,7 +35,7 @@ async fn ownership_page(
 ) -> PageResult {
     let keys = members::created_keys(state, access, access.membership.person.id).await?;
     let team = access.team().name.as_str().to_owned();
-    let layout = Layout::of(access, &format!("Make {} the owner?", member.name), "members");
+    let layout = Layout::of(access, &format!("Transfer ownership to {}?", member.name), "members");
     let page = OwnershipPage { layout, base: access.path(PAGE), team, member, keys, errors };
     Ok(responses::form(&page.errors, &page))
 }

@@ -106,7 +106,7 @@ async fn write_error<P: Permission>(
 ) -> Result<FieldErrors, Rejection> {
     match error {
         EditProductError::SkuTaken => {
-            Ok(FieldErrors::one("sku", "Another product of this mode has this SKU, perhaps an archived one"))
+            Ok(FieldErrors::one("sku", "Another product in this mode has this SKU; it may be archived"))
         }
         EditProductError::VersionConflict => Ok(FieldErrors::one(
             "product",

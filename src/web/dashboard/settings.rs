@@ -1,4 +1,4 @@
-//! A team's settings: its name, and the longest lifetime of its keys.
+//! A team's settings: its name, and the maximum lifetime of its keys.
 
 use askama::Template;
 use axum::extract::State;
@@ -78,7 +78,7 @@ pub(super) async fn edit(State(state): State<AppState>, access: Authorized<Manag
 pub(super) struct SettingsForm {
     #[serde(default)]
     name: String,
-    /// `lifetime` in the form of the longest lifetime of keys, which has no name.
+    /// `lifetime` in the form of the maximum lifetime of keys, which has no name.
     #[serde(default)]
     setting: String,
     /// In days, empty for none.
@@ -99,7 +99,7 @@ fn lifetime_changed_meanwhile(state: &AppState, access: &Authorized<ManageTeam>,
         Some(lifetime) => format!("changed to {} days", lifetime.days()),
         None => "removed".to_owned(),
     };
-    let error = format!("The longest lifetime was {change} since you opened this page. Save again to replace it");
+    let error = format!("The maximum lifetime was {change} since you opened this page. Save again to replace it");
     let name = access.team().name.as_str();
     settings_page(state, access, (name, Some(typed)), "", FieldErrors::one("lifetime", error))
 }

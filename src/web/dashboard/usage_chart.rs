@@ -167,7 +167,7 @@ pub(super) fn day_label(day: UtcDay) -> String {
 pub(super) const fn outcome_label(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Admitted => "Admitted",
-        Outcome::Scope => "Not in scope",
+        Outcome::Scope => "Insufficient scope",
         Outcome::RateLimit => "Rate limited",
         Outcome::ClientError => "Client error",
         Outcome::ServerError => "Server error",

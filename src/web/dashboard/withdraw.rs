@@ -34,7 +34,7 @@ pub(super) async fn show(
     let link = invitations.into_iter().find(|link| link.id == id).ok_or_else(Rejection::not_found)?;
     let Purpose::Invite { email, .. } = link.purpose else { return Err(Rejection::not_found()) };
     Ok(ok(&WithdrawPage {
-        layout: Layout::of(&access, &format!("Withdraw the invitation of {email}?"), "members"),
+        layout: Layout::of(&access, &format!("Withdraw the invitation for {email}?"), "members"),
         base: access.path(PAGE),
         settings: access.path("/settings"),
         id: id.to_string(),

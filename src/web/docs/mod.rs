@@ -66,7 +66,7 @@ const PAGES: &[Page] = pages! {
         "many-nodes": "Many nodes",
         "failover": "Failover",
         "backup": "Backup and restore",
-        "moving": "Moving the database",
+        "moving": "Moving between SQLite and PostgreSQL",
         "upgrades": "Upgrades",
         "tls": "TLS",
         "monitoring": "Monitoring",
@@ -334,7 +334,7 @@ fn reference_markdown() -> String {
             operation.errors.iter().map(|code| format!("{} `{}`", code.status(), code.code())).collect();
         let _infallible = write!(
             text,
-            "\n## {}\n\n`{} {}`\n\n{}\n\nSuccess: {}. Errors beside those of every operation: {}.\n",
+            "\n## {}\n\n`{} {}`\n\n{}\n\nSuccess: {}. Errors in addition to those of every operation: {}.\n",
             operation.summary,
             operation.method,
             operation.path,

@@ -39,6 +39,8 @@ pub(super) struct Entry {
     /// The body that *Try it* starts with; empty for none.
     pub sample: String,
     pub success: u16,
+    /// What a successful response is.
+    pub answer: &'static str,
     /// HTML of the body of a successful response.
     pub response: String,
     /// Status and codes of the errors.
@@ -108,7 +110,8 @@ fn entry(operation: Operation) -> Entry {
         Some(_) => r#"{"unitPrice": 259}"#.to_owned(),
         None => String::new(),
     };
-    let (success, answer) = operation.success;
+    let (success, schema) = operation.success;
+    let answer = operation.answer();
     Entry {
         id: operation.id,
         summary: operation.summary,
@@ -120,7 +123,8 @@ fn entry(operation: Operation) -> Entry {
         parameters: parameters.collect(),
         body,
         success,
-        response: highlight(&format!("{:#}\n", sample_of(&DOCUMENT["components"]["schemas"][answer]))),
+        answer,
+        response: highlight(&format!("{:#}\n", sample_of(&DOCUMENT["components"]["schemas"][schema]))),
         errors: by_status(operation.errors),
         call: call(&operation, &sample),
         sample,

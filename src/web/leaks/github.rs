@@ -56,7 +56,7 @@ pub(in crate::web) async fn receive(
     }
     let digest = Sha256::digest(&body[..]);
     if state.app.has_leak_delivery(&digest).await? {
-        let error = ApiError::new(ErrorCode::BadRequest).with_message("This report was processed before");
+        let error = ApiError::new(ErrorCode::BadRequest).with_message("This report has already been processed");
         return Err(error.with_source("a repeated delivery"));
     }
     let matches: Vec<Match> = serde_json::from_slice(&body).map_err(unreadable)?;

@@ -26,8 +26,8 @@ pub(crate) async fn same_origin(State(state): State<AppState>, request: Request,
         return next.run(request).await;
     }
     let message = match state.public_url.as_ref().filter(|url| url.is_https() && is_plain_http(request.headers())) {
-        Some(url) => format!("This Keyhouse is at {url}: open it there. Over plain HTTP nothing was done"),
-        None => "This request did not come from a page of this Keyhouse, so nothing was done".to_owned(),
+        Some(url) => format!("This form was sent over plain HTTP, so nothing was changed. Open Keyhouse at {url}"),
+        None => "This request did not come from a page of this Keyhouse server, so nothing was changed".to_owned(),
     };
     ApiError::new(ErrorCode::BadRequest).with_message(message).with_source("cross-origin").into_response()
 }

@@ -31,7 +31,7 @@ pub(in crate::web) fn check(request: &Request<Body>) -> Result<(), ApiError> {
     let fault = match (hosts.next(), hosts.next()) {
         (_, Some(_)) => "The request has more than one Host header",
         (None, None) if request.version() == Version::HTTP_11 => "The request has no Host header",
-        (Some(host), None) if !is_host(host.as_bytes()) => "The Host header is not a host",
+        (Some(host), None) if !is_host(host.as_bytes()) => "The Host header is not a valid host",
         _ => return Ok(()),
     };
     Err(ApiError::new(ErrorCode::BadRequest).with_message(fault))

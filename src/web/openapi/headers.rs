@@ -32,7 +32,7 @@ pub(super) fn all() -> Value {
         "X-Request-Id": header("The request's id, as in every error and in the server's log.", json!({ "type": "string", "pattern": "^req_[0-9a-hjkmnp-tv-z]{26}$" })),
         "X-RateLimit-Limit": header("Requests per window. Absent if there is no limit.", integer(0)),
         "X-RateLimit-Remaining": header("Requests left after this one.", integer(0)),
-        "X-RateLimit-Reset": header("Unix seconds at which the current window ends.", integer(0)),
+        "X-RateLimit-Reset": header("When the current window ends, as a Unix timestamp in seconds.", integer(0)),
         "Keyhouse-Key-Expires": header("When the key expires, in RFC 3339. Only in the 14 days before.", timestamp()),
         "Keyhouse-Token-Ends": header("When this token ends, in RFC 3339. Only on a token that a rotation replaced.", timestamp()),
         "Deprecation": header("The same time as `Keyhouse-Token-Ends`, as RFC 9745 writes it.", json!({ "type": "string", "pattern": "^@[0-9]+$" })),

@@ -27,7 +27,8 @@ pub(super) struct Activity(Mutex<State>);
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    since: Instant,
+    /// When the phase was first waited in. `None` in most phases of a busy connection, so that none of them reads the clock.
+    since: Option<Instant>,
     /// The bytes of the head that is being received, as far as they arrived by themselves.
     head: Vec<u8>,
     lingers: bool,
@@ -39,7 +40,7 @@ impl Default for Activity {
     fn default() -> Self {
         Self(Mutex::new(State {
             phase: Phase::Head,
-            since: Instant::now(),
+            since: Some(Instant::now()),
             head: Vec::new(),
             lingers: false,
             running: 0,
@@ -52,9 +53,10 @@ impl Activity {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The phase, and since when it has been waited in.
     pub(super) fn phase(&self) -> (Phase, Instant) {
-        let state = self.lock();
-        (state.phase, state.since)
+        let mut state = self.lock();
+        (state.phase, *state.since.get_or_insert_with(Instant::now))
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -63,8 +65,7 @@ impl Activity {
 
     /// Since when the connection has been idle; `None` if it is not.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        let state = self.lock();
-        (state.phase == Phase::Idle).then_some(state.since)
+        self.is_idle().then(|| self.phase().1)
     }
 
     /// Bytes have arrived. What arrives during a request is its body.
@@ -74,7 +75,7 @@ impl Activity {
             Phase::Request => return,
             Phase::Head => {}
             Phase::Idle => {
-                (state.phase, state.since) = (Phase::Head, Instant::now());
+                (state.phase, state.since) = (Phase::Head, None);
                 state.head.clear();
             }
         }
@@ -132,7 +133,7 @@ impl Drop for Busy {
         let mut state = self.0.lock();
         state.running -= 1;
         if state.running == 0 {
-            (state.phase, state.since) = (Phase::Idle, Instant::now());
+            (state.phase, state.since) = (Phase::Idle, None);
         }
     }
 }

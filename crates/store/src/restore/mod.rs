@@ -54,7 +54,9 @@ pub enum RestoreError {
     #[error(transparent)]
     Backup(#[from] BackupError),
     /// A file and a server can't replace each other.
-    #[error("a backup of SQLite replaces a data folder, and a PostgreSQL database another one")]
+    #[error(
+        "a SQLite backup can replace only a data folder, and a PostgreSQL database only another PostgreSQL database"
+    )]
     OtherEngine,
     /// The backup was made by a newer program.
     #[error("the backup's schema is version {found}, this program knows only {known}: run a newer keyhouse")]

@@ -54,17 +54,19 @@ pub struct MovedTable {
 #[derive(Debug, thiserror::Error)]
 pub enum MoveError {
     /// One side has to be a folder and the other a server.
-    #[error("a move is from SQLite to PostgreSQL or back; for two of one kind use backup and restore, or pg_dump")]
+    #[error(
+        "a move goes from SQLite to PostgreSQL or back; between two databases of the same kind, use backup and restore, or pg_dump"
+    )]
     SameEngine,
     /// Another process has the database open.
     #[error("another process uses {0}: stop Keyhouse first")]
     InUse(String),
     /// The target has data of its own.
-    #[error("{0} holds data already: name an empty one")]
+    #[error("{0} already contains data: name an empty database")]
     NotEmpty(String),
     /// The two sides differ after the copy.
     #[error(
-        "the table {table} differs after the copy: {source_rows} rows here, {target_rows} there, or other values; empty the target and move again"
+        "the table {table} differs after the copy: {source_rows} rows in the source, {target_rows} in the target, or different values; empty the target and move again"
     )]
     Differs {
         /// The table.
