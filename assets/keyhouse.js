@@ -629,5 +629,11 @@ if (here.searchParams.has("done")) {
     for (const name of REPORTED) here.searchParams.delete(name);
     history.replaceState(null, "", here);
 }
+// As a page of its own, a dialog starts at its top too: the browser would scroll to the button that has the focus.
+const harmless = find(document, ".sheet-foot [autofocus]");
+if (harmless) {
+    harmless.focus({ preventScroll: true });
+    scrollTo(0, 0);
+}
 // After signing in the focus is on the heading of the first page.
 if (/\/(sign-in|link\/[^/]*)$/.test(document.referrer.replace(/\?.*/, ""))) find(document, "main h1")?.focus();

@@ -118,6 +118,8 @@ impl Server {
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string(), "-k"]).arg(self.folder.path());
         // Durable, because the application checks these settings when it starts.
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=400", "-c", "shared_buffers=64MB"]);
+        // bench/growth measures from the commit of a revocation.
+        command.args(["-c", "track_commit_timestamp=on"]);
         for setting in self.settings {
             command.args(["-c", setting]);
         }
