@@ -497,7 +497,7 @@ await scenario("the network fails in mid-action", async () => {
         };
     });
     await press(page, "Create key");
-    await dialog(page).getByText("can’t answer").waitFor();
+    await dialog(page).getByText("isn’t responding").waitFor();
     check((await page.getByLabel("Key name").inputValue()) === "Behind a proxy", "the name is lost behind a proxy");
     await page.keyboard.press("Escape");
     await dialog(page).waitFor({ state: "detached" });
