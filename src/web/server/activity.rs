@@ -27,7 +27,7 @@ pub(super) struct Activity(Mutex<State>);
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// When the phase was first waited in. `None` in most phases of a busy connection, so that none of them reads the clock.
+    /// `None` for a head until the connection waits for the rest of it: most heads arrive at once and need no time.
     since: Option<Instant>,
     /// The bytes of the head that is being received, as far as they arrived by themselves.
     head: Vec<u8>,
@@ -53,7 +53,7 @@ impl Activity {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The phase, and since when it has been waited in.
+    /// The phase, and since when it lasts; of a head, since when its rest is waited for.
     pub(super) fn phase(&self) -> (Phase, Instant) {
         let mut state = self.lock();
         (state.phase, *state.since.get_or_insert_with(Instant::now))
@@ -133,7 +133,7 @@ impl Drop for Busy {
         let mut state = self.0.lock();
         state.running -= 1;
         if state.running == 0 {
-            (state.phase, state.since) = (Phase::Idle, None);
+            (state.phase, state.since) = (Phase::Idle, Some(Instant::now()));
         }
     }
 }
