@@ -74,5 +74,7 @@ async fn a_page_with_its_assets_weighs_at_most_40_kilobytes() {
         assert!(weight <= 40 * 1024, "{path} weighs {weight} bytes");
     }
     let reference = app.get("/docs/reference").await;
+    assert_eq!(reference.text().matches("Responses</h3>").count(), 7, "one for each operation");
+    assert!(reference.text().contains("201</span><span>The product<"), "{reference}");
     assert!(reference.body.len() <= 60 * 1024, "the reference has {} bytes", reference.body.len());
 }

@@ -62,6 +62,9 @@ async fn a_rotation_shows_the_new_token_once_and_says_which_token_is_used(
     let page = app.page(&ada, &path(id, "")).await;
     assert!(page.text().contains("The former token is still used"), "{page}");
     assert!(!page.text().contains(&new[12..]), "never again");
+    let tokens = between(page.text(), r#"<ul class="tokens">"#, "</ul>");
+    let badges = tokens.find("New</span>").zip(tokens.find("Former</span>"));
+    assert!(badges.is_some_and(|(new, former)| new < former) && tokens.matches("Last used").count() == 2, "{tokens}");
     let ended = app.send(&ada, &path(id, "/end-former"), &[]).await;
     assert_eq!(ended.location(), path(id, "?done=former-ended"));
     assert_eq!((status(&app, &former).await, status(&app, &new).await), (401, 200));

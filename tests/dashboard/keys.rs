@@ -121,8 +121,8 @@ async fn rename_and_revoke_from_the_page(#[values(Engine::Sqlite, Engine::Postgr
     let team = app.inner.queries().team(&TeamRef::Slug("acme".into())).await.unwrap().unwrap();
     let id = app.inner.keys_of(&team).await.unwrap()[0].key.id;
     let renamed = app.send(&ada, &format!("{PAGE}/{id}/rename"), &[("name", "New")]).await;
-    let list = app.page(&ada, renamed.location()).await;
-    assert!(list.text().contains("Renamed to New") && list.text().contains(r#"class="new""#));
+    let active = app.page(&ada, renamed.location()).await;
+    assert!(active.text().contains("Renamed to New") && active.text().contains(r#"class="new""#));
 
     // In use: its name must be typed, whatever script the page has.
     assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 200);
@@ -137,6 +137,9 @@ async fn rename_and_revoke_from_the_page(#[values(Engine::Sqlite, Engine::Postgr
     assert_eq!(app.get("/api/v1/key").bearer(&token).await.status, 401, "the very next call");
     let list = app.page(&ada, revoked.location()).await;
     assert!(list.text().contains("Revoked New"));
+    let modes = |list: &Answer| words(between(list.text(), r#"aria-label="Mode">"#, "</div>"));
+    assert_eq!(modes(&active), "All Live 1 , 1 active Test 0 , 0 active");
+    assert_eq!(modes(&list), "All Live 0 , 0 active Test 0 , 0 active", "ended keys do not count");
     assert_text!(rows(&list).join("\n"), @"New Revoked pk_live_VyL... · Ada A · Read-only Live Read-only A Ada ada@example.com in 90 days just now by Ada Not tried");
     assert_eq!(app.send(&ada, &format!("{PAGE}/{id}/rename"), &[("name", "x")]).await.status, 422, "not any more");
 

@@ -13,7 +13,7 @@ use keyhouse_domain::team::TeamRef;
 use keyhouse_token::Mode;
 
 use super::{PASSWORD, between, faults, link_in};
-use test_support::{Engine, TestApp, assert_text};
+use test_support::{Answer, Engine, TestApp, assert_text};
 
 const MEMBERS: &str = "/t/acme/settings/members";
 const KEYS: &str = "/t/acme/settings/integrations/api-keys";
@@ -188,6 +188,13 @@ async fn a_thousand_members_are_paged_and_searched(#[values(Engine::Sqlite, Engi
         page = before[before.rfind("href=\"").unwrap() + 6..].split('"').next().unwrap().replace("&#38;", "&");
     }
     assert_eq!(seen, 121);
+    let key = [("name", "K"), ("mode", "test"), ("scope", "read_only")];
+    assert_eq!(app.send(&ada, &format!("{KEYS}/new"), &key).await.status, 200);
+    let row = |answer: &Answer| between(answer.text(), "<td class=\"c-seen d\">", "</tr>").to_owned();
+    let own = row(&app.page(&ada, &format!("{MEMBERS}?q=ada")).await);
+    assert!(own.contains(">just now</time>") && own.contains("number\">1</td>"), "{own}");
+    let other = row(&app.page(&ada, &format!("{MEMBERS}?q=m007")).await);
+    assert!(other.contains("Not in the last 30 days") && other.contains("number\">0</td>"), "{other}");
     let found = app.page(&ada, &format!("{MEMBERS}?q=M007")).await;
     assert!(found.text().contains("m007@example.com") && !found.text().contains("m008@"));
 }

@@ -416,6 +416,16 @@ await scenario("by touch, everything is 44 px high and wide", async () => {
     }
 });
 
+await scenario("as a page of its own, a dialog starts at its top", async () => {
+    const storageState = await owner.context().storageState();
+    const ids = new Map(demo.shell("key", "list", "--team", team.slug).map(({ name, id }) => [name, id]));
+    const page = await open(browser, base, { viewport: { width: 320, height: 568 }, hasTouch: true, isMobile: true, storageState });
+    await page.goto(at(`${KEYS}/${ids.get("Warehouse display")}/revoke`));
+    const { top, focus } = await page.evaluate(() => ({ top: scrollY, focus: document.activeElement.textContent }));
+    check(top === 0 && focus === "Keep key", `scrolled by ${top}, the focus is on ${focus}`);
+    await page.context().close();
+});
+
 await browser.close();
 if (process.exitCode) fail("some pages have faults");
 process.exit();

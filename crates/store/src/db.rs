@@ -227,6 +227,16 @@ impl From<&[u8; 32]> for Arg {
     }
 }
 
+impl<S, P> Engine<S, P> {
+    /// The quickest placeholders for a statement with many arguments.
+    pub(crate) fn placeholder(&self) -> Placeholder {
+        match self {
+            Self::Sqlite(_) => Placeholder::Next,
+            Self::Postgres(_) => Placeholder::Numbered,
+        }
+    }
+}
+
 /// Runs statements without a time-out of its own; [`Pool`] and [`Transaction`](crate::tx::Transaction) add it.
 impl<S, P> Engine<S, P>
 where

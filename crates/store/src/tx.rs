@@ -25,12 +25,9 @@ impl Transaction {
         })
     }
 
-    /// The quickest placeholders for a statement with many arguments.
+    /// See [`Engine::placeholder`].
     pub(crate) fn placeholder(&self) -> Placeholder {
-        match self.db {
-            Engine::Sqlite(_) => Placeholder::Next,
-            Engine::Postgres(_) => Placeholder::Numbered,
-        }
+        self.db.placeholder()
     }
 
     pub(crate) async fn execute(&mut self, statement: Statement) -> Result<u64> {

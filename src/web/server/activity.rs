@@ -164,3 +164,35 @@ impl HttpBody for TrackedBody {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_time_counts_from_the_last_response_and_a_head_s_from_when_its_rest_is_waited_for() {
+        let activity = Arc::new(Activity::default());
+        let busy = activity.begin_request();
+        tokio::time::advance(SECOND).await;
+        drop(busy);
+        let answered = Instant::now();
+        // Nothing asks meanwhile, as on HTTP/2.
+        tokio::time::advance(SECOND).await;
+        assert_eq!(activity.idle_since(), Some(answered));
+
+        activity.received(b"GET / HTTP/1.1\r\n");
+        let waited = Instant::now();
+        assert_eq!(activity.phase(), (Phase::Head, waited));
+        tokio::time::advance(SECOND).await;
+        activity.received(b"Host: x\r\n");
+        assert_eq!(
+            (activity.phase(), activity.idle_since()),
+            ((Phase::Head, waited), None),
+            "more of it gains no time"
+        );
+    }
+}

@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Column, Decode, FromRow, Row, Type, TypeInfo};
 
-use crate::db::{Arg, Statement, sql_text};
+use crate::db::{Arg, Placeholder, Statement, sql_text};
 use crate::transfer::Database;
 use crate::transfer::tables::Table;
 
@@ -53,8 +53,8 @@ impl Table {
         let terms = self.key_terms(database);
         let mut select = format!("SELECT {} FROM \"{}\" WHERE {}", self.column_list(), self.name, self.own_rows());
         if after.is_some() {
-            let marks: Vec<_> = (1..=terms.len()).map(|n| format!("${n}")).collect();
-            select += &format!(" AND ({}) > ({})", terms.join(", "), marks.join(", "));
+            let marks = Placeholder::Numbered.list(0, terms.len());
+            select += &format!(" AND ({}) > ({marks})", terms.join(", "));
         }
         select += &format!(" ORDER BY {} LIMIT {ROWS}", terms.join(", "));
         let after = after.unwrap_or_default().iter().cloned();
@@ -88,10 +88,8 @@ impl Table {
         }
         while !rows.is_empty() {
             let rest = rows.split_off(rows.len().min(ARGUMENTS / width));
-            let tuple = |row: usize| {
-                let marks: Vec<_> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
-                format!("({})", marks.join(", "))
-            };
+            let placeholder = database.placeholder();
+            let tuple = |row: usize| format!("({})", placeholder.list(row * width, width));
             let tuples: Vec<_> = (0..rows.len()).map(tuple).collect();
             let insert = format!("INSERT INTO \"{}\" ({}) VALUES {}", self.name, self.column_list(), tuples.join(", "));
             let values = rows.into_iter().flat_map(|row| row.0);
