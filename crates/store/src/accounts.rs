@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::db::{sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::links::{LinkError, LinkResult, NewLink};
 use crate::people::{BY_EMAIL, bind_forms, person};
+use crate::statement::{sql, sql_of};
 use crate::teams::TeamRow;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::account::Account;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::db::{sql, sql_text};
 use crate::error::corrupt;
+use crate::statement::{sql, sql_text};
 use crate::tx::Tx;
 use crate::{Queries, Result};
 use keyhouse_domain::audit::{Action, AuditActor, AuditEvent, AuditFilter, SERVER};

@@ -7,8 +7,9 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::task::JoinHandle;
 
 use crate::connect::{LOCK_TIMEOUT_SHOWN, connect_dedicated, in_open_time};
-use crate::db::{Engine, sql};
+use crate::db::Engine;
 use crate::error::{StoreError, corrupt, timed_out};
+use crate::statement::sql;
 use crate::{Result, Store};
 use keyhouse_domain::ids::NodeId;
 use keyhouse_token::TokenHash;

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
 
 use crate::connect::in_open_time;
-use crate::db::sql;
 use crate::location::FILE;
+use crate::statement::sql;
 use crate::{Location, Store};
 
 /// The channel on which `bump_change_seq` sends.

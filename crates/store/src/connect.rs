@@ -10,9 +10,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, PgPool, Row, SqliteConnection};
 use tokio::time::Instant;
 
-use crate::db::{Engine, Pool, STATEMENT_TIMEOUT, sql};
+use crate::db::{Engine, Pool, STATEMENT_TIMEOUT};
 use crate::error::{OpenError, StoreError, Warning};
 use crate::location::{FILE, Location};
+use crate::statement::sql;
 use crate::{ChangeFeed, Queries, Store, schema, transfer};
 use keyhouse_token::Brand;
 

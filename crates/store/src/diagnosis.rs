@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::db::{Engine, sql};
+use crate::db::Engine;
+use crate::statement::sql;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::timestamp::Timestamp;
 

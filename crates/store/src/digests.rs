@@ -1,8 +1,8 @@
 //! Keys by the digest of their tokens, in the order in which they changed, for gateways that verify keys themselves
 
-use crate::db::{sql, sql_of};
 use crate::error::corrupt;
 use crate::key_rows::{KEY_COLUMNS, KeyRow};
+use crate::statement::{sql, sql_of};
 use crate::{Queries, Result};
 use keyhouse_domain::api_key::ApiKey;
 use keyhouse_domain::ids::TeamId;

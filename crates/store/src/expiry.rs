@@ -1,7 +1,7 @@
 //! Expiries: which are accepted, and the record of those that have passed
 
-use crate::db::sql;
 use crate::keys::key_detail;
+use crate::statement::sql;
 use crate::tx::Tx;
 use crate::{Result, Store};
 use keyhouse_domain::api_key::{AllowedNetworks, Conditions};

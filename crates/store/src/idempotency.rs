@@ -1,8 +1,8 @@
 //! Stored responses of idempotent requests, claimed and filled in the transaction of the request's change
 
-use crate::db::sql;
 use crate::error::{StoreError, corrupt, is_lock_timeout};
 use crate::products::WriteProductError;
+use crate::statement::sql;
 use crate::tx::Transaction;
 use crate::{Result, Store};
 use keyhouse_domain::idempotency::{IdempotentRequest, RETENTION, StoredResponse};

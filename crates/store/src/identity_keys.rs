@@ -3,8 +3,8 @@
 
 use data_encoding::HEXLOWER;
 
-use crate::db::sql;
 use crate::error::corrupt;
+use crate::statement::sql;
 use crate::tx::Transaction;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::timestamp::Timestamp;

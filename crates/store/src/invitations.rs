@@ -1,11 +1,11 @@
 //! Invitations: links by which a person joins a team
 
-use crate::db::{sql, sql_of};
 use crate::error::StoreError;
 use crate::links::{LinkError, LinkResult, LinkRow, NewLink, NewPerson, SELECT};
 use crate::members::NewMember;
 use crate::people::{BY_EMAIL, bind_forms};
 use crate::sessions::NewSession;
+use crate::statement::{sql, sql_of};
 use crate::tx::Tx;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::db::sql;
+use crate::statement::sql;
 use crate::{Result, Store};
 use keyhouse_domain::timestamp::Timestamp;
 

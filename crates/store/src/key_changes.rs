@@ -1,8 +1,8 @@
 //! What can be changed of an active key besides its name and its token: pause and conditions
 
-use crate::db::sql;
 use crate::error::StoreError;
 use crate::expiry::{ExpiryRefused, conditions_detail, stored_networks};
+use crate::statement::sql;
 use crate::tx::Tx;
 use crate::{Result, Store};
 use keyhouse_domain::api_key::{Conditions, KeyStatus, ListedKey};

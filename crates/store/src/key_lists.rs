@@ -1,8 +1,8 @@
 //! Keys as lists and pages show them
 
-use crate::db::{sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::key_rows::{KEY_COLUMNS, KeyRow, token_number};
+use crate::statement::{sql, sql_of};
 use crate::tx::Transaction;
 use crate::{Queries, Result};
 use keyhouse_domain::api_key::{ApiKey, ENDED_SHOWN_FOR, FormerToken, KeyName, KeyToken, LastUse, ListedKey};
@@ -58,7 +58,7 @@ const LISTED_COLUMNS: &str = ", name, created_by, created_by_name, successor_id,
 const IS_ACTIVE: &str = "ended_at IS NULL AND (expires_at IS NULL OR expires_at > $2) ";
 const ENDED_AT: &str = "COALESCE(ended_at, expires_at)";
 
-fn select_listed(condition: &[&'static str]) -> crate::db::Statement {
+fn select_listed(condition: &[&'static str]) -> crate::statement::Statement {
     sql_of(&[&["SELECT ", KEY_COLUMNS, LISTED_COLUMNS], condition].concat())
 }
 

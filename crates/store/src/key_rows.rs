@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::db::{ListArgs, sql_of, sql_text};
 use crate::error::{StoreError, corrupt};
+use crate::statement::{ListArgs, sql_of, sql_text};
 use crate::tx::Transaction;
 use crate::{Result, Store};
 use keyhouse_domain::api_key::{AllowedNetworks, ApiKey, Conditions, KeyState, KeyToken, Pause, RevocationReason};

@@ -1,8 +1,8 @@
 //! API keys. Every method that changes a key's record holds the team's lock and advances the change counter
 
-use crate::db::sql;
 use crate::error::StoreError;
 use crate::expiry::{ExpiryRefused, conditions_detail, stored_networks};
+use crate::statement::sql;
 use crate::tx::{Transaction, Tx};
 use crate::{Result, Store};
 use keyhouse_domain::api_key::{

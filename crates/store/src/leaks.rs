@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use data_encoding::HEXLOWER;
 
-use crate::db::{sql, sql_text};
 use crate::error::corrupt;
+use crate::statement::{sql, sql_text};
 use crate::tx::Tx;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::api_key::{KeyName, ListedKey};

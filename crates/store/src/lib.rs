@@ -39,6 +39,7 @@ mod schema;
 mod search;
 mod served_url;
 mod sessions;
+mod statement;
 mod teams;
 mod transfer;
 mod tx;
@@ -79,7 +80,8 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::db::{Pool, sql};
+use crate::db::Pool;
+use crate::statement::sql;
 use crate::tx::{Transaction, Tx};
 use error::Result;
 use keyhouse_domain::audit::AuditContext;

@@ -1,9 +1,9 @@
 //! One-time links. A link is used by deleting its row, in the transaction of what it allows
 
-use crate::db::{sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::members::NewMember;
 use crate::sessions::NewSession;
+use crate::statement::{sql, sql_of};
 use crate::teams::NewTeam;
 use crate::tx::Tx;
 use crate::{Queries, Result, Store};

@@ -1,7 +1,7 @@
 //! The locks that keep changes in one order: the team first, then the change counter
 
 use crate::Result;
-use crate::db::sql;
+use crate::statement::sql;
 use crate::tx::{Transaction, Tx};
 use keyhouse_domain::ids::TeamId;
 use keyhouse_domain::permission::{Actor, Forbidden, Permission, Permit};

@@ -1,8 +1,8 @@
 //! Members. Every change of who is in a team, or with which role, holds the team's lock, so a team has exactly one owner
 
-use crate::db::{Statement, sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::people::{BY_EMAIL, bind_forms};
+use crate::statement::{Statement, sql, sql_of};
 use crate::tx::Tx;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};

@@ -3,9 +3,9 @@
 //! A node has a row before it caches its first key. It can use a revoked key until it has followed the change counter up to
 //! the revocation, or until its lease is over. A node that registers later has no earlier record in its cache.
 
-use crate::db::sql;
 use crate::error::corrupt;
 use crate::keys::key_detail;
+use crate::statement::sql;
 use crate::tx::{Transaction, Tx};
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};

@@ -1,8 +1,8 @@
 //! People and their passwords. What a person does to their account is audited in each of their teams
 
-use crate::db::{Statement, sql, sql_of, sql_text};
 use crate::error::{StoreError, corrupt};
 use crate::sessions::{NewSession, PasswordCheckError};
+use crate::statement::{Statement, sql, sql_of, sql_text};
 use crate::tx::Tx;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};

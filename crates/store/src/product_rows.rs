@@ -1,7 +1,7 @@
 //! Product rows and what only reads them. Every query takes a [`Tenant`], a team and a mode
 
-use crate::db::{Statement, sql, sql_of};
 use crate::error::{StoreError, corrupt};
+use crate::statement::{Statement, sql, sql_of};
 use crate::{Queries, Result};
 use keyhouse_domain::auth::Tenant;
 use keyhouse_domain::currency::Currency;

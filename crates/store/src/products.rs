@@ -1,8 +1,8 @@
 //! Creating and changing products. Every method takes a team and a mode: a grant's, or a permit's and a mode
 
-use crate::db::sql;
 use crate::error::StoreError;
 use crate::product_rows::{self, ProductRow};
+use crate::statement::sql;
 use crate::tx::{Transaction, Tx};
 use crate::{Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};

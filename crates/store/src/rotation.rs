@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::db::sql;
 use crate::error::StoreError;
+use crate::statement::sql;
 use crate::tx::{Transaction, Tx};
 use crate::{Result, Store};
 use keyhouse_domain::api_key::{KeyToken, LastUse, Overlap};

@@ -12,9 +12,10 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqliteConnection};
 
 use crate::connect::{check_connection, in_open_time, sqlite_options};
-use crate::db::{Engine, Pool, sql};
+use crate::db::{Engine, Pool};
 use crate::error::{OpenError, StoreError, is_no_such_table};
 use crate::location::{FILE, Location};
+use crate::statement::sql;
 
 macro_rules! migrations {
     ($engine:literal: $($name:literal),* $(,)?) => {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::db::{AnyRow, Statement, sql, sql_text};
+use crate::db::AnyRow;
 use crate::members::MemberRow;
 use crate::product_rows::{COLUMNS, ProductRow, below};
+use crate::statement::{Statement, sql, sql_text};
 use crate::{Queries, Result};
 use keyhouse_domain::auth::Tenant;
 use keyhouse_domain::ids::TeamId;

@@ -1,6 +1,6 @@
 //! The URL under which the server was last reached, for links that other processes print
 
-use crate::db::sql;
+use crate::statement::sql;
 use crate::{Queries, Result, Store};
 
 /// The row's name in the table of settings.

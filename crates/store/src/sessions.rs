@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::db::{ListArgs, sql, sql_of, sql_text};
 use crate::error::{StoreError, corrupt};
 use crate::people::person;
+use crate::statement::{ListArgs, sql, sql_of, sql_text};
 use crate::tx::{Transaction, Tx};
 use crate::{Queries, Result, Store};
 use keyhouse_domain::audit::{Action, AuditContext};

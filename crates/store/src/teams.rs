@@ -1,8 +1,8 @@
 //! Teams
 
-use crate::db::{sql, sql_of};
 use crate::error::{StoreError, corrupt};
 use crate::members::NewMember;
+use crate::statement::{sql, sql_of};
 use crate::tx::Tx;
 use crate::{Queries, Result, Store};
 use keyhouse_domain::api_key::{KeyLifetime, ListedKey};

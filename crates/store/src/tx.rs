@@ -2,7 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::db::{AnyRow, Engine, Placeholder, RawTransaction, Statement, in_time, sql};
+use crate::db::{AnyRow, Engine, RawTransaction, in_time};
+use crate::statement::{Placeholder, Statement, sql};
 use crate::{LocalChanges, Result};
 use keyhouse_domain::audit::AuditContext;
 

@@ -1,6 +1,6 @@
 //! Writing the usage of keys, in batches, in the background; and deleting what is too old
 
-use crate::db::{Arg, ListArgs, Placeholder, Statement, sql, sql_text};
+use crate::statement::{Arg, ListArgs, Placeholder, Statement, sql, sql_text};
 use crate::tx::Transaction;
 use crate::{Result, Store};
 use keyhouse_domain::ids::KeyId;

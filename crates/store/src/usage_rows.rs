@@ -1,7 +1,7 @@
 //! Reading the usage of keys
 
-use crate::db::{sql, sql_text};
 use crate::error::corrupt;
+use crate::statement::{sql, sql_text};
 use crate::{Queries, Result};
 use keyhouse_domain::ids::{KeyId, RequestId, TeamId};
 use keyhouse_domain::timestamp::Timestamp;

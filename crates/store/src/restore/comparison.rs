@@ -6,7 +6,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 
 use super::keys;
-use crate::db::{AnyRow, Engine, Statement, sql, sql_text};
+use crate::db::{AnyRow, Engine};
+use crate::statement::{Statement, sql, sql_text};
 use keyhouse_domain::timestamp::Timestamp;
 
 pub(crate) type Database = Engine<Box<SqliteConnection>, Box<PgConnection>>;

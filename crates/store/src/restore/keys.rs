@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::comparison::{Database, Returning, ReturningKind, has_column};
-use crate::db::{Statement, sql, sql_text};
+use crate::statement::{Statement, sql, sql_text};
 use keyhouse_domain::timestamp::Timestamp;
 
 #[derive(sqlx::FromRow)]

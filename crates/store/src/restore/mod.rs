@@ -12,10 +12,11 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::backup::{BackupError, BackupSummary, sync_folder, verify_backup};
 use crate::connect::{connect_for_maintenance, sqlite_options};
-use crate::db::{Engine, sql};
+use crate::db::Engine;
 use crate::error::{OpenError, explain};
 use crate::location::{FILE, Location};
 use crate::schema;
+use crate::statement::sql;
 use comparison::{Database, compare};
 pub use comparison::{Returning, ReturningKind};
 use keyhouse_domain::timestamp::Timestamp;

@@ -10,11 +10,12 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::connect::connect_for_maintenance;
-use crate::db::{Engine, Pool, sql};
+use crate::db::{Engine, Pool};
 use crate::error::{OpenError, explain};
 use crate::location::{FILE, Location};
 use crate::restore::{detach, is_in_use};
 use crate::schema;
+use crate::statement::sql;
 use rows::Checksum;
 use tables::{Table, tables};
 

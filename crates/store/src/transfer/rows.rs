@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Column, Decode, FromRow, Row, Type, TypeInfo};
 
-use crate::db::{Arg, Placeholder, Statement, sql_text};
+use crate::statement::{Arg, Placeholder, Statement, sql_text};
 use crate::transfer::Database;
 use crate::transfer::tables::Table;
 

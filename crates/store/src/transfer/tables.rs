@@ -1,6 +1,6 @@
 //! The tables of the schema as SQLite describes them, so that tables of later migrations are moved too
 
-use crate::db::{sql, sql_text};
+use crate::statement::{sql, sql_text};
 use crate::transfer::{Database, MARKS, MoveError};
 
 /// A table, with its columns in the order of its definition.
