@@ -54,20 +54,20 @@ impl App {
     ///
     /// The same.
     pub async fn authenticate_hash(&self, hash: &TokenHash, from: IpAddr) -> Result<Arc<ApiKey>, AuthenticateError> {
-        let found = match self.key_cache.cached(hash) {
-            Some(key) => {
+        let (found, now) = match self.key_cache.cached(hash) {
+            Some(found) => {
                 self.metrics.record_lookup(LookupSource::Cache);
-                key
+                found
             }
             None => {
                 let _turn = self.cold_lookup_turn(from).await;
                 let (found, source) = self.key_cache.find(hash).await;
                 self.metrics.record_lookup(source);
-                found?
+                (found?, self.clock.now())
             }
         };
         let key = found.ok_or(AuthError::Unknown)?;
-        match key.check(self.clock.now(), from) {
+        match key.check(now, from) {
             Ok(()) => Ok(key),
             Err(error) => Err(AuthenticateError::KeyRefused { key, error }),
         }

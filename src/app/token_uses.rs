@@ -36,9 +36,6 @@ fn lock<T>(uses: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl TokenUses {
     fn note(&self, key: &ApiKey, at: Timestamp, from: IpAddr) {
-        if key.token.number == 1 && key.token.ends_at.is_none() {
-            return;
-        }
         let token = (key.id, key.token.number);
         if key.token.awaits_first_use() {
             self.note_first(token, at);
@@ -54,7 +51,9 @@ impl TokenUses {
 impl App {
     /// Notes an accepted call with a key, if the key was rotated. Writes nothing to the database.
     pub fn note_token_use(&self, key: &ApiKey, from: IpAddr) {
-        self.token_uses.note(key, self.clock.now(), from);
+        if key.token.number > 1 || key.token.ends_at.is_some() {
+            self.token_uses.note(key, self.clock.now(), from);
+        }
     }
 
     /// Records noted first uses in the database; returns how many.

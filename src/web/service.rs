@@ -30,6 +30,7 @@ use crate::app::infra::traces::{RequestSpan, TraceContext};
 use crate::app::observations::Observation;
 use crate::app::usage::Call;
 use keyhouse_domain::rate_limit::Quota;
+use keyhouse_domain::timestamp::Timestamp;
 
 /// The three routers, distinguished by path alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,12 +193,12 @@ impl Root {
     }
 
     /// The headers that every response has, whatever produced it.
-    fn set_headers(&self, tree: Tree, context: &RequestContext, headers: &mut HeaderMap) {
+    fn set_headers(&self, tree: Tree, context: &RequestContext, now: Timestamp, headers: &mut HeaderMap) {
         if let Some(quota) = context.quota() {
             insert_rate_limit_headers(headers, quota);
         }
         if let Some(key) = context.key() {
-            insert_key_hints(headers, key, self.state.app.clock().now());
+            insert_key_hints(headers, key, now);
         }
         headers.insert(REQUEST_ID, small_bytes::header(&context.id().to_ascii()));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
@@ -234,9 +235,9 @@ impl Root {
             let answer = context::scope(context.id(), self.respond(tree, &context, request)).await;
             render_error(answer, &context, &method, format)
         };
-        self.set_headers(tree, &context, response.headers_mut());
-
-        let took = app.clock().monotonic().saturating_sub(began);
+        let ended = app.clock().reading();
+        let took = ended.monotonic.saturating_sub(began);
+        self.set_headers(tree, &context, ended.wall, response.headers_mut());
         let metrics = app.metrics();
         let status = response.status().as_u16();
         metrics.record_http(context.route(), method.as_str(), status, took);
@@ -249,6 +250,7 @@ impl Root {
             app.record_call(&Call {
                 key,
                 request: context.id(),
+                at: ended.wall,
                 from: client,
                 agent: agent.as_ref().map_or(&[], HeaderValue::as_bytes),
                 method: method_label(method.as_str()),
@@ -264,11 +266,11 @@ impl Root {
             took,
             trace: trace.as_ref(),
         };
-        access_log::log(&context, &answered, || app.clock().now());
+        access_log::log(&context, &answered, ended.wall);
         if let (Some(sink), Some(trace)) = (app.traces(), trace) {
             sink.record(RequestSpan {
                 context: trace,
-                ended_at: app.clock().now(),
+                ended_at: ended.wall,
                 took,
                 method: method.to_string(),
                 route: context.route().map(str::to_owned),

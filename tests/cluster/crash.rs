@@ -141,6 +141,7 @@ async fn two_nodes_write_the_usage_of_the_same_keys_at_once() {
                     node.record_call(&Call {
                         key: key.key.id,
                         request: node.ids().request(),
+                        at: node.clock().now(),
                         from: [192, 0, n, host].into(),
                         agent: b"curl/8.14",
                         method: "GET",

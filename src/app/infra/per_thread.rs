@@ -4,23 +4,20 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crossbeam_utils::CachePadded;
+
 /// Number of values. Threads beyond it share them; a runtime has one worker thread for each core.
 const SLOTS: usize = 64;
 
-/// Aligned to two cache lines of 64 bytes, which the processor fetches together: a write to one value does not take the
-/// cache line of its neighbour away from another core.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Slot<T>(Mutex<T>);
-
-/// A value per thread behind a lock that other threads take only to read all values.
+/// A value per thread behind a lock that other threads take only to read all values. Padded: a write to one value does not
+/// take the cache line of its neighbour away from another core.
 #[derive(Debug)]
-pub(crate) struct PerThread<T>(Box<[Slot<T>]>);
+pub(crate) struct PerThread<T>(Box<[CachePadded<Mutex<T>>]>);
 
 impl<T> PerThread<T> {
     /// Makes the values: `make` gets the number of each.
     pub(crate) fn new(make: impl FnMut(usize) -> T) -> Self {
-        Self((0..SLOTS).map(make).map(|value| Slot(Mutex::new(value))).collect())
+        Self((0..SLOTS).map(make).map(|value| CachePadded::new(Mutex::new(value))).collect())
     }
 
     /// The calling thread's value, locked.
@@ -30,7 +27,7 @@ impl<T> PerThread<T> {
 
     /// All values, each locked while it is visited.
     pub(crate) fn all(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
-        self.0.iter().map(lock)
+        self.0.iter().map(|slot| lock(slot))
     }
 }
 
@@ -50,6 +47,6 @@ fn number() -> usize {
 }
 
 /// No value is left half-written by a panic: each is changed in single steps.
-fn lock<T>(slot: &Slot<T>) -> MutexGuard<'_, T> {
-    slot.0.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(slot: &Mutex<T>) -> MutexGuard<'_, T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -29,6 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crossbeam_utils::CachePadded;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
@@ -36,6 +37,7 @@ use super::App;
 use super::infra::clock::Clock;
 use super::infra::metrics::LookupSource;
 use keyhouse_domain::api_key::ApiKey;
+use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_store::{ChangeFeed, Store, StoreError};
 use keyhouse_token::TokenHash;
 pub use lease::{LEASE, LEASES_END_WITHIN, POLL_INTERVAL};
@@ -63,7 +65,8 @@ pub(crate) struct KeyCache {
     store: Store,
     loader: Loader,
     clock: Clock,
-    shards: Arc<[Mutex<Shard<Handle>>]>,
+    /// Padded, as in a sharded map.
+    shards: Arc<[CachePadded<Mutex<Shard<Handle>>>]>,
     /// Whether a change feed was ever polled, successfully or not. Shell commands have none.
     has_feed: Arc<AtomicBool>,
 }
@@ -79,7 +82,8 @@ impl KeyCache {
     pub(crate) fn new(store: Store, clock: Clock, records: usize) -> Self {
         let records = records.div_ceil(SHARDS);
         let capacity = Capacity { records, bytes: records * RECORD_BYTES, absent: ABSENT / SHARDS };
-        let shards = std::iter::repeat_with(|| Mutex::new(Shard::new(capacity))).take(SHARDS).collect();
+        let shards =
+            std::iter::repeat_with(|| CachePadded::new(Mutex::new(Shard::new(capacity)))).take(SHARDS).collect();
         Self { loader: Loader::new(store.clone()), store, clock, shards, has_feed: Arc::default() }
     }
 
@@ -121,12 +125,13 @@ impl KeyCache {
         (found, source)
     }
 
-    /// The cached result for `hash`, if there is one that may be used; `Some(None)`: no key has this hash.
-    pub(crate) fn cached(&self, hash: &TokenHash) -> Option<Option<Arc<ApiKey>>> {
+    /// The cached result for `hash`, if there is one that may be used, and the time at which it was found so; no key at all:
+    /// none has this hash.
+    pub(crate) fn cached(&self, hash: &TokenHash) -> Option<(Option<Arc<ApiKey>>, Timestamp)> {
         let mut shard = self.shard(hash);
         let (now, local_version) = (self.clock.reading(), self.store.local_changes());
         match shard.get_or_begin(hash, now, local_version) {
-            Lookup::Cached(key) => Some(key),
+            Lookup::Cached(key) => Some((key, now.wall)),
             Lookup::InFlight(_) | Lookup::Begin(_) | Lookup::NoLease => None,
         }
     }

@@ -42,6 +42,7 @@ pub enum Flush {
 pub struct Call<'a> {
     pub key: KeyId,
     pub request: RequestId,
+    pub at: Timestamp,
     pub from: IpAddr,
     /// The `User-Agent` header; empty if there was none.
     pub agent: &'a [u8],
@@ -56,7 +57,7 @@ pub struct Call<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     keys: ShardedMap<KeyId, Entry>,
-    /// Addresses and recent calls in all entries.
+    /// Addresses and recent calls in all entries, and in what has been taken and is not written yet.
     held: AtomicUsize,
 }
 
@@ -69,9 +70,9 @@ struct Entry {
 
 impl Usage {
     /// Notes a call.
-    pub(crate) fn note(&self, call: &Call<'_>, at: Timestamp) {
+    pub(crate) fn note(&self, call: &Call<'_>) {
         let mut keys = self.keys.shard(&call.key);
-        keys.entry(call.key).or_default().noted.note(call, at, &self.held);
+        keys.entry(call.key).or_default().noted.note(call, &self.held);
     }
 
     /// Takes what is to be written now, in the order of the keys, and removes entries that have nothing left to write.
@@ -87,10 +88,14 @@ impl Usage {
                 }
             }
         }
-        let held: usize = taken.iter().map(|(_, noted)| noted.held()).sum();
-        self.held.fetch_sub(held, Ordering::Relaxed);
         taken.sort_by_key(|(key, _)| *key);
         taken
+    }
+
+    /// Gives back the room of what was taken and is done with.
+    fn release(&self, taken: &[(KeyId, Noted)]) {
+        let held = taken.iter().map(|(_, noted)| noted.held()).sum();
+        self.held.fetch_sub(held, Ordering::Relaxed);
     }
 
     /// Notes again what could not be written; it is due at once.
@@ -99,9 +104,9 @@ impl Usage {
             let mut keys = self.keys.shard(&key);
             let entry = keys.entry(key).or_default();
             entry.written = None;
-            let held = entry.noted.held();
+            let held = entry.noted.held() + older.held();
             entry.noted.add(older);
-            self.held.fetch_add(entry.noted.held() - held, Ordering::Relaxed);
+            self.held.fetch_sub(held - entry.noted.held(), Ordering::Relaxed);
         }
     }
 }
@@ -109,7 +114,7 @@ impl Usage {
 impl App {
     /// Notes an answered call with a key's token. Writes nothing to the database.
     pub fn record_call(&self, call: &Call<'_>) {
-        self.usage.note(call, self.clock.now());
+        self.usage.note(call);
     }
 
     /// Writes noted calls to the database.
@@ -120,16 +125,19 @@ impl App {
     pub async fn flush_usage(&self, which: Flush) -> Result<(), StoreError> {
         let mut taken = self.usage.take(which, self.clock.monotonic());
         while !taken.is_empty() {
-            let rest = taken.split_off(taken.len().min(KEYS_PER_WRITE));
-            let usage: Vec<_> = taken.iter().map(|(key, noted)| noted.usage(*key)).collect();
+            // From the end: what is left of 100,000 keys is not moved for each batch.
+            let batch = taken.split_off(taken.len().saturating_sub(KEYS_PER_WRITE));
+            let usage: Vec<_> = batch.iter().map(|(key, noted)| noted.usage(*key)).collect();
             if let Err(error) = self.store.store_usage(&usage, self.clock.now()).await {
-                if !matches!(error, StoreError::Rejected(_) | StoreError::SchemaChanged(_)) {
-                    self.usage.put_back(taken);
+                if matches!(error, StoreError::Rejected(_) | StoreError::SchemaChanged(_)) {
+                    self.usage.release(&batch);
+                } else {
+                    self.usage.put_back(batch);
                 }
-                self.usage.put_back(rest);
+                self.usage.put_back(taken);
                 return Err(error);
             }
-            taken = rest;
+            self.usage.release(&batch);
         }
         Ok(())
     }
@@ -156,11 +164,20 @@ mod tests {
         KeyId::new(IdSeed { ms: 1, random: n })
     }
 
-    fn call(n: u64) -> Call<'static> {
+    /// The call `n`, in the second `at`.
+    fn call(n: u64, at: u64) -> Call<'static> {
         let request = RequestId::new(IdSeed { ms: n, random: 1 });
-        let from = IpAddr::from([192, 0, 2, 1]);
-        let outcome = Outcome::Admitted;
-        Call { key: key(1), request, from, agent: b"curl/8", method: "GET", route: "/api/v1/key", status: 200, outcome }
+        Call {
+            key: key(1),
+            request,
+            at: self::at(at),
+            from: IpAddr::from([192, 0, 2, 1]),
+            agent: b"curl/8",
+            method: "GET",
+            route: "/api/v1/key",
+            status: 200,
+            outcome: Outcome::Admitted,
+        }
     }
 
     fn at(seconds: u64) -> Timestamp {
@@ -168,13 +185,15 @@ mod tests {
     }
 
     fn written(usage: &Usage, which: Flush, seconds: u64) -> Vec<KeyUsage> {
-        usage.take(which, Duration::from_secs(seconds)).iter().map(|(key, noted)| noted.usage(*key)).collect()
+        let taken = usage.take(which, Duration::from_secs(seconds));
+        usage.release(&taken);
+        taken.iter().map(|(key, noted)| noted.usage(*key)).collect()
     }
 
     #[test]
     fn a_key_is_written_once_a_minute_with_its_last_use() {
         let usage = Usage::default();
-        let note = |s: u64| usage.note(&call(s), at(s));
+        let note = |s: u64| usage.note(&call(s, s));
         let last_use = |noted: KeyUsage| noted.last_use.unwrap().at.ms() / 1000;
         let take = |s: u64| written(&usage, Flush::Due, s).into_iter().map(last_use).collect::<Vec<_>>();
 
@@ -191,7 +210,13 @@ mod tests {
         note(400);
         let failed = usage.take(Flush::Due, Duration::from_secs(400));
         note(401);
+        assert_eq!(
+            usage.held.load(Ordering::Relaxed),
+            4,
+            "what is being written takes room too: two addresses, two calls"
+        );
         usage.put_back(failed);
+        assert_eq!(usage.held.load(Ordering::Relaxed), 3, "the same address");
         let both = written(&usage, Flush::Due, 401);
         assert_eq!((both[0].days[0].2, both[0].addresses[0].calls, both[0].calls.len()), (2, 2, 2), "tried again");
         note(402);
@@ -201,7 +226,7 @@ mod tests {
     #[test]
     fn a_refused_token_is_counted_and_is_no_use() {
         let usage = Usage::default();
-        usage.note(&Call { outcome: Outcome::Revoked, status: 401, ..call(1) }, at(1));
+        usage.note(&Call { outcome: Outcome::Revoked, status: 401, ..call(1, 1) });
         let noted = written(&usage, Flush::Due, 1).remove(0);
         assert_eq!(noted.last_use, None);
         assert_eq!(noted.days, [(UtcDay::of(at(1)), Outcome::Revoked, 1)]);
@@ -212,14 +237,14 @@ mod tests {
     fn the_newest_calls_are_kept_and_errors_come_first() {
         let usage = Usage::default();
         for n in 1..=1000 {
-            usage.note(&call(n), at(1));
+            usage.note(&call(n, 1));
         }
         for n in [3, 5] {
-            usage.note(&Call { status: 404, outcome: Outcome::ClientError, ..call(n) }, at(1));
+            usage.note(&Call { status: 404, outcome: Outcome::ClientError, ..call(n, 1) });
         }
         let noted = written(&usage, Flush::Due, 1).remove(0);
         let kept: Vec<_> = noted.calls.iter().map(|call| call.request).collect();
-        let expected: Vec<_> = [3, 5].into_iter().chain(983..=1000).map(|n| call(n).request).collect();
+        let expected: Vec<_> = [3, 5].into_iter().chain(983..=1000).map(|n| call(n, 1).request).collect();
         assert_eq!(kept, expected);
         assert_eq!(noted.days.iter().map(|(_, _, calls)| calls).sum::<u64>(), 1002, "all are counted");
     }
@@ -229,7 +254,7 @@ mod tests {
         let usage = Usage::default();
         let agent = vec![b'a'; 16_000];
         for n in 0..10_000_u32 {
-            usage.note(&Call { from: IpAddr::from(n.to_be_bytes()), agent: &agent, ..call(n.into()) }, at(n.into()));
+            usage.note(&Call { from: IpAddr::from(n.to_be_bytes()), agent: &agent, ..call(n.into(), n.into()) });
         }
         let noted = written(&usage, Flush::Due, 1).remove(0);
         assert_eq!((noted.addresses.len(), noted.calls.len()), (20, 20));
@@ -238,7 +263,7 @@ mod tests {
         let all = (0..6000).map(key);
         for key in all.clone() {
             for n in 0..30_u8 {
-                usage.note(&Call { key, from: IpAddr::from([192, 0, 2, n]), ..call(n.into()) }, at(1));
+                usage.note(&Call { key, from: IpAddr::from([192, 0, 2, n]), ..call(n.into(), 1) });
             }
         }
         assert_eq!(usage.held.load(Ordering::Relaxed), HELD_MAX);
@@ -254,7 +279,7 @@ mod tests {
     fn agents_that_are_no_text_are_stored_as_text() {
         let usage = Usage::default();
         for agent in [&b"\xff\xfe"[..], b"\xff\xfe", "ä".repeat(150).as_bytes()] {
-            usage.note(&Call { agent, ..call(1) }, at(1));
+            usage.note(&Call { agent, ..call(1, 1) });
         }
         let noted = written(&usage, Flush::Due, 1).remove(0);
         assert_eq!(noted.addresses.len(), 2, "each agent once");

@@ -55,14 +55,15 @@ struct Ring {
 
 impl Noted {
     /// Adds a call. `held` counts the addresses and calls of all keys.
-    pub(super) fn note(&mut self, call: &Call<'_>, at: Timestamp, held: &AtomicUsize) {
+    pub(super) fn note(&mut self, call: &Call<'_>, held: &AtomicUsize) {
+        let at = call.at;
         if !call.outcome.is_refused_token() {
             self.last_use = Some((at, call.from));
         }
         self.day(UtcDay::of(at))[call.outcome.index()] += 1;
-        let Some(agent) = self.address(call, at, held) else { return };
+        let Some(agent) = self.address(call, held) else { return };
         let ring = if call.status >= 400 { &mut self.errors } else { &mut self.others };
-        ring.push(call, at, agent, held);
+        ring.push(call, agent, held);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -83,7 +84,8 @@ impl Noted {
     }
 
     /// Counts a call for its address and agent, and returns the agent; `None` if there is no room for another address.
-    fn address(&mut self, call: &Call<'_>, at: Timestamp, held: &AtomicUsize) -> Option<Arc<str>> {
+    fn address(&mut self, call: &Call<'_>, held: &AtomicUsize) -> Option<Arc<str>> {
+        let at = call.at;
         let agent = String::from_utf8_lossy(&call.agent[..call.agent.len().min(AGENT_MAX)]);
         let known = self.addresses.iter().position(|seen| seen.address == call.from && *seen.agent == *agent);
         let index = match known {
@@ -191,8 +193,8 @@ fn push<T>(to: &mut Vec<T>, value: T, step: usize) {
 }
 
 impl Ring {
-    fn push(&mut self, call: &Call<'_>, at: Timestamp, agent: Arc<str>, held: &AtomicUsize) {
-        let &Call { request, from, method, route, status, outcome, .. } = call;
+    fn push(&mut self, call: &Call<'_>, agent: Arc<str>, held: &AtomicUsize) {
+        let &Call { request, at, from, method, route, status, outcome, .. } = call;
         let new = Recent { request, at, from, agent, method, route, status, outcome };
         if self.calls.len() < CALLS_PER_WRITE {
             if hold(held).is_some() {

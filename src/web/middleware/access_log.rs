@@ -43,8 +43,8 @@ impl Answered<'_> {
     }
 }
 
-/// Logs an answered request: at level `error` for a 5xx, else `info`. `now` returns the time of the line.
-pub(in crate::web) fn log(context: &RequestContext, answered: &Answered<'_>, now: impl FnOnce() -> Timestamp) {
+/// Logs a request that was answered `at` that time: at level `error` for a 5xx, else `info`.
+pub(in crate::web) fn log(context: &RequestContext, answered: &Answered<'_>, at: Timestamp) {
     let is_fault = answered.status() >= 500;
     let level = if is_fault { Level::ERROR } else { Level::INFO };
     if !telemetry::logs_requests(level) {
@@ -53,7 +53,7 @@ pub(in crate::web) fn log(context: &RequestContext, answered: &Answered<'_>, now
     if let Some(queue) = telemetry::json_lines() {
         let level = level.as_str();
         // Writing into memory does not fail.
-        return queue.append(|line| write_json(line, level, context, answered, now()).unwrap_or_default());
+        return queue.append(|line| write_json(line, level, context, answered, at).unwrap_or_default());
     }
     let is_wanted = match is_fault {
         true => tracing::enabled!(target: telemetry::REQUESTS, Level::ERROR),

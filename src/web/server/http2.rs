@@ -47,9 +47,10 @@ pub(super) async fn serve_connection<IO>(
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let of_service = Arc::clone(&activity);
-    let hyper_service =
-        service_fn(move |request| respond(service.clone(), peer, in_origin_form(request), Arc::clone(&of_service)));
+    let (service, of_service) = (Arc::new(service), Arc::clone(&activity));
+    let hyper_service = service_fn(move |request| {
+        respond(Arc::clone(&service), peer, in_origin_form(request), Arc::clone(&of_service))
+    });
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)

@@ -40,7 +40,7 @@ use stream::ClientStream;
 use tls::Tls;
 
 /// What answers the requests of a port.
-pub trait HttpService: Clone + Send + 'static {
+pub trait HttpService: Clone + Send + Sync + 'static {
     /// Never fails and never panics.
     fn handle(&self, peer: SocketAddr, request: Request<Body>) -> impl Future<Output = Response> + Send;
 }
@@ -234,7 +234,9 @@ async fn serve_connection<IO>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = ClientStream::new(io, Arc::clone(&activity), idle);
-    // Of its own: all connections would take one lock to wait for the same token.
+    // Of its own, each: all connections would take one lock to wait for the same token, and requests on all cores would
+    // count the users of the same service.
+    let service = Arc::new(service);
     let stop = stop.child_token();
     let first_request = CancellationToken::new();
     let (on_request, of_service) = (first_request.clone(), Arc::clone(&activity));
@@ -243,7 +245,7 @@ async fn serve_connection<IO>(
         if !has_begun.swap(true, Ordering::Relaxed) {
             on_request.cancel();
         }
-        respond(service.clone(), peer, request, Arc::clone(&of_service))
+        respond(Arc::clone(&service), peer, request, Arc::clone(&of_service))
     });
     let mut http = http1::Builder::new();
     // A client that has sent everything may close its sending half; it still gets its response. The stream has the
@@ -273,7 +275,7 @@ async fn serve_connection<IO>(
 ///
 /// Not an `async fn`: hyper copies the future of each request, so it should not hold the request twice.
 fn respond(
-    service: impl HttpService,
+    service: Arc<impl HttpService>,
     peer: SocketAddr,
     request: Request<Incoming>,
     activity: Arc<Activity>,

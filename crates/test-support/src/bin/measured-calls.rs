@@ -77,6 +77,7 @@ async fn usage(app: &App, token: &str, number: u32) {
         app.record_call(&Call {
             key: key.id,
             request: app.ids().request(),
+            at: app.clock().now(),
             from: CLIENT,
             agent: b"curl/8.5.0",
             method: "GET",

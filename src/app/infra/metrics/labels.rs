@@ -1,8 +1,6 @@
 //! Labels of the metrics. Each set of values is one list.
 
-use std::fmt::{self, Write};
-
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::encoding::EncodeLabelSet;
 
 use keyhouse_domain::auth::AuthError;
 
@@ -60,7 +58,7 @@ impl ApiOutcome {
         Self::Unavailable,
     ];
 
-    const fn as_label(self) -> &'static str {
+    pub(super) const fn as_label(self) -> &'static str {
         match self {
             Self::Admitted => "admitted",
             Self::Missing => "missing",
@@ -112,35 +110,13 @@ pub(crate) enum LookupSource {
 impl LookupSource {
     pub(super) const ALL: [Self; 3] = [Self::Cache, Self::Shared, Self::Database];
 
-    const fn as_label(self) -> &'static str {
+    pub(super) const fn as_label(self) -> &'static str {
         match self {
             Self::Cache => "cache",
             Self::Shared => "shared",
             Self::Database => "database",
         }
     }
-}
-
-impl EncodeLabelValue for ApiOutcome {
-    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), fmt::Error> {
-        encoder.write_str(self.as_label())
-    }
-}
-
-impl EncodeLabelValue for LookupSource {
-    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), fmt::Error> {
-        encoder.write_str(self.as_label())
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct OutcomeLabel {
-    pub(super) outcome: ApiOutcome,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct SourceLabel {
-    pub(super) source: LookupSource,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -1,5 +1,6 @@
 //! The metrics of a node, as OpenMetrics text for Prometheus. No label holds a name, an address or an id.
 
+mod calls;
 mod http;
 mod labels;
 mod pools;
@@ -23,19 +24,18 @@ use crate::app::infra::log_queue;
 use crate::app::key_cache::Poll;
 use crate::app::rate_limit::redis::FallbackReason;
 use crate::build_info;
+use calls::CallMetrics;
 use http::HttpMetrics;
 use keyhouse_store::Store;
+use labels::ReasonLabel;
 pub(crate) use labels::{ApiOutcome, LookupSource, method_label};
-use labels::{OutcomeLabel, ReasonLabel, SourceLabel};
 
 /// Upper bounds of the revocation histogram's buckets in seconds. The promised 0.5 s (p99), 1 s and 3 s are among them.
 const PROPAGATION_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.3, 0.5, 0.75, 1.0, 2.0, 3.0];
 /// All metrics of a node. What a request records takes no lock that threads share.
 pub(crate) struct Metrics {
     registry: Registry,
-    /// By outcome and by source: the counters that the families export, so that a request finds its own without a lock.
-    api_requests: Vec<Counter>,
-    key_lookups: Vec<Counter>,
+    calls: Arc<CallMetrics>,
     limiter_fallbacks: Family<ReasonLabel, Counter>,
     log_lines_dropped: Counter,
     http: Arc<HttpMetrics>,
@@ -55,17 +55,9 @@ impl fmt::Debug for Metrics {
 
 impl Metrics {
     pub(crate) fn new(store: &Store) -> Self {
-        let api_requests = Family::<OutcomeLabel, Counter>::default();
-        let key_lookups = Family::<SourceLabel, Counter>::default();
-        // A counter that has counted nothing is exported as 0, so that an alert on its rate has a first value.
         let this = Self {
             registry: Registry::default(),
-            api_requests: ApiOutcome::ALL
-                .map(|outcome| api_requests.get_or_create_owned(&OutcomeLabel { outcome }))
-                .to_vec(),
-            key_lookups: LookupSource::ALL
-                .map(|source| key_lookups.get_or_create_owned(&SourceLabel { source }))
-                .to_vec(),
+            calls: Arc::new(CallMetrics::new()),
             limiter_fallbacks: Family::default(),
             log_lines_dropped: Counter::default(),
             http: Arc::new(HttpMetrics::new()),
@@ -75,13 +67,13 @@ impl Metrics {
             lease_remaining: Gauge::default(),
             last_poll: AtomicU64::new(0),
         };
+        // A counter that has counted nothing is exported as 0, so that an alert on its rate has a first value.
         for reason in FallbackReason::ALL {
             drop(this.limiter_fallbacks.get_or_create(&ReasonLabel { reason: reason.as_label() }));
         }
         let mut registry = Registry::default();
         let own = registry.sub_registry_with_prefix("keyhouse");
-        own.register("api_requests", "API calls, by outcome", api_requests);
-        own.register("key_lookups", "Look-ups of the key of a token, by where the record came from", key_lookups);
+        own.register_collector(Box::new(Arc::clone(&this.calls)));
         this.register_own(own, store);
         registry.register_collector(Box::new(Arc::clone(&this.http)));
         registry.register_collector(Box::new(process::ProcessCollector));
@@ -134,7 +126,7 @@ impl Metrics {
 
     /// Counts an API call.
     pub(crate) fn record_api_request(&self, outcome: ApiOutcome) {
-        self.api_requests[outcome as usize].inc();
+        self.calls.record_outcome(outcome);
     }
 
     /// Counts a call that was limited without Redis.
@@ -143,7 +135,7 @@ impl Metrics {
     }
 
     pub(crate) fn record_lookup(&self, source: LookupSource) {
-        self.key_lookups[source as usize].inc();
+        self.calls.record_lookup(source);
     }
 
     /// Counts an answered HTTP request; `route` is the template of its route, if one matched.
