@@ -14,8 +14,8 @@ pub const HEADERS: [(&str, &str); 7] = [
     ("cache-control", "no-store"),
 ];
 
-/// Where to listen: the port is the only argument.
+/// Where to listen: the port is the first argument.
 pub fn address() -> SocketAddr {
-    let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).expect("a port as the only argument");
+    let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).expect("a port as the first argument");
     SocketAddr::from(([127, 0, 0, 1], port))
 }
