@@ -107,7 +107,9 @@ impl Store {
                     Size::Server => SQLITE_BUSY_TIMEOUT,
                 };
                 let options = sqlite_options(folder).busy_timeout(busy_timeout);
-                let pool = SqlitePoolOptions::new().acquire_timeout(SQLITE_BUSY_TIMEOUT);
+                // Each connection has a thread, and a test is a round trip to it, as long as a short query. sqlx tests a
+                // connection also when it is given back, and a thread does not end while it is idle.
+                let pool = SqlitePoolOptions::new().acquire_timeout(SQLITE_BUSY_TIMEOUT).test_before_acquire(false);
                 // The writer first: it creates the shared-memory file that readers need.
                 let writes = pool
                     .clone()
