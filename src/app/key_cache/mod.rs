@@ -125,8 +125,7 @@ impl KeyCache {
         (found, source)
     }
 
-    /// The cached result for `hash`, if there is one that may be used, and the time at which it was found so; no key at all:
-    /// none has this hash.
+    /// The cached result for `hash` if it may be used now, and the current time. A result without a key: no key has this hash.
     pub(crate) fn cached(&self, hash: &TokenHash) -> Option<(Option<Arc<ApiKey>>, Timestamp)> {
         let mut shard = self.shard(hash);
         let (now, local_version) = (self.clock.reading(), self.store.local_changes());
