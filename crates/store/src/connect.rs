@@ -6,19 +6,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, PgPool, Row, SqliteConnection};
 use tokio::time::Instant;
 
 use crate::db::{Engine, Pool, STATEMENT_TIMEOUT};
 use crate::error::{OpenError, StoreError, Warning};
 use crate::location::{FILE, Location};
+use crate::sqlite_pool::SqlitePool;
 use crate::statement::sql;
 use crate::{ChangeFeed, Queries, Store, schema, transfer};
 use keyhouse_token::Brand;
 
 /// How long a statement of a server waits for SQLite's one writer, and SQLite for another process's write.
-const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The same for the command line, where a person waits: a backup tool may hold the write lock for many seconds while a
 /// leaked key has to be revoked.
 pub(crate) const SQLITE_CLI_BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,9 +42,12 @@ const POSTGRES_READERS: u32 = 10;
 const POSTGRES_AUTH: u32 = 8;
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_SEARCHES: u32 = 2;
-/// Few, because look-ups that wait become one query: more connections would make smaller ones, and each keeps 2 MiB of pages.
+/// Few, because look-ups that wait become one query: more connections would make smaller ones.
 const SQLITE_AUTH: u32 = 2;
 const SQLITE_SEARCHES: u32 = 2;
+/// Pages that a reading connection caches, as the pragma `cache_size` takes it: 512 KiB in place of SQLite's 2 MiB. The pages are in
+/// the operating system's cache too, once for all connections.
+const SQLITE_READER_CACHE: &str = "-512";
 /// How long a look-up of a key relies on a check of the SQLite file. Short against the change poll, which makes the same
 /// check every 250 ms and until which cached keys are used too. A check is a task on another thread.
 const FILE_CHECK_HOLDS: Duration = Duration::from_millis(100);
@@ -107,23 +111,12 @@ impl Store {
                     Size::Server => SQLITE_BUSY_TIMEOUT,
                 };
                 let options = sqlite_options(folder).busy_timeout(busy_timeout);
-                // Each connection has a thread, and a test is a round trip to it, as long as a short query. sqlx tests a
-                // connection also when it is given back, and a thread does not end while it is idle.
-                let pool = SqlitePoolOptions::new().acquire_timeout(SQLITE_BUSY_TIMEOUT).test_before_acquire(false);
                 // The writer first: it creates the shared-memory file that readers need.
-                let writes = pool
-                    .clone()
-                    .max_connections(1)
-                    // On a full disk SQLite rolls back by itself; sqlx's own rollback then fails, and it counts the
-                    // transaction as open for good. Such a connection is closed, or nothing could be written again.
-                    .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
-                    .connect_with(options.clone())
-                    .await?;
-                let reads =
-                    pool.clone().max_connections(SQLITE_READERS).connect_with(options.clone().read_only(true)).await?;
-                let auth =
-                    pool.clone().max_connections(SQLITE_AUTH).connect_with(options.clone().read_only(true)).await?;
-                let searches = pool.max_connections(SQLITE_SEARCHES).connect_with(options.read_only(true)).await?;
+                let writes = SqlitePool::connect(options.clone(), 1).await?;
+                let options = options.read_only(true).pragma("cache_size", SQLITE_READER_CACHE);
+                let reads = SqlitePool::connect(options.clone(), SQLITE_READERS).await?;
+                let auth = SqlitePool::connect(options.clone(), SQLITE_AUTH).await?;
+                let searches = SqlitePool::connect(options, SQLITE_SEARCHES).await?;
                 let [writes, reads, auth, searches] = [writes, reads, auth, searches].map(Engine::Sqlite);
                 Ok(Self::of(location, writes, auth, Queries { reads, searches }))
             }
@@ -200,8 +193,8 @@ impl Store {
     ///
     /// [`StoreError::Unavailable`] if another connection holds the log.
     pub async fn checkpoint_and_detach(&self) -> crate::Result<()> {
-        if let Engine::Sqlite(pool) = &self.writes {
-            let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(pool).await?;
+        if let Engine::Sqlite(_) = &self.writes {
+            let busy: i64 = self.writes.fetch_scalar(sql("PRAGMA wal_checkpoint(TRUNCATE)")).await?;
             if busy != 0 {
                 return Err(StoreError::timed_out());
             }
@@ -226,9 +219,9 @@ impl Store {
     /// Reads back the settings that make commits durable: `kill -9` tests don't prove that data is flushed to disk.
     async fn check_durability(&self) -> Result<Vec<Warning>, OpenError> {
         match &self.writes {
-            Engine::Sqlite(pool) => {
-                let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await?;
-                let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(pool).await?;
+            Engine::Sqlite(_) => {
+                let journal: String = self.writes.fetch_scalar(sql("PRAGMA journal_mode")).await?;
+                let synchronous: i64 = self.writes.fetch_scalar(sql("PRAGMA synchronous")).await?;
                 check_sqlite_durability(journal, synchronous).map(|()| Vec::new())
             }
             Engine::Postgres(pool) => {

@@ -9,10 +9,11 @@ use prometheus_client::metrics::counter::Counter;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{ConnectOptions, Connection, FromRow, PgPool, Postgres, SqlSafeStr, Sqlite, SqlitePool};
+use sqlx::{ConnectOptions, Connection, FromRow, PgPool, Postgres, SqlSafeStr, Sqlite};
 
-use crate::connect::CONNECT_TIMEOUT;
+use crate::connect::{CONNECT_TIMEOUT, SQLITE_BUSY_TIMEOUT};
 use crate::error::timed_out;
+use crate::sqlite_pool::{PooledSqlite, SqlitePool};
 use crate::statement::{Placeholder, Statement};
 
 use crate::Result;
@@ -29,8 +30,8 @@ pub(crate) enum Engine<S, P> {
 }
 
 pub(crate) type Pool = Engine<SqlitePool, PgPool>;
-type Pooled = Engine<PoolConnection<Sqlite>, PoolConnection<Postgres>>;
-pub(crate) type RawTransaction = Engine<sqlx::Transaction<'static, Sqlite>, sqlx::Transaction<'static, Postgres>>;
+type Pooled = Engine<PooledSqlite, PoolConnection<Postgres>>;
+pub(crate) type RawTransaction = Engine<PooledSqlite, sqlx::Transaction<'static, Postgres>>;
 
 /// A row that both engines can return.
 pub(crate) trait AnyRow: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
@@ -136,6 +137,15 @@ async fn with_notice<T>(limit: Duration, statement: impl Future<Output = sqlx::R
     tokio::time::timeout(limit, statement).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
+impl Pooled {
+    /// Gives the connection back. Its last statement has ended without an error.
+    fn release(self) {
+        if let Self::Sqlite(connection) = self {
+            connection.release();
+        }
+    }
+}
+
 impl Pool {
     async fn acquire(&self) -> sqlx::Result<Pooled> {
         Ok(match self {
@@ -144,13 +154,24 @@ impl Pool {
         })
     }
 
+    /// Runs a statement on a connection of this pool.
+    async fn with<T>(&self, statement: impl AsyncFnOnce(&mut Pooled) -> sqlx::Result<T>) -> Result<T> {
+        let outcome = in_time(async {
+            let mut connection = self.acquire().await?;
+            let outcome = statement(&mut connection).await?;
+            connection.release();
+            Ok(outcome)
+        });
+        Ok(outcome.await?)
+    }
+
     /// Runs a statement that returns no rows; the number of rows it wrote.
     pub(crate) async fn execute(&self, statement: Statement) -> Result<u64> {
-        Ok(in_time(async { self.acquire().await?.run(statement).await }).await?)
+        self.with(async |connection| connection.run(statement).await).await
     }
 
     pub(crate) async fn fetch_optional<T: AnyRow>(&self, statement: Statement) -> Result<Option<T>> {
-        Ok(in_time(async { self.acquire().await?.first(statement).await }).await?)
+        self.with(async |connection| connection.first(statement).await).await
     }
 
     pub(crate) async fn fetch_one<T: AnyRow>(&self, statement: Statement) -> Result<T> {
@@ -158,7 +179,7 @@ impl Pool {
     }
 
     pub(crate) async fn fetch_all<T: AnyRow>(&self, statement: Statement) -> Result<Vec<T>> {
-        Ok(in_time(async { self.acquire().await?.all(statement).await }).await?)
+        self.with(async |connection| connection.all(statement).await).await
     }
 
     /// The only column of the only row.
@@ -172,9 +193,11 @@ impl Pool {
     /// Begins a transaction that writes.
     pub(crate) async fn begin(&self) -> Result<RawTransaction> {
         Ok(match self {
-            // The write lock at once: SQLite fails a reading transaction that turns to writing, whatever its time-out.
             Self::Sqlite(pool) => {
-                let begin = pool.begin_with("BEGIN IMMEDIATE");
+                let begin = async {
+                    let acquired = tokio::time::timeout(SQLITE_BUSY_TIMEOUT, pool.acquire()).await;
+                    acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.begin().await
+                };
                 Engine::Sqlite(with_notice(SQLITE_BEGIN_TIMEOUT, begin).await?)
             }
             // Pinned: at REPEATABLE READ the snapshot is older than the team's lock, and the lock protects nothing.
@@ -199,7 +222,7 @@ impl Pool {
     /// The largest number of connections, those that are open, and those of them that are idle.
     pub(crate) fn size(&self) -> (u32, u32, usize) {
         match self {
-            Self::Sqlite(pool) => (pool.options().get_max_connections(), pool.size(), pool.num_idle()),
+            Self::Sqlite(pool) => pool.size(),
             Self::Postgres(pool) => (pool.options().get_max_connections(), pool.size(), pool.num_idle()),
         }
     }

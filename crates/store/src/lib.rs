@@ -39,6 +39,7 @@ mod schema;
 mod search;
 mod served_url;
 mod sessions;
+mod sqlite_pool;
 mod statement;
 mod teams;
 mod transfer;
