@@ -22,10 +22,16 @@ pub(super) struct Noted {
     others: Ring,
 }
 
+/// Where calls came from. Shared by the calls that are held, which are many.
+#[derive(Debug, PartialEq)]
+struct Source {
+    address: IpAddr,
+    agent: Box<str>,
+}
+
 #[derive(Debug)]
 struct Address {
-    address: IpAddr,
-    agent: Arc<str>,
+    source: Arc<Source>,
     first_at: Timestamp,
     last_at: Timestamp,
     calls: u64,
@@ -38,8 +44,7 @@ struct Address {
 struct Recent {
     request: RequestId,
     at: Timestamp,
-    from: IpAddr,
-    agent: Arc<str>,
+    source: Arc<Source>,
     method: &'static str,
     route: &'static str,
     status: u16,
@@ -61,9 +66,9 @@ impl Noted {
             self.last_use = Some((at, call.from));
         }
         self.day(UtcDay::of(at))[call.outcome.index()] += 1;
-        let Some(agent) = self.address(call, held) else { return };
+        let Some(source) = self.address(call, held) else { return };
         let ring = if call.status >= 400 { &mut self.errors } else { &mut self.others };
-        ring.push(call, agent, held);
+        ring.push(call, source, held);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -83,17 +88,17 @@ impl Noted {
         &mut self.days[index].1
     }
 
-    /// Counts a call for its address and agent, and returns the agent; `None` if there is no room for another address.
-    fn address(&mut self, call: &Call<'_>, held: &AtomicUsize) -> Option<Arc<str>> {
+    /// Counts a call for its address and agent, and returns both; `None` if there is no room for another address.
+    fn address(&mut self, call: &Call<'_>, held: &AtomicUsize) -> Option<Arc<Source>> {
         let at = call.at;
         let agent = String::from_utf8_lossy(&call.agent[..call.agent.len().min(AGENT_MAX)]);
-        let known = self.addresses.iter().position(|seen| seen.address == call.from && *seen.agent == *agent);
+        let known =
+            self.addresses.iter().position(|seen| seen.source.address == call.from && *seen.source.agent == *agent);
         let index = match known {
             Some(index) => index,
             None => {
                 let new = Address {
-                    address: call.from,
-                    agent: agent.into(),
+                    source: Arc::new(Source { address: call.from, agent: agent.into() }),
                     first_at: at,
                     last_at: at,
                     calls: 0,
@@ -121,7 +126,7 @@ impl Noted {
         } else {
             seen.accepted_at = Some(at);
         }
-        Some(Arc::clone(&seen.agent))
+        Some(Arc::clone(&seen.source))
     }
 
     /// Adds what was noted earlier. Of addresses and calls, the earlier ones get the room that is left.
@@ -134,8 +139,7 @@ impl Noted {
             }
         }
         for seen in older.addresses {
-            let same = |known: &Address| known.address == seen.address && known.agent == seen.agent;
-            if let Some(index) = self.addresses.iter().position(same) {
+            if let Some(index) = self.addresses.iter().position(|known| known.source == seen.source) {
                 let known = &mut self.addresses[index];
                 known.first_at = known.first_at.min(seen.first_at);
                 known.calls += seen.calls;
@@ -193,9 +197,9 @@ fn push<T>(to: &mut Vec<T>, value: T, step: usize) {
 }
 
 impl Ring {
-    fn push(&mut self, call: &Call<'_>, agent: Arc<str>, held: &AtomicUsize) {
-        let &Call { request, at, from, method, route, status, outcome, .. } = call;
-        let new = Recent { request, at, from, agent, method, route, status, outcome };
+    fn push(&mut self, call: &Call<'_>, source: Arc<Source>, held: &AtomicUsize) {
+        let &Call { request, at, method, route, status, outcome, .. } = call;
+        let new = Recent { request, at, source, method, route, status, outcome };
         if self.calls.len() < CALLS_PER_WRITE {
             if hold(held).is_some() {
                 push(&mut self.calls, new, 4);
@@ -224,8 +228,8 @@ impl Ring {
 impl Address {
     fn seen(&self) -> SeenAddress {
         SeenAddress {
-            address: self.address.to_string(),
-            agent: self.agent.to_string(),
+            address: self.source.address.to_string(),
+            agent: self.source.agent.to_string(),
             first_at: self.first_at,
             last_at: self.last_at,
             calls: self.calls,
@@ -245,8 +249,8 @@ impl Recent {
             route: self.route.to_owned(),
             status: self.status,
             outcome: self.outcome,
-            address: self.from.to_string(),
-            agent: self.agent.to_string(),
+            address: self.source.address.to_string(),
+            agent: self.source.agent.to_string(),
         }
     }
 }
