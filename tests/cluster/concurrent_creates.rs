@@ -27,7 +27,7 @@ async fn concurrent_creates(app: &TestApp, team: &keyhouse_domain::team::Team, s
                 loop {
                     match node.create_key(&admin, new_key(n)).await {
                         // A busy machine: no connection was free within 0.9 s, and nothing was done.
-                        Err(CreateKeyError::Store(StoreError::Unavailable(_))) => {}
+                        Err(CreateKeyError::Store(StoreError::Unavailable(sqlx::Error::PoolTimedOut))) => {}
                         outcome => break outcome.map(|created| created.key),
                     }
                 }

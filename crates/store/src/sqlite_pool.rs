@@ -205,8 +205,8 @@ mod tests {
     async fn a_connection_is_lent_again_only_after_its_abandoned_statement_has_ended() {
         let (_folder, pool) = pool(1).await;
         let mut connection = pool.acquire().await.unwrap();
-        let million = "INSERT INTO t WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 300000) SELECT x FROM n";
-        let mut statement = Box::pin(sqlx::query(million).execute(&mut *connection));
+        let long = "INSERT INTO t WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 300000) SELECT x FROM n";
+        let mut statement = Box::pin(sqlx::query(long).execute(&mut *connection));
         assert!((&mut statement).now_or_never().is_none());
         drop(statement);
         drop(connection);
