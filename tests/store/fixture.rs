@@ -19,10 +19,12 @@ use keyhouse_domain::scope::{Access, Scope};
 use keyhouse_domain::secret::{Secret, SecretHash};
 use keyhouse_domain::team::{Member, Team, TeamName};
 use keyhouse_domain::timestamp::Timestamp;
-use keyhouse_store::{CreateKeyError, NewKeyRow, NewLink, NewMember, NewSession, NewTeam, Queries, Store};
+use keyhouse_store::{CreateKeyError, Location, NewKeyRow, NewLink, NewMember, NewSession, NewTeam, Queries, Store};
 use keyhouse_token::{Brand, Mode, RawToken};
 
 use test_support::{Engine, TestDatabase};
+
+use super::plans::Plans;
 
 pub(super) const NOW: Timestamp = Timestamp::from_ms(1_795_512_600_000);
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -71,6 +73,8 @@ pub(super) fn link(n: u32, purpose: &Purpose) -> NewLink<'_> {
 }
 
 pub(super) struct Fixture {
+    /// The first field: dropped while the database is still there.
+    _plans: Plans,
     pub store: Store,
     pub database: TestDatabase,
     pub brand: Brand,
@@ -88,7 +92,11 @@ impl Fixture {
         let new = NewTeam { id: TeamId::new(seed(2)), name: &TeamName::parse("Acme").unwrap(), owner };
         let team = store.create_team(new, &context(3)).await.unwrap();
         let ada = store.queries().member(team.id, PersonId::new(seed(1))).await.unwrap().unwrap();
-        Self { store, database, brand, team, ada }
+        let file = match database.location() {
+            Location::Folder(folder) => Some(folder.join("keyhouse.db")),
+            Location::Postgres(_) => None,
+        };
+        Self { _plans: Plans::of(file), store, database, brand, team, ada }
     }
 
     pub(super) fn queries(&self) -> &Queries {

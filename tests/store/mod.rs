@@ -15,6 +15,7 @@ mod migration_parity;
 mod nodes;
 mod operations;
 mod people;
+mod plans;
 mod products;
 mod refusals;
 mod teams;

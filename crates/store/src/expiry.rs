@@ -24,13 +24,14 @@ pub enum ExpiryRefused {
 }
 
 impl Store {
-    /// Up to `limit` teams with keys that have expired by `now` and still occupy their slot.
+    /// The teams of up to `limit` keys that have expired by `now` and still occupy their slot, those that expired first.
     ///
     /// # Errors
     ///
     /// Any [`StoreError`](crate::StoreError) of a read.
     pub async fn teams_with_expired_keys(&self, now: Timestamp, limit: u32) -> Result<Vec<TeamId>> {
-        let select = sql("SELECT DISTINCT team_id FROM keys WHERE ended_at IS NULL AND expires_at <= $1 LIMIT $2");
+        let select = sql("SELECT DISTINCT team_id FROM (SELECT team_id FROM keys \
+                          WHERE ended_at IS NULL AND expires_at <= $1 ORDER BY expires_at LIMIT $2) AS expired");
         let teams: Vec<(String,)> = self.queries.reads.fetch_all(select.bind(now).bind(limit)).await?;
         let read = |(id,): (String,)| id.parse().map_err(|_| crate::error::corrupt("keys", &id));
         teams.into_iter().map(read).collect()

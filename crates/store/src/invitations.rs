@@ -59,7 +59,7 @@ impl Queries {
     ///
     /// Any [`StoreError`] of a read.
     pub async fn invitations(&self, team: TeamId, now: Timestamp) -> Result<Vec<Link>> {
-        let select = sql_of(&[SELECT, "team_id = $1 AND expires_at > $2 ORDER BY id DESC"]);
+        let select = sql_of(&[SELECT, "purpose = 'invite' AND team_id = $1 AND expires_at > $2 ORDER BY id DESC"]);
         let rows: Vec<LinkRow> = self.reads.fetch_all(select.bind(team).bind(now)).await?;
         rows.into_iter().map(Link::try_from).collect()
     }
@@ -89,7 +89,7 @@ impl Store {
         if tx.fetch_scalar::<String>(member).await?.is_some() {
             return Err(InviteError::IsMember);
         }
-        let replace = sql("DELETE FROM links WHERE team_id = $1 AND email_canonical = $2");
+        let replace = sql("DELETE FROM links WHERE purpose = 'invite' AND team_id = $1 AND email_canonical = $2");
         tx.execute(replace.bind(*team).bind(email.canonical())).await?;
         tx.withdraw_oldest_invitations(*team).await?;
         tx.add_link(&new).await?;
@@ -194,7 +194,7 @@ impl Tx {
     /// Makes room for one more invitation.
     async fn withdraw_oldest_invitations(&mut self, team: TeamId) -> Result<()> {
         // Expired ones don't count: a job deletes them. Ids are in the order of their creation.
-        let select = sql("SELECT id, email FROM links WHERE team_id = $1 AND expires_at > $2 \
+        let select = sql("SELECT id, email FROM links WHERE purpose = 'invite' AND team_id = $1 AND expires_at > $2 \
                           ORDER BY id DESC LIMIT 1000 OFFSET $3")
         .bind(team)
         .bind(self.context.at)
@@ -209,7 +209,8 @@ impl Tx {
 
     /// Withdraws the invitations created by a person who may no longer invite: that person has seen the links.
     pub(crate) async fn withdraw_invitations_of(&mut self, team: TeamId, person: PersonId) -> Result<()> {
-        let delete = sql("DELETE FROM links WHERE team_id = $1 AND made_by = $2 RETURNING id, email, expires_at");
+        let delete = sql("DELETE FROM links WHERE purpose = 'invite' AND team_id = $1 AND made_by = $2 \
+                          RETURNING id, email, expires_at");
         let withdrawn: Vec<(String, String, i64)> = self.fetch_all(delete.bind(team).bind(person)).await?;
         // Those that were withdrawn before are in the log already.
         let open = withdrawn.into_iter().filter(|(.., expires_at)| *expires_at > self.context.at.ms());

@@ -209,8 +209,8 @@ impl Store {
     ///
     /// Any [`StoreError`] of a write.
     pub async fn purge_products(&self, batch: u32) -> Result<u64> {
-        let delete = sql("DELETE FROM products WHERE id IN (SELECT products.id FROM products \
-                          JOIN teams ON teams.id = team_id WHERE deleted_at IS NOT NULL LIMIT $1)");
+        let delete = sql("DELETE FROM products WHERE id IN (SELECT id FROM products \
+                          WHERE team_id IN (SELECT id FROM teams WHERE deleted_at IS NOT NULL) LIMIT $1)");
         self.writes.execute(delete.bind(batch)).await
     }
 }

@@ -238,7 +238,7 @@ impl Store {
         // First, so that in the log the revocations stand above the reason for them.
         tx.audit(id, Action::TeamDeleted, id, String::new()).await?;
         let revoked = tx.revoke_where(id, None).await?;
-        tx.execute(sql("DELETE FROM links WHERE team_id = $1").bind(id)).await?;
+        tx.execute(sql("DELETE FROM links WHERE purpose = 'invite' AND team_id = $1").bind(id)).await?;
         tx.execute(sql("DELETE FROM members WHERE team_id = $1").bind(id)).await?;
         tx.execute(sql("UPDATE teams SET deleted_at = $2, slug = id WHERE id = $1").bind(id).bind(context.at)).await?;
         tx.commit().await?;
@@ -258,9 +258,11 @@ impl Tx {
     pub(crate) async fn add_team(&mut self, new: &NewTeam<'_>) -> Result<Team> {
         let at = self.context.at;
         let wanted = new.name.slug();
-        let select = sql("SELECT slug FROM teams WHERE slug = $1 OR slug LIKE $2")
+        let select = sql("SELECT slug FROM teams WHERE slug = $1 OR (slug >= $2 AND slug < $3)")
             .bind(wanted.as_str())
-            .bind(format!("{}-%", wanted.as_str()));
+            // All that begin so: a dot follows a hyphen. Unlike LIKE, a range is searched in the index.
+            .bind(format!("{}-", wanted.as_str()))
+            .bind(format!("{}.", wanted.as_str()));
         let taken: Vec<String> = self.fetch_scalars(select).await?;
         let mut n = 1;
         while taken.iter().any(|t| t == wanted.numbered(n).as_str()) {

@@ -79,6 +79,13 @@ pub enum TestDatabase {
     Postgres { url: String },
 }
 
+/// A connection whose statements are not logged: tests read the log for what the application runs.
+async fn sqlite(folder: &std::path::Path) -> sqlx::Result<sqlx::SqliteConnection> {
+    use sqlx::ConnectOptions;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.join("keyhouse.db"));
+    options.disable_statement_logging().connect().await
+}
+
 impl TestDatabase {
     pub fn folder() -> Self {
         Self::Folder(tempfile::tempdir().expect("a temporary folder"))
@@ -117,8 +124,7 @@ impl TestDatabase {
         let sql = sqlx::AssertSqlSafe(sql.to_owned());
         match self {
             Self::Folder(folder) => {
-                let url = format!("sqlite://{}/keyhouse.db", folder.path().display());
-                let mut connection = sqlx::SqliteConnection::connect(&url).await?;
+                let mut connection = sqlite(folder.path()).await?;
                 Ok(sqlx::query(sql).execute(&mut connection).await?.rows_affected())
             }
             Self::Postgres { url } => {
@@ -135,8 +141,7 @@ impl TestDatabase {
         match self {
             // SQLite's build lacks a table of sizes per table: the pages in use are measured with and without the rows.
             Self::Folder(folder) => {
-                let url = format!("sqlite://{}/keyhouse.db", folder.path().display());
-                let mut connection = sqlx::SqliteConnection::connect(&url).await.expect("the database opens");
+                let mut connection = sqlite(folder.path()).await.expect("the database opens");
                 let used = "SELECT (page_count - freelist_count) * page_size \
                             FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
                 let mut sizes = Vec::new();
