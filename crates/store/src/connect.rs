@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::db::{Engine, Pool, STATEMENT_TIMEOUT};
 use crate::error::{OpenError, StoreError, Warning};
 use crate::location::{FILE, Location};
-use crate::sqlite_pool::SqlitePool;
+use crate::sqlite_pool::{Priority, SqlitePool};
 use crate::statement::sql;
 use crate::{ChangeFeed, Queries, Store, schema, transfer};
 use keyhouse_token::Brand;
@@ -106,17 +106,18 @@ impl Store {
     async fn connect(location: &Location, size: Size) -> Result<Self, OpenError> {
         match location {
             Location::Folder(folder) => {
-                let busy_timeout = match size {
-                    Size::Cli => SQLITE_CLI_BUSY_TIMEOUT,
-                    Size::Server => SQLITE_BUSY_TIMEOUT,
+                let (busy_timeout, writer) = match size {
+                    Size::Cli => (SQLITE_CLI_BUSY_TIMEOUT, Priority::Same),
+                    // A flush of usage must not delay the calls that are answered meanwhile.
+                    Size::Server => (SQLITE_BUSY_TIMEOUT, Priority::Low),
                 };
                 let options = sqlite_options(folder).busy_timeout(busy_timeout);
                 // The writer first: it creates the shared-memory file that readers need.
-                let writes = SqlitePool::connect(options.clone(), 1).await?;
+                let writes = SqlitePool::connect(options.clone(), 1, writer).await?;
                 let options = options.read_only(true).pragma("cache_size", SQLITE_READER_CACHE);
-                let reads = SqlitePool::connect(options.clone(), SQLITE_READERS).await?;
-                let auth = SqlitePool::connect(options.clone(), SQLITE_AUTH).await?;
-                let searches = SqlitePool::connect(options, SQLITE_SEARCHES).await?;
+                let reads = SqlitePool::connect(options.clone(), SQLITE_READERS, Priority::Same).await?;
+                let auth = SqlitePool::connect(options.clone(), SQLITE_AUTH, Priority::Same).await?;
+                let searches = SqlitePool::connect(options, SQLITE_SEARCHES, Priority::Same).await?;
                 let [writes, reads, auth, searches] = [writes, reads, auth, searches].map(Engine::Sqlite);
                 Ok(Self::of(location, writes, auth, Queries { reads, searches }))
             }
