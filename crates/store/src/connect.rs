@@ -45,9 +45,9 @@ const POSTGRES_SEARCHES: u32 = 2;
 /// Few, because look-ups that wait become one query: more connections would make smaller ones.
 const SQLITE_AUTH: u32 = 2;
 const SQLITE_SEARCHES: u32 = 2;
-/// Pages that a reading connection caches, as the pragma `cache_size` takes it: 512 KiB in place of SQLite's 2 MiB. The pages are in
+/// Pages that a reading connection caches, as the pragma `cache_size` takes it: 256 KiB in place of SQLite's 2 MiB. The pages are in
 /// the operating system's cache too, once for all connections.
-const SQLITE_READER_CACHE: &str = "-512";
+const SQLITE_READER_CACHE: &str = "-256";
 /// How long a look-up of a key relies on a check of the SQLite file. Short against the change poll, which makes the same
 /// check every 250 ms and until which cached keys are used too. A check is a task on another thread.
 const FILE_CHECK_HOLDS: Duration = Duration::from_millis(100);

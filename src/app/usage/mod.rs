@@ -25,8 +25,8 @@ pub const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// Keys in one transaction, so that other writes never wait long for it: as many as the store writes with one statement
 /// for each table.
 const KEYS_PER_WRITE: usize = 64;
-/// Addresses and recent calls that a node holds for all keys together: less than 30 MB. Above it, calls are only counted.
-const HELD_MAX: usize = 100_000;
+/// Addresses and recent calls that a node holds for all keys together: less than 15 MB. Above it, calls are only counted.
+const HELD_MAX: usize = 50_000;
 
 /// What a flush writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
