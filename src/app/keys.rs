@@ -13,7 +13,7 @@ use keyhouse_store::{NewKeyRow, NewToken, StoreError};
 use keyhouse_token::{Mode, RawToken};
 
 pub use keyhouse_store::{
-    CreateKeyError, EndFormerTokenError, ExpiryRefused, RenameKeyError, Revocation, RevokeKeyError, RotateKeyError,
+    CreateKeyError, EndFormerTokenError, ExpiryRefused, RenameKeyError, RevokeKeyError, Revoked, RotateKeyError,
 };
 
 /// A new key and its token. This and [`Rotated`] are the only values in the program that return a raw token.
@@ -138,7 +138,7 @@ impl App {
         admin: &KeyAdmin,
         id: KeyId,
         reason: Option<&RevocationReason>,
-    ) -> Result<Revocation, RevokeKeyError> {
+    ) -> Result<Revoked, RevokeKeyError> {
         self.store.revoke_key(admin, id, reason, &self.audit_context(admin)).await
     }
 

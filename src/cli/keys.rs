@@ -295,7 +295,7 @@ async fn list(context: &CommandContext<'_>, team: &Team) -> anyhow::Result<()> {
         let mut table = Table::new(["Name", "Prefix", "Mode", "Ended by", "Ended", "Id"]);
         for key in ended {
             let (at, by) = match key.key.status(now) {
-                KeyStatus::Revoked { at, by, .. } => (at, actor(by)),
+                KeyStatus::Revoked(revocation) => (revocation.at, actor(&revocation.by)),
                 KeyStatus::Expired(at) => (at, "Expiry".to_owned()),
                 KeyStatus::Active | KeyStatus::Paused(_) => continue,
             };

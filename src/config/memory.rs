@@ -4,7 +4,7 @@ use crate::app::key_cache::{RECORD_BYTES, RECORDS};
 
 /// The share of the memory that key records may take.
 const SHARE: u64 = 16;
-/// Most records without a setting: 1.3 GB.
+/// Most records without a setting: 1 GB.
 const MOST: usize = 4_000_000;
 
 /// The number of records: the setting, or as many as fit into the share of the memory if it is 0.
@@ -43,7 +43,7 @@ mod tests {
         assert_eq!(machine_bytes("MemFree: 1 kB\nMemTotal:       24105000 kB\n"), Some(24_683_520_000));
         assert_eq!(records_in(None), RECORDS);
         assert_eq!(records_in(Some(256 << 20)), RECORDS);
-        assert_eq!(records_in(Some(2 << 30)), 400_649);
+        assert_eq!(records_in(Some(2 << 30)), 536_870);
         assert_eq!(records_in(Some(1 << 40)), MOST);
         assert_eq!(cached_keys(7), 7);
         assert!(cached_keys(0) >= RECORDS);

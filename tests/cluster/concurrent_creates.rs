@@ -77,7 +77,7 @@ async fn concurrent_revocations_of_one_key_are_audited_once(
         .collect();
     let mut now = 0;
     for call in calls {
-        now += usize::from(call.await.unwrap() == keyhouse::app::keys::Revocation::Now);
+        now += usize::from(call.await.unwrap() == keyhouse::app::keys::Revoked::Now);
     }
     assert_eq!(now, 1);
 }

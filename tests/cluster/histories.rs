@@ -2,7 +2,7 @@
 
 use keyhouse::app::App;
 use keyhouse::app::key_cache::LEASE;
-use keyhouse::app::keys::{CreateKeyError, Revocation};
+use keyhouse::app::keys::{self, CreateKeyError};
 use keyhouse_domain::api_key::{KeyName, NewKey};
 use keyhouse_domain::permission::{KeyAdmin, TeamAdmin};
 use keyhouse_domain::person::Email;
@@ -121,7 +121,7 @@ impl History {
         let shell = self.app.shell(&self.team);
         let key = &mut self.keys[key];
         let revoked = self.nodes[node].app.revoke_key(&shell, key.id, None).await.unwrap();
-        assert_eq!(revoked == Revocation::Now, key.revoked.is_none());
+        assert_eq!(revoked == keys::Revoked::Now, key.revoked.is_none());
         if key.revoked.is_none() {
             let mut known_to = [false; 2];
             known_to[node] = true;

@@ -3,7 +3,7 @@
 use rstest::rstest;
 use std::time::Duration;
 
-use keyhouse::app::keys::{RenameKeyError, Revocation, RevokeKeyError};
+use keyhouse::app::keys::{RenameKeyError, RevokeKeyError, Revoked};
 use keyhouse_domain::api_key::KeyName;
 use keyhouse_domain::audit::Action;
 use keyhouse_domain::permission::KeyAdmin;
@@ -25,7 +25,7 @@ async fn a_revoked_key_leaves_the_list_after_ninety_days_and_stays_refused(
     let team = app.team("Acme").await;
     let key = app.key(&team, Mode::Live, Scope::ReadWrite).await;
     app.advance(DAY);
-    assert_eq!(app.inner.revoke_key(&app.shell(&team), key.key.id, None).await.unwrap(), Revocation::Now);
+    assert_eq!(app.inner.revoke_key(&app.shell(&team), key.key.id, None).await.unwrap(), Revoked::Now);
 
     app.advance(90 * DAY - Duration::from_millis(1));
     let listed = app.inner.keys_of(&team).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_revocation_can_not_be_undone(#[values(Engine::Sqlite, Engine::Postgre
 
     let first = app.inner.queries().key(id).await.unwrap();
     app.advance(DAY);
-    assert_eq!(app.inner.revoke_key(&app.shell(&team), id, None).await.unwrap(), Revocation::Before);
+    assert_eq!(app.inner.revoke_key(&app.shell(&team), id, None).await.unwrap(), Revoked::Before);
     let renamed = app.inner.rename_key(&app.shell(&team), id, &KeyName::parse("x").unwrap(), None).await;
     assert!(matches!(renamed, Err(RenameKeyError::Revoked)));
     assert!(app.inner.revoke_all_keys(&app.shell(&team)).await.unwrap().is_empty());

@@ -10,7 +10,7 @@ use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::timestamp::Timestamp;
 use keyhouse_store::{
     ChangeConditionsError, CreateKeyError, EndFormerTokenError, ExpiryRefused, FirstUse, NewKeyRow, NewToken,
-    PauseKeyError, RenameKeyError, Revocation, RotateKeyError, SetKeyLifetimeError, TokenUse,
+    PauseKeyError, RenameKeyError, Revoked, RotateKeyError, SetKeyLifetimeError, TokenUse,
 };
 use rstest::rstest;
 use test_support::Engine;
@@ -268,7 +268,7 @@ async fn an_expired_key_is_ended_before_the_job_has_recorded_it(
     assert_eq!(it.queries().active_key_count(it.team.id, end).await.unwrap(), 9);
     let renamed = it.store.rename_key(&admin, key.id, &key_name("New"), None, &at(21, end)).await;
     assert!(matches!(renamed, Err(RenameKeyError::Expired)), "{renamed:?}");
-    assert_eq!(it.store.revoke_key(&admin, key.id, None, &at(22, end)).await.unwrap(), Revocation::Before);
+    assert_eq!(it.store.revoke_key(&admin, key.id, None, &at(22, end)).await.unwrap(), Revoked::Before);
     let extended =
         it.store.change_conditions(&admin, key.id, &Conditions::default(), &key.conditions, &at(23, end)).await;
     assert!(matches!(extended, Err(ChangeConditionsError::Ended)), "{extended:?}");
@@ -310,7 +310,7 @@ async fn a_key_that_is_revoked_while_it_rotates_has_no_token_that_works(
         let admin = it.key_admin();
         let (rotated, revoked) =
             tokio::join!(it.rotate(key.id, n + 1, NOW), it.store.revoke_key(&admin, key.id, None, &context));
-        assert_eq!(revoked.unwrap(), Revocation::Now);
+        assert_eq!(revoked.unwrap(), Revoked::Now);
         assert!(matches!(rotated, Ok(_) | Err(RotateKeyError::Ended)), "{rotated:?}");
         let from = [192, 0, 2, 1].into();
         assert!(it.found(n).await.check(NOW, from).is_err());

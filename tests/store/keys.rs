@@ -8,7 +8,7 @@ use keyhouse_domain::auth::AuthError;
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::permission::KeyAdmin;
 use keyhouse_domain::role::Role;
-use keyhouse_store::{Changed, CreateKeyError, RenameKeyError, Revocation, RevokeKeyError, WriteProductError};
+use keyhouse_store::{Changed, CreateKeyError, RenameKeyError, RevokeKeyError, Revoked, WriteProductError};
 use rstest::rstest;
 use test_support::{Engine, TestApp};
 
@@ -90,9 +90,9 @@ async fn revoke_key_revokes_once_and_only_the_own_team_s_key(
     let refused = it.store.revoke_key(&stranger, key.id, None, &context(11)).await;
     assert!(matches!(refused, Err(RevokeKeyError::NoSuchKey)), "{refused:?}");
     let before = it.store.local_changes();
-    assert_eq!(it.store.revoke_key(&it.key_admin(), key.id, None, &context(12)).await.unwrap(), Revocation::Now);
+    assert_eq!(it.store.revoke_key(&it.key_admin(), key.id, None, &context(12)).await.unwrap(), Revoked::Now);
     assert_eq!(it.store.local_changes(), before + 1);
-    assert_eq!(it.store.revoke_key(&it.key_admin(), key.id, None, &context(13)).await.unwrap(), Revocation::Before);
+    assert_eq!(it.store.revoke_key(&it.key_admin(), key.id, None, &context(13)).await.unwrap(), Revoked::Before);
     assert_eq!(it.store.local_changes(), before + 2, "the error says that it is revoked, so the cache reads it again");
     assert_eq!(it.actions().await.iter().filter(|action| **action == Action::KeyRevoked).count(), 1);
 }

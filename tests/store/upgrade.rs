@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use keyhouse_domain::api_key::KeyStatus;
+use keyhouse_domain::api_key::{KeyStatus, Revocation};
 use keyhouse_domain::ids::{IdSeed, KeyId};
 use keyhouse_store::Store;
 use keyhouse_token::TokenHash;
@@ -93,7 +93,7 @@ async fn a_database_of_the_first_release_keeps_its_keys(#[values(Engine::Sqlite,
     assert_eq!(key.last_use.unwrap().from, "192.0.2.1");
     assert!(key.former.is_none() && key.current_use.is_none() && key.key.pause.is_none());
     let revoked = store.queries().key(id(2)).await.unwrap().unwrap();
-    assert!(matches!(revoked.key.status(NOW), KeyStatus::Revoked { at, by, reason: None }
+    assert!(matches!(revoked.key.status(NOW), KeyStatus::Revoked(Revocation { at, by, reason: None })
         if at.ms() == 7 && by.name == "Grace"));
     assert_eq!(revoked.revocation_complete_at.map(|at| at.ms()), Some(7));
     for (n, key) in [(1, id(1)), (2, id(2))] {

@@ -59,15 +59,19 @@ impl NewKey {
 pub enum KeyState {
     /// The key was not revoked.
     Active,
-    /// The key was revoked.
-    Revoked {
-        /// When.
-        at: Timestamp,
-        /// By whom.
-        by: AuditActor,
-        /// Why, if a reason was given.
-        reason: Option<RevocationReason>,
-    },
+    /// The key was revoked. In a box, so that the many active keys that a node caches take no memory for it.
+    Revoked(Box<Revocation>),
+}
+
+/// When, by whom and why a key was revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: AuditActor,
+    /// Why, if a reason was given.
+    pub reason: Option<RevocationReason>,
 }
 
 /// A pause: the key keeps its slot and is refused.
@@ -96,14 +100,7 @@ pub enum KeyStatus<'a> {
     /// The key has expired, at this time.
     Expired(Timestamp),
     /// The key was revoked.
-    Revoked {
-        /// When.
-        at: Timestamp,
-        /// By whom.
-        by: &'a AuditActor,
-        /// Why, if a reason was given.
-        reason: Option<&'a RevocationReason>,
-    },
+    Revoked(&'a Revocation),
 }
 
 /// The record of a key that authentication works with, as it was found by one of the key's tokens. It leaves out the name,
@@ -144,7 +141,7 @@ impl ApiKey {
     pub fn check(&self, at: Timestamp, from: IpAddr) -> Result<(), AuthError> {
         match self.state {
             KeyState::Active => {}
-            KeyState::Revoked { .. } => return Err(AuthError::Revoked),
+            KeyState::Revoked(_) => return Err(AuthError::Revoked),
         }
         if self.token.has_ended(at) {
             return Err(AuthError::FormerToken);
@@ -169,7 +166,7 @@ impl ApiKey {
     /// What the key is at `at`.
     pub fn status(&self, at: Timestamp) -> KeyStatus<'_> {
         match (&self.state, self.expired_at(at), self.pause) {
-            (KeyState::Revoked { at, by, reason }, ..) => KeyStatus::Revoked { at: *at, by, reason: reason.as_ref() },
+            (KeyState::Revoked(revocation), ..) => KeyStatus::Revoked(revocation),
             (KeyState::Active, Some(end), _) => KeyStatus::Expired(end),
             (KeyState::Active, None, Some(pause)) if pause.lasts(at) => KeyStatus::Paused(pause),
             (KeyState::Active, None, _) => KeyStatus::Active,
@@ -182,8 +179,8 @@ impl ApiKey {
 
     /// When the key was revoked or expired, if that was not after `at`.
     pub fn ended_at(&self, at: Timestamp) -> Option<Timestamp> {
-        match self.state {
-            KeyState::Revoked { at, .. } => Some(at),
+        match &self.state {
+            KeyState::Revoked(revocation) => Some(revocation.at),
             KeyState::Active => self.expired_at(at),
         }
     }
@@ -350,7 +347,7 @@ mod tests {
     fn a_revoked_key_is_refused_whatever_else_is_true_of_it() {
         let by = AuditActor { person: None, name: "tester".to_owned() };
         let revoked = ApiKey {
-            state: KeyState::Revoked { at: Timestamp::from_ms(5), by, reason: None },
+            state: KeyState::Revoked(Box::new(Revocation { at: Timestamp::from_ms(5), by, reason: None })),
             conditions: Conditions { expires_at: Some(Timestamp::from_ms(1)), ..Conditions::default() },
             pause: Some(Pause { at: Timestamp::from_ms(1), until: None }),
             ..key()

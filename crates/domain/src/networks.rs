@@ -4,10 +4,12 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use thin_vec::ThinVec;
 
-/// The networks that a key may be used from. Empty: from any address.
+/// The networks that a key may be used from. Empty: from any address. The length is kept with the networks, so that a key
+/// without any, as most are, takes one pointer for them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AllowedNetworks(Box<[IpNet]>);
+pub struct AllowedNetworks(ThinVec<IpNet>);
 
 /// Why a text is not a list of networks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +51,7 @@ impl AllowedNetworks {
     ///
     /// [`NetworksError`] for the first entry that is at fault.
     pub fn parse(text: &str) -> Result<Self, NetworksError> {
-        let mut networks = Vec::new();
+        let mut networks = ThinVec::new();
         for entry in text.split(|c: char| c == ',' || c.is_whitespace()).filter(|entry| !entry.is_empty()) {
             let network = parse_network(entry)?;
             if !networks.contains(&network) {
@@ -59,7 +61,8 @@ impl AllowedNetworks {
         if networks.len() > Self::MAX {
             return Err(NetworksError::TooMany);
         }
-        Ok(Self(networks.into()))
+        networks.shrink_to_fit();
+        Ok(Self(networks))
     }
 
     /// Whether every address is allowed.

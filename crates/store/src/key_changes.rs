@@ -95,7 +95,7 @@ impl Store {
         tx.lock_and_authorize(admin).await??;
         let key = tx.key_of_team(admin.team(), id).await?.ok_or(PauseKeyError::NoSuchKey)?;
         match key.key.status(context.at) {
-            KeyStatus::Revoked { .. } | KeyStatus::Expired(_) => return Err(PauseKeyError::Ended),
+            KeyStatus::Revoked(_) | KeyStatus::Expired(_) => return Err(PauseKeyError::Ended),
             KeyStatus::Active => return Ok(()),
             KeyStatus::Paused(_) => {}
         }

@@ -6,7 +6,9 @@ use crate::error::{StoreError, corrupt};
 use crate::statement::{ListArgs, sql_of, sql_text};
 use crate::tx::Transaction;
 use crate::{Result, Store};
-use keyhouse_domain::api_key::{AllowedNetworks, ApiKey, Conditions, KeyState, KeyToken, Pause, RevocationReason};
+use keyhouse_domain::api_key::{
+    AllowedNetworks, ApiKey, Conditions, KeyState, KeyToken, Pause, Revocation, RevocationReason,
+};
 use keyhouse_domain::audit::AuditActor;
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::scope::Scope;
@@ -197,7 +199,8 @@ impl TryFrom<KeyRow> for ApiKey {
                 let person = stored.revoked_by.as_deref().map(str::parse).transpose().map_err(|_| bad())?;
                 let reason = stored.revoked_reason.map(|text| RevocationReason::from_stored(text).ok_or_else(bad));
                 let by = AuditActor { person, name };
-                KeyState::Revoked { at: Timestamp::from_ms(at), by, reason: reason.transpose()? }
+                let revocation = Revocation { at: Timestamp::from_ms(at), by, reason: reason.transpose()? };
+                KeyState::Revoked(Box::new(revocation))
             }
             _ => return Err(bad()),
         };

@@ -84,7 +84,7 @@ pub enum RevokeKeyError {
 
 /// Whether a revocation changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revocation {
+pub enum Revoked {
     /// The key was active until now.
     Now,
     /// The key was revoked or had expired before; nothing changed.
@@ -143,7 +143,7 @@ impl Store {
         match old.key.status(context.at) {
             KeyStatus::Active | KeyStatus::Paused(_) => {}
             KeyStatus::Expired(_) => return Err(RenameKeyError::Expired),
-            KeyStatus::Revoked { .. } => return Err(RenameKeyError::Revoked),
+            KeyStatus::Revoked(_) => return Err(RenameKeyError::Revoked),
         }
         let old_name = old.name.as_ref().map_or("", KeyName::as_str);
         if was.is_some_and(|was| was != old_name) {
@@ -171,18 +171,18 @@ impl Store {
         id: KeyId,
         reason: Option<&RevocationReason>,
         context: &AuditContext,
-    ) -> std::result::Result<Revocation, RevokeKeyError> {
+    ) -> std::result::Result<Revoked, RevokeKeyError> {
         let mut tx = self.begin(context).await?;
         tx.lock_and_authorize(admin).await??;
         let old = tx.key_of_team(admin.team(), id).await?.ok_or(RevokeKeyError::NoSuchKey)?;
         if !old.key.is_active(context.at) {
             tx.invalidate_local_cache();
-            return Ok(Revocation::Before);
+            return Ok(Revoked::Before);
         }
         let seq = tx.bump_change_seq().await?;
         tx.revoke(&old, reason, seq).await?;
         tx.commit().await?;
-        Ok(Revocation::Now)
+        Ok(Revoked::Now)
     }
 
     /// Revokes all active keys of the team in one transaction; returns them.

@@ -59,7 +59,7 @@ pub use identity_keys::IdentityKeyRow;
 pub use invitations::{InviteError, Joining, WithdrawInvitationError};
 pub use key_changes::{ChangeConditionsError, PauseKeyError};
 pub use key_rows::{KeyBatch, KeyLookup};
-pub use keys::{CreateKeyError, NewKeyRow, RenameKeyError, Revocation, RevokeKeyError};
+pub use keys::{CreateKeyError, NewKeyRow, RenameKeyError, RevokeKeyError, Revoked};
 pub use leaks::LeakedKey;
 pub use links::{LinkError, NewLink, NewPerson, SetUpLinkError};
 pub use location::Location;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use keyhouse::app::infra::clock::ClockReading;
 use keyhouse::app::infra::rng::Rng;
 use keyhouse::app::key_cache::{Capacity, LEASE, Lookup, Shard};
-use keyhouse_domain::api_key::{ApiKey, Conditions, KeyState, KeyToken};
+use keyhouse_domain::api_key::{ApiKey, Conditions, KeyState, KeyToken, Revocation};
 use keyhouse_domain::audit::AuditActor;
 use keyhouse_domain::ids::{IdSeed, KeyId, TeamId};
 use keyhouse_domain::scope::Scope;
@@ -209,7 +209,7 @@ impl Simulation {
         let key = ApiKey {
             state: match scenario.ends_active() {
                 true => KeyState::Active,
-                false => KeyState::Revoked { at: Timestamp::from_ms(1), by, reason: None },
+                false => KeyState::Revoked(Box::new(Revocation { at: Timestamp::from_ms(1), by, reason: None })),
             },
             ..self.key.clone()
         };

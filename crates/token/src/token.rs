@@ -29,13 +29,17 @@ pub struct Brand(String);
 pub struct BrandError;
 
 impl Brand {
+    /// Bytes of the longest brand.
+    const MAX: usize = 10;
+
     /// Reads a brand.
     ///
     /// # Errors
     ///
     /// [`BrandError`] if the length or a character is wrong.
     pub fn parse(text: &str) -> Result<Self, BrandError> {
-        let fits = (2..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let fits =
+            (2..=Self::MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         if fits { Ok(Self(text.to_owned())) } else { Err(BrandError) }
     }
 
@@ -123,7 +127,7 @@ impl RawToken {
     /// The part that may be shown.
     pub fn prefix(&self) -> TokenPrefix {
         let end = self.text.len() - RANDOM_LEN - CHECKSUM_LEN + SHOWN_LEN;
-        TokenPrefix(self.text[..end].to_owned())
+        TokenPrefix(heapless::String::try_from(&self.text[..end]).expect("no prefix of a token is longer"))
     }
 
     /// The mode that the token names.
@@ -188,9 +192,12 @@ impl fmt::Debug for TokenHash {
 /// The part of a token that may be shown: brand, mode and three random characters. `Display` appends `...`, as pages do:
 /// `pk_live_AbC...`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenPrefix(String);
+pub struct TokenPrefix(heapless::String<{ TokenPrefix::MAX }, u8>);
 
 impl TokenPrefix {
+    /// Bytes of the longest prefix.
+    const MAX: usize = Brand::MAX + "_live_".len() + SHOWN_LEN;
+
     /// Reads a prefix from the database. `None` for anything longer or of another form, so that a whole token can never be
     /// shown in its place.
     pub fn from_stored(text: &str) -> Option<Self> {
@@ -200,7 +207,7 @@ impl TokenPrefix {
             && Mode::parse(mode).is_some()
             && shown.len() == SHOWN_LEN
             && shown.bytes().all(|b| b.is_ascii_alphanumeric());
-        fits.then(|| Self(text.to_owned()))
+        if fits { heapless::String::try_from(text).ok().map(Self) } else { None }
     }
 
     /// The prefix without the dots: `pk_live_AbC`.

@@ -46,10 +46,10 @@ pub use shard::{Capacity, Lookup, Shard, Ticket};
 
 /// Number of shards, each behind its own lock. With 64, two of the calls that run on a machine's cores rarely meet.
 const SHARDS: usize = 64;
-/// Records that are kept without a setting: 32 MiB.
+/// Records that are kept at least without a setting: 24 MiB.
 pub const RECORDS: usize = 100_000;
-/// Bytes that are allowed for a record: an active key takes about 250, a revoked one more.
-pub const RECORD_BYTES: usize = 335;
+/// Bytes that are allowed for a record: an active key takes less, a revoked one or one with allowed networks more.
+pub const RECORD_BYTES: usize = 250;
 /// Hashes without a key that are kept, over all shards: about 1 MiB.
 const ABSENT: usize = 16_384;
 

@@ -13,7 +13,7 @@ use quick_cache::unsync::Cache;
 
 use super::lease::Lease;
 use crate::app::infra::clock::ClockReading;
-use keyhouse_domain::api_key::{ApiKey, KeyState};
+use keyhouse_domain::api_key::{ApiKey, KeyState, Revocation};
 use keyhouse_store::{ChangeSet, Changed, KeyLookup};
 use keyhouse_token::TokenHash;
 
@@ -203,7 +203,14 @@ impl<H: Clone> Shard<H> {
     }
 }
 
-/// Entry weight in bytes, with a floor of `bytes / records`, so that the weight limit also limits the number of entries.
+/// Bytes that quick_cache needs for an entry besides hash and record: 16 in its list, and at most 12 in its table.
+const ENTRY_OVERHEAD: usize = 28;
+/// Bytes that an allocation takes besides its content, most of the time at most: the two counters of an `Arc`, the header that
+/// glibc's allocator keeps, and the rest up to a multiple of 16.
+const ALLOCATION_OVERHEAD: usize = 32;
+
+/// Entry weight in bytes of memory, with a floor of `bytes / records`, so that the weight limit also limits the number of
+/// entries.
 #[derive(Debug, Clone)]
 struct RecordWeight {
     least: u64,
@@ -211,19 +218,86 @@ struct RecordWeight {
 
 impl Weighter<TokenHash, Record> for RecordWeight {
     fn weight(&self, _hash: &TokenHash, record: &Record) -> u64 {
+        let entry = size_of::<TokenHash>() + size_of::<Record>() + ENTRY_OVERHEAD;
+        let key = size_of::<ApiKey>() + ALLOCATION_OVERHEAD;
+        let networks = match record.key.conditions.allowed.iter().count() {
+            0 => 0,
+            number => number * size_of::<IpNet>() + ALLOCATION_OVERHEAD,
+        };
         let revocation = match &record.key.state {
             KeyState::Active => 0,
-            KeyState::Revoked { by, reason, .. } => {
-                by.name.capacity() + reason.as_ref().map_or(0, |reason| reason.as_str().len())
+            KeyState::Revoked(revocation) => {
+                let reason = revocation.reason.as_ref().map_or(0, |reason| reason.as_str().len());
+                let texts = revocation.by.name.capacity() + reason + 2 * ALLOCATION_OVERHEAD;
+                size_of::<Revocation>() + ALLOCATION_OVERHEAD + texts
             }
         };
-        let networks = size_of::<IpNet>() * record.key.conditions.allowed.iter().count();
-        let bytes = size_of::<TokenHash>()
-            + size_of::<Record>()
-            + size_of::<ApiKey>()
-            + record.key.prefix().as_str().len()
-            + networks
-            + revocation;
-        self.least.max(bytes as u64)
+        self.least.max((entry + key + networks + revocation) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{RECORD_BYTES, SHARDS};
+    use super::*;
+    use crate::app::infra::clock::Clock;
+    use keyhouse_domain::api_key::{Conditions, KeyToken};
+    use keyhouse_domain::ids::{IdSeed, KeyId, TeamId};
+    use keyhouse_domain::scope::Scope;
+    use keyhouse_domain::timestamp::Timestamp;
+    use keyhouse_token::{Mode, TokenPrefix};
+
+    const KEYS: usize = 200_000;
+
+    /// What this process holds in memory, without the pages of files: its code is loaded as it runs.
+    fn anonymous_bytes() -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: Vec<usize> = statm.split_whitespace().map(|pages| pages.parse().unwrap()).collect();
+        let (resident, shared) = (pages[1], pages[2]);
+        (resident - shared) * rustix::param::page_size()
+    }
+
+    fn key(n: usize) -> ApiKey {
+        let (seed, at) = (IdSeed { ms: 1, random: n as u128 }, Timestamp::from_ms(1));
+        ApiKey {
+            id: KeyId::new(seed),
+            team: TeamId::new(seed),
+            mode: Mode::Live,
+            scope: Scope::ReadOnly,
+            created_at: at,
+            state: KeyState::Active,
+            token: KeyToken {
+                number: 1,
+                prefix: TokenPrefix::from_stored("pk_live_AbC").unwrap(),
+                created_at: at,
+                first_used_at: None,
+                ends_at: None,
+            },
+            conditions: Conditions::default(),
+            pause: None,
+        }
+    }
+
+    #[test]
+    fn an_active_key_takes_at_most_250_bytes_of_memory() {
+        let records = KEYS / SHARDS;
+        let capacity = Capacity { records, bytes: records * RECORD_BYTES, absent: 1 };
+        let now = Clock::System.reading();
+        let poll = ChangeSet { changed: Changed::All, epoch: String::new(), seq: 1, is_registered: true };
+        let mut shards: Vec<Shard<()>> = std::iter::repeat_with(|| Shard::new(capacity)).take(SHARDS).collect();
+        shards.iter_mut().for_each(|shard| shard.apply(&poll, now, 0));
+        let before = anonymous_bytes();
+        for n in 0..KEYS {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&n.to_be_bytes());
+            let (hash, shard) = (TokenHash::from_stored(&hash).unwrap(), &mut shards[n % SHARDS]);
+            let Lookup::Begin(ticket) = shard.get_or_begin(&hash, now, 0) else { panic!("no look-up has begun") };
+            shard.register(&hash, ticket, ());
+            shard.complete(&hash, ticket, KeyLookup { key: Some(key(n)), epoch: String::new(), seq: 1 }, now);
+        }
+        let grown = (anonymous_bytes() - before) / KEYS;
+        assert_eq!(shards.iter().map(|shard| shard.records.len()).sum::<usize>(), KEYS, "all of them are kept");
+        println!("{grown} bytes for each key");
+        assert!(grown <= RECORD_BYTES, "{grown} bytes for each key");
     }
 }

@@ -95,10 +95,12 @@ fn print(context: &CommandContext<'_>, finding: &Finding) -> anyhow::Result<()> 
     let now = context.app.clock().now();
     let state = match (&key.key.state, found.team_deleted_at) {
         (KeyState::Active, _) => status(key, now),
-        (KeyState::Revoked { at, by, .. }, Some(deleted)) if *at == deleted => {
-            Cell::new(format!("Revoked with its team {at} by {}", actor(by)), style::ERROR)
+        (KeyState::Revoked(revocation), Some(deleted)) if revocation.at == deleted => {
+            Cell::new(format!("Revoked with its team {deleted} by {}", actor(&revocation.by)), style::ERROR)
         }
-        (KeyState::Revoked { at, by, .. }, _) => Cell::new(format!("Revoked {at} by {}", actor(by)), style::ERROR),
+        (KeyState::Revoked(revocation), _) => {
+            Cell::new(format!("Revoked {} by {}", revocation.at, actor(&revocation.by)), style::ERROR)
+        }
     };
     let team = match found.team_deleted_at {
         None => format!("{} ({})", found.team.name, found.team.slug.as_str()),

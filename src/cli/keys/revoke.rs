@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::show::key_json;
 use super::{actor, key, name, shell};
-use crate::app::keys::Revocation;
+use crate::app::keys::Revoked;
 use crate::cli::CommandContext;
 use crate::cli::terminal::{Table, outln, print_json};
-use keyhouse_domain::api_key::{KeyState, KeyStatus, RevocationReason};
+use keyhouse_domain::api_key::{KeyState, KeyStatus, Revocation, RevocationReason};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::node::Receipt;
 use keyhouse_domain::permission::KeyAdmin;
@@ -28,10 +28,10 @@ pub(super) async fn revoke(
     let before = key(context.app, id).await?;
     let revoked = match before.key.state {
         // The team of a revoked key may have been deleted, and a deleted team has no permits.
-        KeyState::Revoked { .. } => Revocation::Before,
+        KeyState::Revoked(_) => Revoked::Before,
         KeyState::Active => context.app.revoke_key(&shell(&before), id, reason).await?,
     };
-    if !context.json && revoked == Revocation::Now {
+    if !context.json && revoked == Revoked::Now {
         let (name, prefix) = (name(&before), before.key.prefix());
         if wait {
             outln!("Revoked {name} ({prefix}).");
@@ -46,9 +46,9 @@ pub(super) async fn revoke(
         add_receipt(&mut row, receipt.as_ref());
         return print_json(&row);
     }
-    if revoked == Revocation::Before {
+    if revoked == Revoked::Before {
         match after.key.status(context.app.clock().now()) {
-            KeyStatus::Revoked { at, by, .. } => {
+            KeyStatus::Revoked(Revocation { at, by, .. }) => {
                 outln!("{} ({}) was revoked {at} by {}; nothing changed.", name(&after), after.key.prefix(), actor(by));
             }
             KeyStatus::Expired(at) => {

@@ -7,7 +7,7 @@ use super::{actor, key, name};
 use crate::cli::CommandContext;
 use crate::cli::terminal::{self, Cell, Table, outln, print_json, style};
 use crate::time_format::TimeFormat;
-use keyhouse_domain::api_key::{KeyName, KeyStatus, KeyToken, LastUse, ListedKey};
+use keyhouse_domain::api_key::{KeyName, KeyStatus, KeyToken, LastUse, ListedKey, Revocation, RevocationReason};
 use keyhouse_domain::ids::KeyId;
 use keyhouse_domain::team::TeamRef;
 use keyhouse_domain::timestamp::Timestamp;
@@ -69,8 +69,8 @@ pub(super) fn status(listed: &ListedKey, now: Timestamp) -> Cell {
             None => "Paused".into(),
         },
         KeyStatus::Expired(at) => Cell::new(format!("Expired {}", at.exact()), style::ERROR),
-        KeyStatus::Revoked { at, by, reason } => {
-            let because = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        KeyStatus::Revoked(Revocation { at, by, reason }) => {
+            let because = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
             Cell::new(format!("Revoked {} by {}{because}", at.exact(), actor(by)), style::ERROR)
         }
     }
@@ -125,12 +125,12 @@ pub(super) fn key_json(listed: &ListedKey, now: Timestamp) -> Value {
             row["pausedUntil"] = json!(pause.until.map(|until| until.to_string()));
         }
         KeyStatus::Expired(_) => row["status"] = json!("expired"),
-        KeyStatus::Revoked { at, by, reason } => {
+        KeyStatus::Revoked(Revocation { at, by, reason }) => {
             row["status"] = json!("revoked");
             row["revokedAt"] = json!(at.to_string());
             row["revokedBy"] = json!(by.name);
             row["revokedById"] = json!(by.person.map(|person| person.to_string()));
-            row["revokedReason"] = json!(reason.map(|reason| reason.as_str()));
+            row["revokedReason"] = json!(reason.as_ref().map(RevocationReason::as_str));
         }
     }
     row

@@ -119,5 +119,5 @@ async fn find(state: &AppState, access: &Authorized<ManageKeys>, token: RawToken
 /// Whether the person created or revoked the key.
 fn has_acted(access: &Authorized<ManageKeys>, key: &ListedKey) -> bool {
     let is_me = |actor: &AuditActor| actor.person == Some(access.user.person.id);
-    is_me(&key.creator) || matches!(&key.key.state, KeyState::Revoked { by, .. } if is_me(by))
+    is_me(&key.creator) || matches!(&key.key.state, KeyState::Revoked(revocation) if is_me(&revocation.by))
 }

@@ -11,7 +11,7 @@ use super::layout::Layout;
 use super::rejection::{PageResult, Rejection, see_other};
 use super::responses;
 use super::safety::Safety;
-use crate::app::keys::{CreateKeyError, Revocation, RevokeKeyError};
+use crate::app::keys::{CreateKeyError, RevokeKeyError, Revoked};
 use crate::web::extract::Query;
 use crate::web::{AppState, assets};
 use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, ListedKey, NewKey, RevocationReason};
@@ -127,7 +127,7 @@ pub(super) async fn destroy(
         };
     }
     match state.app.revoke_key(&access.permit, id, reason.as_ref()).await {
-        Ok(Revocation::Now | Revocation::Before) => Ok(see_other(&key_row::after(&access, &form.from, id, "revoked"))),
+        Ok(Revoked::Now | Revoked::Before) => Ok(see_other(&key_row::after(&access, &form.from, id, "revoked"))),
         Err(RevokeKeyError::NoSuchKey) => Err(Rejection::not_found()),
         Err(RevokeKeyError::Forbidden(_)) => Err(access.permission_lost(&state, &raw).await),
         Err(RevokeKeyError::Store(error)) => Err(error.into()),

@@ -6,7 +6,7 @@ use super::authorize::Authorized;
 use super::layout::TimeTag;
 use super::rejection::Rejection;
 use crate::web::AppState;
-use keyhouse_domain::api_key::{KeyName, KeyStatus, LastUse, ListedKey};
+use keyhouse_domain::api_key::{KeyName, KeyStatus, LastUse, ListedKey, Revocation};
 use keyhouse_domain::conditions::EXPIRY_NOTICE;
 use keyhouse_domain::ids::{KeyId, PersonId};
 use keyhouse_domain::permission::ManageKeys;
@@ -115,9 +115,9 @@ impl KeyRow {
         let ended = match status {
             KeyStatus::Active | KeyStatus::Paused(_) => None,
             KeyStatus::Expired(at) => Some(ended("Expired", Outcome::Expired, at, None, "")),
-            KeyStatus::Revoked { at, by, reason } => {
-                let reason = reason.map_or("", |reason| reason.as_str());
-                Some(ended("Revoked", Outcome::Revoked, at, Some((&by.name, by.person)), reason))
+            KeyStatus::Revoked(Revocation { at, by, reason }) => {
+                let reason = reason.as_ref().map_or("", |reason| reason.as_str());
+                Some(ended("Revoked", Outcome::Revoked, *at, Some((&by.name, by.person)), reason))
             }
         };
         let paused = match status {

@@ -263,7 +263,7 @@ fn tried(listed: &ListedKey, counted: &[DailyCalls], addresses: &[SeenAddress], 
         KeyStatus::Active => return None,
         KeyStatus::Paused(pause) => (pause.at, [Outcome::Paused].as_slice()),
         KeyStatus::Expired(at) => (at, [Outcome::Expired].as_slice()),
-        KeyStatus::Revoked { at, .. } => (at, [Outcome::Revoked].as_slice()),
+        KeyStatus::Revoked(revocation) => (revocation.at, [Outcome::Revoked].as_slice()),
     };
     let first = UtcDay::of(since);
     let is_counted = |count: &&DailyCalls| count.day >= first && outcomes.contains(&count.outcome);

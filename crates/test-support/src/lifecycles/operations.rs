@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keyhouse::app::key_cache::LEASE;
 use keyhouse::app::key_changes::{ChangeConditionsError, PauseKeyError};
-use keyhouse::app::keys::{CreateKeyError, EndFormerTokenError, Revocation, RotateKeyError};
+use keyhouse::app::keys::{CreateKeyError, EndFormerTokenError, Revoked, RotateKeyError};
 use keyhouse_domain::api_key::{ACTIVE_KEYS_MAX, KeyName, NewKey, Overlap};
 use keyhouse_domain::key_token::FORMER_TOKEN_MAX;
 use keyhouse_domain::scope::Scope;
@@ -154,11 +154,11 @@ impl History<'_> {
     pub(super) async fn revoke(&mut self, node: usize, key: usize) -> &'static str {
         let expected = if self.keys[key].last().is_active(self.now()) { "now" } else { "before" };
         let found = match self.nodes[node].app.revoke_key(&self.admin(), self.keys[key].id, None).await {
-            Ok(Revocation::Now) => {
+            Ok(Revoked::Now) => {
                 self.change(node, key, |version| version.revoked = true);
                 "now"
             }
-            Ok(Revocation::Before) => "before",
+            Ok(Revoked::Before) => "before",
             Err(_) => "an error",
         };
         self.compare("revoke", found, expected);
