@@ -8,8 +8,8 @@ use std::time::Duration;
 ///
 /// `Display` writes RFC 3339 with milliseconds and `Z`, as in the public API: `2025-11-24T16:00:00.120Z`.
 ///
-/// It is kept as the distance from `i64::MIN`, which itself is no time. So an `Option` of it takes no more memory, of which
-/// each cached key has four.
+/// It is kept as the distance from `i64::MIN`, which itself is no time. So an `Option` of a time takes as little memory as a
+/// time, and each cached key has four of them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(NonZeroU64);
 
